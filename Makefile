@@ -1,0 +1,49 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need.
+PYTHON ?= python3
+BIN = .venv/bin
+REF ?=
+TEXT ?= Hello. This voice was cloned from a few seconds of speech.
+STAMP = .venv/.installed
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test test-slow test-download lint venv nano nano-report quantizer-report bench clean
+
+demo: $(STAMP)
+	$(BIN)/python -m booth.demo $(if $(REF),--reference "$(REF)") --text "$(TEXT)" --output-dir out
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow
+
+test-download: $(STAMP)
+	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest -q -m download
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p bark -p hubert -p booth -p training
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt requirements-report.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps -r requirements-report.txt
+	touch $(STAMP)
+
+nano: $(STAMP)
+	$(BIN)/python -m training.nano all --work runs/nano
+
+nano-report: $(STAMP)
+	$(BIN)/python -m training.report --work runs/nano
+
+quantizer-report: $(STAMP)
+	$(BIN)/python -m benchmarks.quantizer_report
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.decoding
+
+clean:
+	rm -rf .venv out build dist *.egg-info

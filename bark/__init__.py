@@ -1,0 +1,43 @@
+"""Bark: text (+ a voice) → speech. Names are loaded when first used, so importing this package costs nothing."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .api import (
+        generate_audio as generate_audio,
+        save_as_prompt as save_as_prompt,
+        semantic_to_waveform as semantic_to_waveform,
+        text_to_semantic as text_to_semantic,
+    )
+    from .generation import SAMPLE_RATE as SAMPLE_RATE, preload_models as preload_models
+    from .pipeline import Bark as Bark, Generation as Generation
+    from .sampling import Sampling as Sampling
+    from .voice import Voice as Voice
+
+_HOMES = {
+    "Bark": "pipeline",
+    "Generation": "pipeline",
+    "Sampling": "sampling",
+    "Voice": "voice",
+    "SAMPLE_RATE": "generation",
+    "preload_models": "generation",
+    "generate_audio": "api",
+    "save_as_prompt": "api",
+    "semantic_to_waveform": "api",
+    "text_to_semantic": "api",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,56 @@
+"""Turns bad input into one readable sentence: what is wrong, what was found, what is allowed, the fix."""
+
+
+class BarkError(ValueError):
+    """Base of every error a user can cause.
+
+    Parameters
+    ----------
+    what : the thing and its fault, ``"coarse_prompt has 3 codebooks"``.
+    got : what was found, when `what` does not say it already.
+    allowed : what would have been accepted.
+    fix : one imperative sentence.
+    """
+
+    def __init__(self, what: str, got: object = None, allowed: object = None, fix: str | None = None) -> None:
+        self.what, self.got, self.allowed, self.fix = what, got, allowed, fix
+        text = what
+        if got is not None:
+            text += f": got {got}"
+        if allowed is not None:
+            text += f"; allowed: {allowed}"
+        if fix:
+            text += f". {fix}"
+        self.message = text
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class AudioError(BarkError):
+    """A recording cannot be used."""
+
+
+class VoiceError(BarkError):
+    """A history prompt, or the name of one, cannot be used."""
+
+
+class TextError(BarkError):
+    """A text cannot be spoken."""
+
+
+class CheckpointError(BarkError):
+    """A model file is refused."""
+
+
+class SettingError(BarkError):
+    """An argument is outside its range."""
+
+
+class MissingFileError(BarkError, FileNotFoundError):
+    """A file or a model is not there."""
+
+
+class StorageError(BarkError, OSError):
+    """A file cannot be written."""

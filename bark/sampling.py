@@ -1,0 +1,65 @@
+"""THE sampler: turns logits into a distribution, and a distribution into a token.
+
+Filter order is Suno's (`bark/generation.py`): top-p on the unscaled logits, top-k on what is left, then
+temperature. Temperature therefore never changes which tokens survive.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from .errors import SettingError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    temperature: float = 0.7  # 0 = the most likely token
+    top_k: int | None = None  # keep the k best (and ties with the k-th)
+    top_p: float | None = None  # keep the best until their sum exceeds p
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0 or self.temperature == float("inf"):
+            raise SettingError("temperature", self.temperature, "a finite number >= 0")
+        if self.top_k is not None and self.top_k < 1:
+            raise SettingError("top_k", self.top_k, "a whole number >= 1, or none")
+        if self.top_p is not None and not 0 <= self.top_p <= 1:
+            raise SettingError("top_p", self.top_p, "a number from 0 to 1, or none")
+
+
+def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Return the distribution `sampling` draws from.
+
+    Parameters
+    ----------
+    logits : (..., V) float.
+
+    Returns
+    -------
+    (..., V) float32, each row summing to 1; filtered tokens are exactly 0. Temperature 0 gives a one-hot row.
+    """
+    logits = logits.float()
+    if sampling.top_p is not None:
+        ranked, order = logits.sort(dim=-1, descending=True)
+        reached = ranked.softmax(dim=-1).cumsum(dim=-1)
+        surplus = (reached > sampling.top_p).roll(1, dims=-1)  # the first token past p stays
+        surplus[..., 0] = False
+        logits = logits.masked_fill(torch.zeros_like(surplus).scatter(-1, order, surplus), float("-inf"))
+    if sampling.top_k is not None:
+        edge = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < edge, float("-inf"))
+    if sampling.temperature == 0:
+        best = logits.argmax(dim=-1, keepdim=True)
+        return torch.zeros_like(logits).scatter(-1, best, 1.0)
+    return (logits / sampling.temperature).softmax(dim=-1)
+
+
+def draw(probs: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Draw one token a row: (..., V) -> (...) int64.
+
+    With `generator` None torch's global generator of the device is used, so ``torch.manual_seed`` works as
+    with Suno's code.
+    """
+    rows = probs.reshape(-1, probs.shape[-1])
+    return torch.multinomial(rows, 1, generator=generator).reshape(probs.shape[:-1])

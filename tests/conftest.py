@@ -1,0 +1,34 @@
+"""Where tests find the references, and the rules of the house they run under."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of references beside the checkout; tests that need it skip where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "golden").is_dir():
+        pytest.skip(
+            "needs the reference results in ../shared, which lie beside the project's own checkout only"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Path:
+    """The reference results of Suno's, fairseq's, gitmylo's and encodec's own code."""
+    return shared / "golden"
+
+
+@pytest.fixture(scope="session")
+def tiny_bark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a seeded random tiny model; `Bark.from_pretrained` takes it as a name."""
+    from .tiny import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
