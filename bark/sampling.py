@@ -4,6 +4,7 @@ Filter order is Suno's (`bark/generation.py`): top-p on the unscaled logits, top
 temperature. Temperature therefore never changes which tokens survive.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,9 @@ class Sampling:
             raise SettingError("top_k", self.top_k, "a whole number >= 1, or none")
         if self.top_p is not None and not 0 <= self.top_p <= 1:
             raise SettingError("top_p", self.top_p, "a number from 0 to 1, or none")
+
+
+DEFAULT_SAMPLING = Sampling()  # Suno's, semantic and coarse
 
 
 def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
@@ -63,3 +67,18 @@ def draw(probs: torch.Tensor, generator: torch.Generator | None = None) -> torch
     """
     rows = probs.reshape(-1, probs.shape[-1])
     return torch.multinomial(rows, 1, generator=generator).reshape(probs.shape[:-1])
+
+
+def draw_rows(probs: torch.Tensor, generators: Sequence[torch.Generator | None]) -> torch.Tensor:
+    """Draw for a batch whose sequences have a generator each: (B, ..., V) -> (B, ...) int64.
+
+    A sequence gets the tokens it would get alone. A generator of another device draws there, so that one kind
+    of generator gives the same tokens everywhere.
+    """
+    if all(generator is None for generator in generators):
+        return draw(probs)
+    drawn = []
+    for row, generator in zip(probs, generators, strict=True):
+        device = row.device if generator is None else generator.device
+        drawn.append(draw(row.to(device), generator).to(row.device))
+    return torch.stack(drawn)
