@@ -212,10 +212,14 @@ def _foreign_names(path: Path, legacy: bool, stand_ins: tuple[str, ...]) -> list
         if any(name == known or name.startswith(f"{known}.") for known in stand_ins):
             foreign.add(name)
         elif not _TENSOR_NAMES.fullmatch(name):
+            if name.startswith("fairseq."):
+                fix = "It is a checkpoint of fairseq; if of HuBERT, hubert.HubertFeatures reads it"
+            else:
+                fix = "Ask its author for the weights as .safetensors"
             raise CheckpointError(
                 f"{path} is refused: besides weights it calls {name!r}",
                 allowed="tensors, numbers, text, lists and dictionaries",
-                fix="Use this file's weights as .safetensors, from a source you trust",
+                fix=fix,
             )
     return sorted(foreign)
 

@@ -1,0 +1,120 @@
+"""Turns a wish such as "auto" into a device and a number type; lends a device to a network for its turn."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from .errors import SettingError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(name: str | torch.device = "auto", part: str | None = None) -> torch.device:
+    """Choose where a part of a model runs.
+
+    Parameters
+    ----------
+    name : "cpu", "cuda", "cuda:1", "mps", or "auto": CUDA if there is one, else Apple's GPU if
+        SUNO_ENABLE_MPS is set (but the codec stays on the CPU, as with Suno), else the CPU.
+    part : "semantic", "coarse", "fine" or "codec".
+
+    Raises
+    ------
+    SettingError
+        If the name is unknown, or this machine has no such device.
+    """
+    if str(name) == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        if mps_wanted() and torch.backends.mps.is_available() and part != "codec":
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingError("device", repr(name), _present()) from error
+    if device.type == "cuda" and torch.cuda.is_available() and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    there = (
+        device == torch.device("cpu")
+        or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())
+        or (device.type == "mps" and torch.backends.mps.is_available())
+    )
+    if not there:
+        raise SettingError("device", repr(str(name)), _present())
+    return device
+
+
+def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
+    """Choose the number type of the weights on a device.
+
+    "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else float16.
+
+    Raises
+    ------
+    SettingError
+        If `name` is none of "auto", "float32", "bfloat16", "float16".
+    """
+    if name in DTYPES:
+        return DTYPES[name]
+    if name != "auto":
+        raise SettingError("dtype", repr(name), ", ".join(["auto", *DTYPES]))
+    if torch.device(device).type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+@contextmanager
+def borrowed(holder: Any, device: torch.device | str) -> Iterator[Any]:
+    """Move `holder` to `device` for the block, and back afterwards, whatever happens.
+
+    Parameters
+    ----------
+    holder : a network or a codec: anything with ``.to(device)``.
+    """
+    device, home = torch.device(device), _place_of(holder)
+    if home == device:
+        yield holder
+        return
+    try:
+        holder.to(device)
+        yield holder
+    finally:
+        holder.to(home)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # else the next network finds its room still reserved
+
+
+def offload_wanted() -> bool:
+    """Tell whether SUNO_OFFLOAD_CPU asks for one part at a time on the device."""
+    return _is_set("SUNO_OFFLOAD_CPU")
+
+
+def small_wanted() -> bool:
+    """Tell whether SUNO_USE_SMALL_MODELS asks for the small models."""
+    return _is_set("SUNO_USE_SMALL_MODELS")
+
+
+def mps_wanted() -> bool:
+    """Tell whether SUNO_ENABLE_MPS allows Apple's GPU."""
+    return _is_set("SUNO_ENABLE_MPS")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def _place_of(holder: Any) -> torch.device:
+    network = holder if isinstance(holder, torch.nn.Module) else getattr(holder, "network", None)
+    if isinstance(network, torch.nn.Module):
+        parameter = next(network.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+    return torch.device(getattr(holder, "device", "cpu"))
+
+
+def _present() -> str:
+    names = ["auto", "cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return ", ".join([*names, "mps"] if torch.backends.mps.is_available() else names)
