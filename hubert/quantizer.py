@@ -1,0 +1,272 @@
+"""Turns HuBERT features into semantic tokens, by an LSTM of the community or by the nearest k-means centre.
+
+An LSTM quantizer file is a torch state dict with one more zip member, ``<name>/.info``, that tells its sizes
+to other readers. We write it, but read the sizes off the tensors: files get renamed, and older ones lack it.
+"""
+
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bark.errors import CheckpointError, MissingFileError, SettingError
+from bark.files import atomic_write
+from bark.weights import FAIRSEQ_STAND_INS, read_torch_file, tensors_of
+
+logger = logging.getLogger(__name__)
+
+MAX_INFO_BYTES = 64 << 10
+MAX_CENTRES_BYTES = 512 << 20
+KMEANS_RECIPE = (
+    'Export its centres where you trust the file: python -c "import joblib, numpy; '
+    "numpy.savez('km.npz', centers=joblib.load('km.bin').cluster_centers_)\""
+)
+
+
+class Quantizer(Protocol):
+    """What turns features into tokens."""
+
+    input_size: int  # width of a feature
+    output_size: int  # number of different tokens
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(S, D) float32 → (S,) int64."""
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move to a device."""
+
+
+@dataclass(frozen=True)
+class QuantizerSizes:
+    """What ``.info`` tells: the sizes of an LSTM quantizer; the defaults are gitmylo's."""
+
+    input_size: int = 768
+    hidden_size: int = 1024
+    output_size: int = 10_000
+    version: int = 0
+
+
+class LSTMNetwork(nn.Module):
+    """Two causal LSTM layers and a linear head; version 1 has one more linear layer between, of width 4096.
+
+    There is no activation between version 1's two linear layers.
+    """
+
+    INTERMEDIATE = 4096
+
+    def __init__(self, sizes: QuantizerSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.lstm = nn.LSTM(sizes.input_size, sizes.hidden_size, 2, batch_first=True)
+        width = sizes.hidden_size
+        if sizes.version == 1:
+            self.intermediate = nn.Linear(width, self.INTERMEDIATE)
+            width = self.INTERMEDIATE
+        self.fc = nn.Linear(width, sizes.output_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (S, D) or (B, S, D) features to logits, (S, V) or (B, S, V)."""
+        hidden, _ = self.lstm(features)
+        if self.sizes.version == 1:
+            hidden = self.intermediate(hidden)
+        return self.fc(hidden)
+
+
+# version → network; each takes `QuantizerSizes`, keeps them as `sizes`, and maps features to logits.
+NETWORKS: dict[int, type[nn.Module]] = {0: LSTMNetwork, 1: LSTMNetwork}
+
+
+def sizes_of(state: Mapping[str, Tensor]) -> QuantizerSizes:
+    """Read an LSTM quantizer's sizes and version off its tensors; KeyError if one is not there."""
+    return QuantizerSizes(
+        input_size=state["lstm.weight_ih_l0"].shape[1],
+        hidden_size=state["lstm.weight_hh_l0"].shape[1],
+        output_size=state["fc.weight"].shape[0],
+        version=1 if "intermediate.weight" in state else 0,
+    )
+
+
+class LSTMQuantizer:
+    """gitmylo's "custom tokenizer": an LSTM that reads the features in order and names a token for each.
+
+    The LSTM's state runs through the whole clip, so cutting a clip changes tokens.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.sizes: QuantizerSizes = network.sizes  # type: ignore[assignment]
+        self.input_size, self.output_size = self.sizes.input_size, self.sizes.output_size
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return the logits of each frame: (S, D) → (S, V), or a batch (B, S, D) → (B, S, V)."""
+        features = check_features(features, self.input_size)
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            return self.network(torch.from_numpy(features).to(device)).float().cpu().numpy()
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return the likeliest token of each frame: (S, D) → (S,) int64, or (B, S, D) → (B, S)."""
+        return self.logits(features).argmax(axis=-1)  # the last axis is the vocabulary in both forms
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the network to a device and return this object."""
+        self.network.to(device)
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
+        """Read a quantizer file of any name, with or without ``.info``.
+
+        Raises
+        ------
+        MissingFileError
+            If there is no such file.
+        CheckpointError
+            If it is a HuBERT, a k-means or anything else, or does not fit.
+        """
+        path = Path(path)
+        _refuse_pickled_kmeans(path)
+        content = read_torch_file(path, FAIRSEQ_STAND_INS)  # stand-ins: so that a HuBERT can be named as one
+        state = content.get("model", content) if isinstance(content, Mapping) else content
+        weights = tensors_of(state, path)
+        if any("feature_extractor." in name for name in weights):
+            raise CheckpointError(f"{path} is a HuBERT, not a quantizer", fix="Give it as the HuBERT")
+        try:
+            sizes = sizes_of(weights)
+            network = NETWORKS[sizes.version](sizes)
+            network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        except KeyError as error:
+            raise CheckpointError(f"{path} is no LSTM quantizer: it lacks {error}") from error
+        except (IndexError, RuntimeError) as error:
+            found = " ".join(str(error).split())
+            raise CheckpointError(f"{path} does not fit an LSTM quantizer", got=found) from error
+        told = read_info(path)
+        if told and any(told.get(name, value) != value for name, value in asdict(sizes).items()):
+            logger.warning("%s: .info says %s, but the tensors are %s", path, told, asdict(sizes))
+        return cls(network).to(device)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the weights and ``.info``, whole or not at all; gitmylo's reader takes the file too."""
+        path = Path(path)
+        state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        with atomic_write(path) as temporary:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                folder = archive.namelist()[0].split("/")[0]
+                # a ZipInfo of its own has no date in it, so equal weights give equal files
+                archive.writestr(zipfile.ZipInfo(f"{folder}/.info"), json.dumps(asdict(self.sizes)))
+        return path
+
+
+def read_info(path: str | Path) -> dict[str, Any]:
+    """Read the ``.info`` member of a quantizer file; empty where there is none that can be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = next((m for m in archive.infolist() if m.filename.endswith("/.info")), None)
+            if member is None or member.file_size > MAX_INFO_BYTES:
+                return {}
+            info = json.loads(archive.read(member))
+    except (OSError, zipfile.BadZipFile, ValueError, RecursionError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+class KMeansQuantizer:
+    """The nearest of a set of centres: fairseq's and scikit-learn's k-means.
+
+    Parameters
+    ----------
+    centers : (K, D) float32.
+    """
+
+    def __init__(self, centers: np.ndarray) -> None:
+        centers = np.asarray(centers, dtype=np.float32)
+        if centers.ndim != 2 or 0 in centers.shape:
+            raise CheckpointError("k-means centres have the wrong shape", centers.shape, "(centres, width)")
+        if not np.isfinite(centers).all():
+            raise CheckpointError("k-means centres hold NaN or infinite values")
+        self.centers = centers
+        self.output_size, self.input_size = centers.shape
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return the nearest centre of each frame: (S, D) → (S,) int64."""
+        features = check_features(features, self.input_size)
+        # |x - c|² = |x|² - 2 x·c + |c|², and |x|² is the same for all centres
+        distance = (self.centers**2).sum(1) - 2 * (features @ self.centers.T)  # (S, K)
+        return distance.argmin(axis=-1)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Do nothing: k-means is quick on the CPU."""
+        return self
+
+    @classmethod
+    def from_sklearn(cls, fitted: Any) -> Self:
+        """Take the centres of a fitted `KMeans` or `MiniBatchKMeans`."""
+        return cls(fitted.cluster_centers_)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read ``centers`` from an ``.npz``; fairseq's ``km.bin`` is a pickle and is never opened."""
+        path = Path(path)
+        _refuse_pickled_kmeans(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(member.file_size for member in archive.infolist()) > MAX_CENTRES_BYTES:
+                    raise CheckpointError(
+                        f"{path} unpacks to too much", allowed=f"{MAX_CENTRES_BYTES:,} bytes"
+                    )
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(arrays["centers"])
+        except KeyError as error:
+            raise CheckpointError(f"{path} holds no k-means", fix="Save the centres as `centers`") from error
+        except CheckpointError:
+            raise
+        except Exception as error:  # numpy lets a dozen unrelated classes out of a damaged file
+            raise CheckpointError(f"{path} is damaged or no .npz", got=type(error).__name__) from error
+
+    def save(self, path: str | Path) -> Path:
+        """Write the centres as ``.npz``, whole or not at all."""
+        path = Path(path)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, centers=self.centers)
+        return path
+
+
+def load_quantizer(path: str | Path, device: str | torch.device = "cpu") -> Quantizer:
+    """Load a quantizer file: ``.npz`` is k-means, anything else an LSTM quantizer."""
+    if Path(path).suffix.lower() == ".npz":
+        return KMeansQuantizer.load(path)
+    return LSTMQuantizer.load(path, device)
+
+
+def check_features(features: np.ndarray, width: int) -> np.ndarray:
+    """Return features as contiguous float32 after checking shape (…, S, width) and content."""
+    features = np.ascontiguousarray(features, dtype=np.float32)
+    if features.ndim not in (2, 3) or features.shape[-1] != width or 0 in features.shape:
+        raise SettingError(
+            "features have the wrong shape for this quantizer",
+            got=features.shape,
+            allowed=f"(frames, {width})",
+            fix="Use the HuBERT and the layer it was trained with",
+        )
+    if not np.isfinite(features).all():
+        raise SettingError("features hold NaN or infinite values")
+    return features
+
+
+def _refuse_pickled_kmeans(path: Path) -> None:
+    """Refuse a missing file, and a pickled k-means before anything reads it: pickle runs what is inside."""
+    if not path.is_file():
+        raise MissingFileError(f"no such file: {path}")
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if head.startswith(b"\x80") and (b"sklearn" in head or b"joblib" in head):
+        raise CheckpointError(f"{path} is a pickled k-means, and pickles are never run", fix=KMEANS_RECIPE)
