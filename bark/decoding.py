@@ -85,7 +85,7 @@ class Decoder:
         length = config.block_size if positions is None else positions
         if not 1 <= length <= config.block_size:
             raise SettingError("positions to decode", length, f"1 … {config.block_size}, the model's block")
-        self.model, self.heads, self.use_cache = model, config.n_head, use_cache
+        self.model, self.heads, self.use_cache, self.batch = model, config.n_head, use_cache, batch
         self.layers = [_Layer.of(block) for block in model.transformer.h]
         self.norm = _operation(model.transformer.ln_f)
         self.position = 0  # of the next token
@@ -99,8 +99,8 @@ class Decoder:
 
     def prefill(self, embeddings: torch.Tensor, rows: slice) -> torch.Tensor:
         """Read prompts (B, T, D) from position 0; return the logits (B, len(rows)) that follow them."""
-        self.position, self.inputs = 0, embeddings
-        self.cache = [layer[:, : len(embeddings)] for layer in self.cache]
+        self.position, self.inputs, self.batch = 0, embeddings, len(embeddings)
+        self.cache = [layer[:, : self.batch] for layer in self.cache]
         return self._run(embeddings, rows)
 
     def step(self, ids: torch.Tensor, rows: slice) -> torch.Tensor:
@@ -114,6 +114,9 @@ class Decoder:
     def keep(self, sequences: Sequence[int]) -> None:
         """Go on with some sequences of the batch, in this order."""
         first = list(sequences) == list(range(len(sequences)))
+        if first and len(sequences) == self.batch:
+            return
+        self.batch = len(sequences)
         chosen: slice | list[int] = (
             slice(len(sequences)) if first else list(sequences)
         )  # a slice copies nothing

@@ -59,17 +59,18 @@ class FineGPT(nn.Module):
         ):
             head.weight = table.weight
 
-    def forward(self, book: int, codes: torch.Tensor) -> torch.Tensor:
+    def forward(self, book: int, codes: torch.Tensor, first: int = 0) -> torch.Tensor:
         """Predict codebook `book` from codebooks ``0 … book``, its own present content included.
 
         Parameters
         ----------
         book : n_codes_given … n_codes_total-1.
         codes : (B, T, 8) int64; the padding value stands where nothing is known yet.
+        first : frame from which on logits are wanted.
 
         Returns
         -------
-        (B, T, V) logits.
+        (B, T - first, V) logits.
         """
         config = self.config
         if not config.n_codes_given <= book < config.n_codes_total:
@@ -82,4 +83,4 @@ class FineGPT(nn.Module):
         x = F.dropout(x, config.dropout, self.training)
         for block in self.transformer.h:
             x = block(x)
-        return self.lm_heads[book - config.n_codes_given](self.transformer.ln_f(x))
+        return self.lm_heads[book - config.n_codes_given](self.transformer.ln_f(x[:, first:]))
