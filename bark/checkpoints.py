@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files as package_files
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -32,13 +33,6 @@ SUNO_REPO = "suno/bark"
 SUNO_SIZES = {"large": "_2", "small": ""}  # what Suno's file names end in
 BERT_REPO = "bert-base-multilingual-cased"
 TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json")
-DEFAULT_NAMES = (
-    "semantic_temperature",
-    "coarse_temperature",
-    "fine_temperature",
-    "min_eos_p",
-    "sliding_window_len",
-)
 # Hugging Face's generation_config.json → our token layout
 _HF_LAYOUT = {
     "": {"sample_rate": "sample_rate", "codebook_size": "codebook_size"},
@@ -245,8 +239,10 @@ def _ours(folder: Path) -> ModelFiles:
         if types[part] not in allowed:
             raise CheckpointError(f"{where}: type of {part}", repr(types[part]), " or ".join(allowed))
     defaults = config.get("defaults", {})
-    if not isinstance(defaults, dict) or not set(defaults) <= set(DEFAULT_NAMES):
-        raise CheckpointError(f"{where}: defaults", repr(defaults)[:80], ", ".join(DEFAULT_NAMES))
+    if not isinstance(defaults, dict) or not all(
+        isinstance(v, (int, float, NoneType)) for v in defaults.values()
+    ):
+        raise CheckpointError(f"{where}: defaults", repr(defaults)[:80], "numbers by the names of Settings")
     voices = folder / "voices"
     places = {part: Place(folder) for part in (*STAGES, "codec")}
     places["tokenizer"] = Place(folder) if types["tokenizer"] == "phones" else _tokenizer_place(folder)

@@ -238,7 +238,7 @@ def _read_hf(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tenso
     if not isinstance(sizes, Mapping):
         raise CheckpointError(f"{folder / 'config.json'} has no {part}_config")
     stated = {ours: sizes[theirs] for ours, theirs in HF_SIZES.items() if theirs in sizes}
-    stated.setdefault("bias", True)  # Hugging Face's default differs from Suno's
+    stated = {"bias": True, "input_vocab_size": 10_048, "output_vocab_size": 10_048, **stated}  # its defaults
     if stage != "fine":
         stated = {name: value for name, value in stated.items() if not name.startswith("n_codes")}
     weights = drop_masks(read_weights(path, f"{part}."))

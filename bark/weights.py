@@ -265,14 +265,14 @@ def _pickle_of(path: Path, legacy: bool) -> Iterator[IO[bytes]]:
         return
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        pickles = [m for m in members if m.filename.count("/") == 1 and m.filename.endswith("/data.pkl")]
+        if len(pickles) != 1 or pickles[0].file_size > _MOST_HEADER:
+            raise _damaged(path, "not exactly one data.pkl of reasonable size")
         packed = [m.filename for m in members if m.compress_type != zipfile.ZIP_STORED]
         if packed:
             raise CheckpointError(
                 f"{path} is refused: compressed member {packed[0]!r}", allowed="stored members"
             )
-        pickles = [m for m in members if m.filename.count("/") == 1 and m.filename.endswith("/data.pkl")]
-        if len(pickles) != 1 or pickles[0].file_size > _MOST_HEADER:
-            raise _damaged(path, "not exactly one data.pkl of reasonable size")
         with archive.open(pickles[0]) as file:
             yield file
 
