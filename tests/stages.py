@@ -83,12 +83,6 @@ class Chooser:
         return (sums > wanted[..., None]).int().argmax(dim=-1)
 
 
-def golden_cases(golden: Path, prefix: str) -> list[str]:
-    """Names of the cases of one stage, without the table of durations."""
-    names = sorted(path.stem for path in (golden / "B_suno_expected").glob(f"{prefix}_*.npz"))
-    return [name for name in names if name != "semantic_duration_table"]
-
-
 def random_gpt(seed: int = 0, **sizes: int) -> GPT:
     """A small network with lively random weights: tokens depend on what was read."""
     torch.manual_seed(seed)

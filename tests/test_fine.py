@@ -68,6 +68,18 @@ def test_golden_codes_and_windows(golden: Path, suno: FineGPT, name: str) -> Non
             np.testing.assert_array_equal(model.begun[int(key[6:-6])], case.arrays[key])
 
 
+@torch.inference_mode()
+def test_golden_logits(golden: Path, suno: FineGPT) -> None:
+    with np.load(golden / "B_suno_expected" / "logits_fine.npz") as file:
+        arrays = {key: torch.from_numpy(file[key]) for key in file.files}
+    for book, wanted in zip(arrays["pred_idx"], arrays["logits"], strict=True):
+        torch.testing.assert_close(suno(int(book), arrays["codes"])[0], wanted, atol=1e-4, rtol=0)
+    for book, wanted in zip(arrays["full_pred_idx"], arrays["full_logits"], strict=True):
+        logits = suno(int(book), arrays["full_codes"])[0, arrays["full_rows"]]
+        torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(suno(3, arrays["codes"], 5), suno(3, arrays["codes"])[:, 5:])
+
+
 @pytest.mark.parametrize("temperature", [None, 0])
 def test_no_temperature_takes_the_most_likely(golden: Path, suno: FineGPT, temperature: float | None) -> None:
     case = Case.read(golden / "B_suno_expected" / "fine_hist37_len100.npz")
