@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from bark.audio import AI_TAG, save_audio
 from bark.errors import BarkError, MissingFileError, StorageError
 from bark.tokens import BARK, TokenLayout
 from bark.version import __version__
 from bark.voice import Voice
 
-STATEMENT = "AI-generated speech"
 SOFTWARE = f"bark-voice-booth {__version__}"
 FORMAT, FORMAT_VERSION = "bark-take", 1
 MAX_RECORD_BYTES = 64 << 20  # a 1 MB book with its parts stays far below
@@ -80,7 +80,8 @@ def versions() -> dict[str, str]:
 def tags(record: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags that go into the audio file itself."""
     title = " ".join(str(record["text"]).split())[:120]
-    return {"title": title, "comment": f"{STATEMENT}. Seed {record['seed']}.", "software": SOFTWARE}
+    comment = f"{AI_TAG}. {SOFTWARE}, seed {record['seed']}."  # mp3 keeps no software tag
+    return {"title": title, "comment": comment, "software": SOFTWARE}
 
 
 def save_take(
@@ -109,15 +110,9 @@ def save_take(
     ------
     StorageError
         If the folder cannot be written; nothing is left behind.
-    BarkError
-        If the audio holds NaN, which means that the model failed.
+    AudioError
+        If the audio is empty or holds NaN, which means that the model failed.
     """
-    from bark.audio import save_audio
-
-    if not np.isfinite(audio).all():
-        raise BarkError(
-            "the model made audio that is not a number", fix="Try --dtype float32 or another seed"
-        )
     target = Path(folder).expanduser() / stem
     with _workshop(target.parent) as shop:
         sound = shop / f"audio{suffix}"
@@ -126,7 +121,7 @@ def save_take(
         if voice is not None and prompt is not None:
             voice.save(prompt, layout)
         full = {
-            "format": FORMAT, "format_version": FORMAT_VERSION, "statement": STATEMENT, **record,
+            "format": FORMAT, "format_version": FORMAT_VERSION, "statement": AI_TAG, **record,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "sample_rate": sample_rate, "seconds": round(len(audio) / sample_rate, 3),
             "audio_sha256": file_hash(sound), "versions": versions(),
