@@ -1,0 +1,170 @@
+"""training.objectives: windows equal to those the stages feed, and losses that fall."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("accelerate", reason="the training extra is not installed")
+
+from bark.errors import SettingError
+from bark.semantic import semantic_prompt
+from bark.tokens import BARK, TokenLayout
+from hubert.trainer import Trainer, TrainerOptions
+from training.attention import block_attention
+from training.examples import Example, Speaker
+from training.initial import NetworkSize, nano_layout, new_coarse, new_fine, new_semantic
+from training.objectives import IGNORE, CoarseObjective, FineObjective, ObjectiveOptions, SemanticObjective
+
+UNITS, TEXT_IDS = 1000, 30
+LAYOUT = nano_layout(UNITS, TEXT_IDS)
+SMALL = NetworkSize(width=48, layers=2, heads=2)
+OPTIONS = ObjectiveOptions(batch=2, validation_batches=1)
+
+
+def counting_speaker(name: str, lengths: tuple[int, ...], real: bool = False) -> Speaker:
+    """Make utterances whose tokens count the time through all of them, so that any window shows its place."""
+    total = sum(lengths)
+    units = np.arange(total)
+    frames = np.tile(np.arange(total * 3 // 2), (8, 1)) + np.arange(8)[:, None]
+    ends = np.cumsum(lengths)
+    examples = tuple(
+        Example(
+            np.full(length // 10, index + 1),
+            units[end - length : end],
+            frames[:, (end - length) * 3 // 2 : end * 3 // 2],
+        )
+        for index, (length, end) in enumerate(zip(lengths, ends, strict=True))
+    )
+    return Speaker(name, real, examples)
+
+
+SPEAKER = counting_speaker("a", (120, 80, 200, 160))
+LONG = counting_speaker("b", (600,), real=True)
+
+
+def test_semantic_items_are_the_prompts_of_the_stage() -> None:
+    objective = SemanticObjective([SPEAKER], [], LAYOUT, ObjectiveOptions(batch=2, joined=0.0))
+    for seed in range(5):
+        batch = objective.batch(np.random.default_rng(seed))
+        for text, history, targets in zip(
+            *(batch[key].numpy() for key in ("text", "history", "targets")), strict=True
+        ):
+            index = int(text[0]) - LAYOUT.text_offset - 1
+            example = SPEAKER.examples[index]
+            assert example.text is not None
+            said = history[history != LAYOUT.semantic_pad]
+            prompt = semantic_prompt(example.text, said if len(said) else None, LAYOUT)
+            np.testing.assert_array_equal(np.concatenate([text, history]), prompt[:-1])
+            expected = np.append(example.semantic, LAYOUT.semantic_pad)
+            np.testing.assert_array_equal(targets[: len(expected)], expected)
+            assert (targets[len(expected) :] == IGNORE).all()
+            assert not np.isin(said, example.semantic).any()
+
+
+def test_joined_items_speak_both_texts() -> None:
+    objective = SemanticObjective([SPEAKER], [], LAYOUT, ObjectiveOptions(batch=2, joined=1.0))
+    batch = objective.batch(np.random.default_rng(1))
+    for text, targets in zip(batch["text"].numpy(), batch["targets"].numpy(), strict=True):
+        letters = (text != LAYOUT.text_pad).sum()  # one for ten units
+        assert (targets != IGNORE).sum() == 10 * letters + 1
+        index = int(text[0]) - LAYOUT.text_offset - 1
+        assert letters > len(SPEAKER.examples[index].semantic) // 10
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, TokenLayout(semantic_rate=50.0, semantic_vocab=UNITS)])
+def test_coarse_windows_begin_with_their_units(layout: TokenLayout) -> None:
+    objective = CoarseObjective([LONG], [], layout, OPTIONS)
+    for seed in range(8):
+        batch = objective.batch(np.random.default_rng(seed))
+        assert batch["semantic"].shape[1] == layout.coarse_semantic_window
+        for units, coarse in zip(batch["semantic"].numpy(), batch["coarse"].numpy(), strict=True):
+            units = units[units != layout.coarse_semantic_pad]
+            coarse = coarse[coarse != IGNORE] - layout.coarse_offset
+            most = layout.max_coarse_history + layout.sliding_window
+            assert len(coarse) == min(3 * len(units), most)
+            assert units[0] % 2 == 0
+            frames = coarse[::2]
+            np.testing.assert_array_equal(frames, units[0] * 3 // 2 + np.arange(len(frames)))
+            np.testing.assert_array_equal(coarse[1::2], frames + 1 + layout.codebook_size)
+
+
+def test_fine_windows_hide_the_book_behind_the_history() -> None:
+    objective = FineObjective([LONG, SPEAKER], [], LAYOUT, OPTIONS)
+    books = set()
+    for seed in range(30):
+        batch = objective.batch(np.random.default_rng(seed))
+        book = int(batch["book"][0])
+        books.add(book)
+        codes, targets = batch["codes"].numpy(), batch["targets"].numpy()
+        pad = LAYOUT.codebook_size
+        assert codes.shape[1:] == (LAYOUT.fine_window, 8)
+        assert (codes[:, :, book + 1 :] == pad).all()
+        hidden = targets != IGNORE
+        assert hidden.any(axis=1).all()
+        np.testing.assert_array_equal(codes[:, :, book] == pad, hidden | (codes[:, :, 0] == pad))
+        np.testing.assert_array_equal(targets[hidden], codes[:, :, 0][hidden] + book)
+    assert books == set(range(2, 8))
+
+
+def test_real_and_synthetic_speakers_share_the_batches() -> None:
+    objective = FineObjective([SPEAKER, LONG], [], LAYOUT, ObjectiveOptions(real_share=0.45))
+    generator = np.random.default_rng(0)
+    drawn = [objective._speaker(objective._groups, generator).real for _ in range(400)]
+    assert 0.35 < np.mean(drawn) < 0.55
+
+
+def test_batches_depend_only_on_the_generator() -> None:
+    objective = CoarseObjective([SPEAKER, LONG], [SPEAKER], LAYOUT, OPTIONS)
+    first, again = (objective.batch(np.random.default_rng(3)) for _ in range(2))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    one, two = list(objective.validation()), list(objective.validation())
+    assert len(one) == 1 and torch.equal(one[0]["coarse"], two[0]["coarse"])
+
+
+def test_no_speakers_is_an_error() -> None:
+    with pytest.raises(SettingError, match="training speakers: got none"):
+        SemanticObjective([LONG.__class__("c", True, ())], [], BARK, OPTIONS)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("length", [5, 192, 401])
+def test_block_attention_is_attention(causal: bool, length: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 2, length, 8, generator=generator)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    torch.testing.assert_close(block_attention(query, key, value, is_causal=causal), expected)
+
+
+@pytest.mark.parametrize("stage", ["semantic", "coarse", "fine"])
+def test_two_examples_are_learned(stage: str, tmp_path: Path) -> None:
+    """Overfit: in 20 steps the loss on two utterances of one speaker must fall well below the start."""
+    generator = np.random.default_rng(0)
+    two = tuple(
+        Example(
+            generator.integers(0, TEXT_IDS, 12),
+            generator.integers(0, 50, 60),
+            generator.integers(0, 50, (8, 90)),
+        )
+        for _ in range(2)
+    )
+    speakers = [Speaker("a", False, two)]
+    layout = nano_layout(50, TEXT_IDS)
+    centres, codebooks = generator.normal(size=(50, 8)), generator.normal(size=(8, 1024, 16))
+    objectives = {"semantic": SemanticObjective, "coarse": CoarseObjective, "fine": FineObjective}
+    networks = {
+        "semantic": lambda: new_semantic(layout, SMALL, centres, generator.random((TEXT_IDS, 50)), 10.0),
+        "coarse": lambda: new_coarse(layout, SMALL, centres, codebooks),
+        "fine": lambda: new_fine(layout, SMALL, codebooks),
+    }
+    objective = objectives[stage](speakers, speakers, layout, OPTIONS)
+    options = TrainerOptions(
+        steps=20, warmup=2, learning_rate=5e-3, validate_every=1, checkpoint_every=20, log_every=1,
+        mixed_precision="no", device="cpu",
+    )  # fmt: skip
+    Trainer(networks[stage](), objective, tmp_path, options).run()
+    rows = [json.loads(row) for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if row["phase"] == "validation"]
+    assert losses[-1] < 0.85 * losses[0]

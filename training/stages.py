@@ -1,0 +1,134 @@
+"""A corpus in tokens to the three trained networks of nano."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from bark.codec_mel import MelCodec
+from bark.errors import MissingFileError
+from bark.phones import SYMBOLS, PhoneTokenizer
+from bark.tokens import TokenLayout
+from hubert.trainer import Trainer, TrainerOptions, TrainingResult
+
+from .attention import use_block_attention
+from .corpus import load_voice
+from .examples import Speaker, load_speakers
+from .initial import NetworkSize, nano_layout, new_coarse, new_fine, new_semantic
+from .objectives import CoarseObjective, FineObjective, ObjectiveOptions, SemanticObjective
+from .synthesis import PHONES, UNKNOWN
+
+STAGES = ("semantic", "coarse", "fine")
+SIZES = {stage: NetworkSize() for stage in STAGES}
+BATCHES = {"semantic": 5, "coarse": 3, "fine": 6}  # items as long as the stage's window
+NEEDS = {"semantic": ("tokens",), "coarse": ("tokens", "codes"), "fine": ("codes",)}
+FINE_LAYOUT = nano_layout(1, 1)  # the fine stage reads none of the numbers that depend on units or text
+KEPT_BACK = 40  # every 40th real speaker validates instead of training
+OBJECTIVES = {"semantic": SemanticObjective, "coarse": CoarseObjective, "fine": FineObjective}
+
+
+def train_stage(
+    stage: str, work: Path, steps: int, seed: int = 0, device: str | None = None
+) -> TrainingResult:
+    """Train one stage in ``runs/<stage>``; goes on where an earlier run stopped.
+
+    Validation is on the prompt utterances of held-out voices and on real speakers kept back; the held-out
+    texts and the recordings for the report stay unseen here.
+
+    Raises
+    ------
+    MissingFileError : if the corpus has not been turned into tokens yet.
+    """
+    encode = PhoneTokenizer().encode if stage == "semantic" else None
+    needs = NEEDS[stage]
+    train, validation = split_speakers(
+        load_speakers(work, "train", needs, encode), load_speakers(work, "heldout", needs, encode)
+    )
+    layout = work_layout(work) if "tokens" in needs else FINE_LAYOUT
+    options = ObjectiveOptions(batch=BATCHES[stage])
+    objective = OBJECTIVES[stage](train, validation, layout, options)
+    network = new_network(stage, work, layout, train, seed)
+    use_block_attention(network)
+    settings = TrainerOptions(
+        steps=steps, warmup=100, seed=seed, device=device, validate_every=500, checkpoint_every=250
+    )
+    return Trainer(network, objective, work / "runs" / stage, settings).run()
+
+
+def new_network(
+    stage: str, work: Path, layout: TokenLayout, train: tuple[Speaker, ...] = (), seed: int = 0
+) -> nn.Module:
+    """Make a stage's network as its training starts with it."""
+    size = SIZES[stage]
+    if stage == "semantic":
+        return new_semantic(
+            layout, size, unit_centres(work), text_units(work, layout), text_rate(train, layout), seed
+        )
+    codebooks = MelCodec.load(work / "codec").network.codebooks.numpy()
+    if stage == "coarse":
+        return new_coarse(layout, size, unit_centres(work), codebooks, seed)
+    return new_fine(layout, size, codebooks, seed)
+
+
+def work_layout(work: Path) -> TokenLayout:
+    """Return nano's layout for the number of units found in the work folder."""
+    return nano_layout(len(unit_centres(work)), PhoneTokenizer().vocab_size)
+
+
+def unit_centres(work: Path) -> np.ndarray:
+    """Return the k-means centres ``(K, D)`` of the semantic tokens."""
+    path = work / "hubert" / "kmeans.npz"
+    if not path.is_file():
+        raise MissingFileError(f"no units in {path}", fix="Run the step hubert first")
+    with np.load(path, allow_pickle=False) as file:
+        return file["centers"]
+
+
+def split_speakers(
+    train: tuple[Speaker, ...], held_out: tuple[Speaker, ...]
+) -> tuple[tuple[Speaker, ...], tuple[Speaker, ...]]:
+    """Move every 40th recorded speaker, with the resampled neighbours, from training to validation."""
+    people = sorted({_person(speaker) for speaker in train if speaker.real})[::KEPT_BACK]
+    kept_back = tuple(speaker for speaker in train if speaker.real and _person(speaker) in people)
+    return tuple(speaker for speaker in train if speaker not in kept_back), held_out + kept_back
+
+
+def _person(speaker: Speaker) -> str:
+    """Return the name without the suffix of a resampled neighbour: real_84_a → real_84."""
+    return "_".join(speaker.name.split("_")[:2])
+
+
+def text_rate(speakers: tuple[Speaker, ...], layout: TokenLayout) -> float:
+    """Return text tokens for each second of speech; 10 where nothing is known."""
+    spoken = [example for speaker in speakers for example in speaker.examples if example.text is not None]
+    seconds = sum(len(example.semantic) for example in spoken) / layout.semantic_rate
+    return (
+        sum(len(example.text) for example in spoken if example.text is not None) / seconds
+        if seconds
+        else 10.0
+    )
+
+
+def text_units(work: Path, layout: TokenLayout, voices: int = 20) -> np.ndarray:
+    """Return for each text symbol the shares of the units that its phone sounds as: ``(V, K)``."""
+    together = np.zeros((len(PHONES), layout.semantic_vocab))
+    paths = [
+        path for path in sorted((work / "tokens").glob("[!.]*.npz")) if not path.stem.startswith("real_")
+    ]
+    for path in paths[:: max(1, len(paths) // voices)]:
+        voice = load_voice(work / "corpus" / path.name)
+        with np.load(path, allow_pickle=False) as file:
+            units = file["semantic"].astype(np.int64)
+        known = voice.phones != UNKNOWN
+        np.add.at(together, (voice.phones[known], units[known]), 1)
+    rows = np.zeros((len(SYMBOLS), layout.semantic_vocab))
+    for row, symbol in enumerate(SYMBOLS):
+        names = [symbol.rstrip("01").lower() if symbol != "," else "pau"] + (
+            ["ax"] if symbol == "AH0" else []
+        )
+        rows[row] = sum(
+            (together[PHONES.index(name)] for name in names if name in PHONES), np.zeros(rows.shape[1])
+        )
+    return rows / np.maximum(rows.sum(1, keepdims=True), 1)
