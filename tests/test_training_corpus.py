@@ -1,0 +1,118 @@
+"""The corpus on disk: on the grid, levelled, labelled, restartable; crops and tokens follow its units."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bark.errors import MissingFileError
+from training.corpus import CorpusOptions, iter_voices, make_corpus, voice_paths
+from training.crops import Crops, to_listening, waveform_for_units
+from training.grammar import TEMPLATE_GRAMMAR
+from training.recordings import NEIGHBOURS, shorten_silences
+from training.synthesis import GRID, LEVEL, PHONES, SAMPLE_RATE, UNIT, UNKNOWN, speak
+from training.voices import VoiceRecipe
+
+OPEN = tuple(f"the {word} went home, and slept well" for word in TEMPLATE_GRAMMAR.words())
+VOICE = VoiceRecipe("test", "flite", "kal16", 1.0, 110.0)
+needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="needs Debian's flite")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of two training voices, one held-out voice and one recording with its neighbours."""
+    if shutil.which("flite") is None:
+        pytest.skip("needs Debian's flite")
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "real").mkdir()
+    noise = np.random.default_rng(0).standard_normal(16_000 * 8).astype(np.float32) * 0.1
+    noise[48_000:64_000] = 0.0
+    soundfile.write(folder / "real" / "7-1.wav", noise, 16_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.corpus.open_texts", lambda seed: OPEN)
+        assert make_corpus(options(folder)) == 6
+        assert make_corpus(options(folder)) == 0, "everything is there already"
+        (folder / "corpus" / "real_7.npz").unlink()
+        assert make_corpus(options(folder)) == 1, "only what is missing is made"
+    return folder
+
+
+def options(folder: Path) -> CorpusOptions:
+    return CorpusOptions(
+        folder, folder / "real", hours=0.005, voices=2, held_out=1, prompts=2, tests=1, processes=1
+    )
+
+
+def test_files_keep_the_contract(work: Path) -> None:
+    voices = list(iter_voices(work))
+    assert len(voices) == 2 + 1 + len(NEIGHBOURS)
+    for voice in voices:
+        count = len(voice.texts)
+        assert voice.audio.dtype == np.int16 and voice.phones.dtype == np.uint8
+        assert voice.starts[0] == 0 and voice.starts[-1] == len(voice.audio)
+        assert (np.diff(voice.starts) > 0).all() and (voice.starts % GRID == 0).all()
+        assert len(voice.kinds) == len(voice.roles) == count == len(voice.starts) - 1
+        assert len(voice.phones) == len(voice.audio) // UNIT
+        assert voice.split == ("heldout" if voice.name.startswith("held_") else "train")
+
+
+def test_synthetic_voices_reach_their_hours_and_recordings_have_no_text(work: Path) -> None:
+    for voice in iter_voices(work, "train", real=False):
+        assert len(voice.audio) / SAMPLE_RATE == pytest.approx(9.0, abs=7.0)
+        assert all(voice.texts) and (voice.phones < len(PHONES)).mean() > 0.95
+    for voice in iter_voices(work, "train"):
+        if voice.name.startswith("real_"):
+            assert set(voice.kinds) == {"real"} and not any(voice.texts)
+            assert (voice.phones == UNKNOWN).all()
+            assert len(voice.audio) < 8.3 / 0.88 * SAMPLE_RATE
+    (held,) = iter_voices(work, "heldout")
+    assert sorted(set(held.roles)) == ["prompt", "test"]
+
+
+def test_no_corpus_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"no corpus in .*Run python -m training\.corpus"):
+        voice_paths(tmp_path)
+
+
+@needs_flite
+def test_speech_is_levelled_trimmed_and_repeatable() -> None:
+    speech = speak("the dog barked", VOICE)
+    again = speak("the dog barked", VOICE)
+    assert np.array_equal(speech.audio, again.audio)
+    assert len(speech.audio) % GRID == 0
+    assert np.sqrt((speech.audio**2).mean()) == pytest.approx(LEVEL, rel=0.05)
+    assert PHONES[speech.phones[5]] == "dh" or "dh" in {PHONES[phone] for phone in speech.phones[:8]}
+    said = [phone for phone, last in zip(speech.phones, [-1, *speech.phones], strict=False) if phone != last]
+    assert " ".join(PHONES[phone] for phone in said if phone) == "dh ax d ao g b aa r k t"
+
+
+def test_a_missing_synthesiser_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingFileError, match="flite is not installed.*Debian package flite"):
+        speak("hello", VOICE)
+
+
+def test_long_silences_are_shortened_and_speech_is_not() -> None:
+    loud = np.full(24_000, 0.1, np.float32)
+    silent = np.zeros(24_000, np.float32)
+    short = shorten_silences(np.concatenate([loud, silent, loud]))
+    assert (np.abs(short) > 0).sum() == 48_000
+    assert len(short) == 48_000 + 15 * 240
+
+
+def test_waveform_gives_one_unit_for_each_480_samples() -> None:
+    for units in (2, 50, 302):
+        wave = waveform_for_units(np.zeros(units * UNIT, np.int16))
+        assert (len(wave) - 400) // 320 + 1 == units
+
+
+def test_crops_line_up_with_their_labels(work: Path) -> None:
+    listening = to_listening(iter_voices(work, "train", real=False))
+    crops = Crops(listening, seed=1)
+    waves, phones = crops.draw(3, 40)
+    assert waves.shape == (3, 40 * 320 + 80) and phones.shape == (3, 40)
+    assert crops.augment(waves).isfinite().all()
+    loud = waves[:, : 40 * 320].reshape(3, 40, 320).pow(2).mean(2).sqrt()
+    assert loud[phones > 0].mean() > 3 * loud[phones == 0].mean(), "pauses are quiet, phones are not"
