@@ -7,18 +7,19 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files as package_files
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .codec import HUB_REPO as CODEC_REPO
-from .codec import Codec, EncodecCodec
 from .errors import CheckpointError, MissingFileError, SettingError
 from .formats import HF_WEIGHTS, STAGES, SUNO_NAMES, Network, folder_format, hf_weights, load_stage, suno_file
 from .hub import Wanted, fetch, fetch_all, fetch_first, fetch_optional, user_cache
 from .model_fine import FineGPTConfig
 from .tokens import BARK, TokenLayout
 from .weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
+
+if TYPE_CHECKING:
+    from .codec import Codec
 
 __all__ = [
     "FAIRSEQ_STAND_INS",
@@ -31,6 +32,7 @@ __all__ = [
 
 SUNO_REPO = "suno/bark"
 SUNO_SIZES = {"large": "_2", "small": ""}  # what Suno's file names end in
+CODEC_REPO = "facebook/encodec_24khz"
 BERT_REPO = "bert-base-multilingual-cased"
 TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json")
 # Hugging Face's generation_config.json → our token layout
@@ -109,12 +111,14 @@ class ModelFiles:
         check_layout(network, stage, self.layout, self.name)
         return network
 
-    def load_codec(self) -> Codec:
+    def load_codec(self) -> "Codec":
         """Load the codec on the CPU."""
         if self.codec_type == "mel":
             from .codec_mel import MelCodec
 
             return MelCodec.load(self.path("codec"))
+        from .codec import EncodecCodec
+
         return EncodecCodec.from_pretrained(self.path("codec"))
 
     def load_tokenizer(self) -> Any:

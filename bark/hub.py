@@ -23,6 +23,7 @@ SUNO_MD5 = {
     "fine_2.pt": "59d184ed44e3650774a2f0503a48a97b",
 }
 _STORAGE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
+_UNREACHABLE = "the hub cannot be reached"
 
 Wanted = tuple[str, str]  # repository, file
 
@@ -56,7 +57,7 @@ def fetch_all(
     reasons: list[str] = []
     for repo, file in wanted:
         path = cached(repo, file)
-        if path is None and not offline():
+        if path is None and not offline() and _UNREACHABLE not in reasons:  # each try takes half a minute
             path, reason = _download(repo, file)
             if path is None and reason not in reasons:
                 reasons.append(reason)
@@ -81,6 +82,8 @@ def fetch_first(repo: str, files: Sequence[str]) -> Path:
         path, reason = _download(repo, file)
         if path is not None:
             return path
+        if reason == _UNREACHABLE:
+            break
     raise _missing([(repo, files[0])], (), reason)
 
 
@@ -170,7 +173,7 @@ def _reason(error: Exception, repo: str) -> str:
     if isinstance(error, errors.RepositoryNotFoundError):
         return f"the hub has no {repo}, or it is private"
     if isinstance(error, errors.LocalEntryNotFoundError):
-        return "the hub cannot be reached"
+        return _UNREACHABLE
     if isinstance(error, errors.EntryNotFoundError):
         return f"{repo} has no such file"
     return f"the download failed ({type(error).__name__})"
@@ -181,7 +184,7 @@ def _missing(missing: Sequence[Wanted], looked: Iterable[Path], reason: str) -> 
     for repo, file in missing:
         by_repo.setdefault(repo, []).append(file)
     names = "; ".join(f"{repo}: {', '.join(files)}" for repo, files in by_repo.items())
-    places = " and ".join(str(place) for place in [*dict.fromkeys(looked), cache_folder()])
+    places = ", ".join(str(place) for place in [*dict.fromkeys(looked), cache_folder()])
     commands = " && ".join(f"hf download {repo} {' '.join(files)}" for repo, files in by_repo.items())
     why = reason or "the network is off: HF_HUB_OFFLINE"
     return MissingFileError(
