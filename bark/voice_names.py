@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import VoiceError
+from .text import SUPPORTED_LANGS
 
 SUNO_REPOSITORY = "suno/bark"
-SUNO_LANGUAGES = ("en", "de", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh")
 SUNO_PRESETS = (
     "announcer",
     *(
         f"{version}{lang}_speaker_{n}"
         for version in ("", "v2/")
-        for lang in SUNO_LANGUAGES
+        for _, lang in SUPPORTED_LANGS
         for n in range(10)
     ),
 )
