@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import StorageError
+from .errors import BarkError, StorageError
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        if isinstance(error, StorageError):
+        if isinstance(error, BarkError):  # the writer's own complaint
             raise
         raise StorageError(
             f"cannot write {path}",
