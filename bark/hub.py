@@ -1,8 +1,9 @@
 """THE network door: turns a model hub's repository and file name into a path on this computer.
 
-Downloads go through huggingface_hub into its cache: resumable, shared with other programs, never half a file
-at the final name. What is cached is used without asking the network. The environment (HF_HOME, HF_HUB_CACHE,
-XDG_CACHE_HOME, HF_HUB_OFFLINE, HF_ENDPOINT) is read at each call.
+Downloads go through huggingface_hub into its cache: a broken connection goes on where it stopped, the files
+are shared with other programs, and never is half a file at the final name. What is cached is used without
+asking the network. The environment (HF_HOME, HF_HUB_CACHE, XDG_CACHE_HOME, HF_HUB_OFFLINE, HF_ENDPOINT) is
+read at each call.
 """
 
 import errno
