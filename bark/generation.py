@@ -23,7 +23,7 @@ from .fine import FineStage
 from .sampling import Sampling
 from .semantic import SemanticStage
 from .text import SUPPORTED_LANGS as SUPPORTED_LANGS
-from .text import TextTokenizer, tidy
+from .text import TextTokenizer, fit_tokens, tidy
 from .tokens import BARK, TokenLayout
 from .voice import Voice, VoiceLike, resolve_voice
 
@@ -89,8 +89,8 @@ def load_model(
     """
     if model_type not in STAGES:
         raise SettingError("model_type", repr(model_type), ", ".join(STAGES))
-    if force_reload or path is not None or model_type not in models:
-        files = _find(use_small, path)
+    files = _find(use_small, path)
+    if force_reload or _is_other(files, path, model_type):
         network = files.load(STAGES[model_type]).eval()
         _place(model_type, network, use_gpu, files)
         models[model_type] = network
@@ -103,8 +103,8 @@ def load_codec_model(
     use_gpu: bool = True, force_reload: bool = False, path: str | Path | None = None
 ) -> Codec:
     """Load the codec, or return the loaded one."""
-    if force_reload or path is not None or "codec" not in models:
-        files = _find(False, path)
+    files = _find(False, path)
+    if force_reload or _is_other(files, path, "codec"):
         codec = files.load_codec()
         _place("codec", codec, use_gpu, files)
         models["codec"] = codec
@@ -149,7 +149,7 @@ def generate_text_semantic(
     stage = SemanticStage(loaded["model"], layout)
     with _on_device("text", loaded["model"]):
         return stage.generate(
-            tokenizer.encode(tidy(text)),
+            fit_tokens(tokenizer.encode(tidy(text)), layout.text_window, on_overflow="cut"),
             None if voice is None else voice.semantic,
             sampling=Sampling(temp, top_k, top_p),
             min_eos_p=min_eos_p,
@@ -222,10 +222,15 @@ def _find(use_small: bool, path: str | Path | None) -> ModelFiles:
     if path is not None:
         return find_model(path)
     for files in _sources.values():
-        if files.layout != BARK:
+        if files.name not in ("small", "large"):
             return files
     small = use_small or (small_wanted() if USE_SMALL_MODELS is None else USE_SMALL_MODELS)
     return find_model("small" if small else "large")
+
+
+def _is_other(files: ModelFiles, path: str | Path | None, key: str) -> bool:
+    """Tell whether a model must be loaded: none is, or `path` names another one."""
+    return key not in models or (path is not None and _sources[key].name != files.name)
 
 
 def _place(key: str, holder: Any, use_gpu: bool, files: ModelFiles) -> None:
@@ -252,7 +257,7 @@ def _voice(voice: VoiceLike | None, key: str) -> Voice | None:
     if voice is None:
         return None
     files = _sources[key]
-    return resolve_voice(voice, files.layout, folders=[] if files.voices is None else [files.voices])
+    return resolve_voice(voice, files.layout, model_folder=files.voices)
 
 
 def _generator(key: str, seed: int | None) -> torch.Generator | None:

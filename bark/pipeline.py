@@ -18,7 +18,7 @@ from .errors import SettingError
 from .fine import FineStage
 from .sampling import Sampling
 from .semantic import SemanticStage
-from .text import TextTokenizer, tidy
+from .text import TextTokenizer, fit_tokens, tidy
 from .tokens import TokenLayout
 from .voice import Voice, VoiceLike, resolve_voice
 
@@ -177,10 +177,7 @@ class Bark:
 
     def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
         """Find a voice: a `Voice`, a path, a dictionary, or the name of an own or preset voice."""
-        if voice is None:
-            return None
-        folders = [] if self.voices_folder is None else [self.voices_folder]
-        return resolve_voice(voice, self.layout, folders=folders)
+        return resolve_voice(voice, self.layout, model_folder=self.voices_folder)
 
     def generate(
         self,
@@ -228,7 +225,7 @@ class Bark:
             return []
         history = self.resolve_voice(voice)
         texts = [tidy(text) for text in texts]
-        text_ids = [self.tokenizer.encode(text) for text in texts]
+        text_ids = [fit_tokens(self.tokenizer.encode(text), self.layout.text_window) for text in texts]
         timings: dict[str, float] = {}
         with torch.inference_mode():
             with self._turn("semantic", timings):

@@ -22,10 +22,6 @@ LAYOUT = TokenLayout(
     max_semantic=100,
     coarse_semantic_pad=64 + 2 * 1024,
     coarse_infer=64 + 2 * 1024 + 1,
-    coarse_semantic_window=64,
-    max_coarse_history=150,
-    min_coarse_history=30,
-    sliding_window=30,
     coarse_history_drop=0,
     fine_window=128,
     fine_history=64,
@@ -40,7 +36,9 @@ def make_tiny_model(folder: Path) -> Path:
     sizes = {"n_layer": 2, "n_head": 2, "n_embd": 16}
     coarse_vocab = LAYOUT.coarse_infer + 1
     semantic = GPTConfig(**sizes, block_size=192, input_vocab_size=200, output_vocab_size=72)
-    coarse = GPTConfig(**sizes, block_size=256, input_vocab_size=coarse_vocab, output_vocab_size=coarse_vocab)
+    coarse = GPTConfig(
+        **sizes, block_size=1024, input_vocab_size=coarse_vocab, output_vocab_size=coarse_vocab
+    )
     fine = FineGPTConfig(**sizes, block_size=128)
     networks = {"semantic": GPT(semantic), "coarse": GPT(coarse), "fine": FineGPT(fine)}
     for name, network in networks.items():

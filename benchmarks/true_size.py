@@ -1,0 +1,83 @@
+"""Peak memory and seconds of true-size Bark networks with random weights, on this machine's CPU.
+
+Random weights say nothing about sound; they cost what real ones cost. Each size runs in a process of its own, so
+that its peak memory is its own. `python -m benchmarks.true_size [small large] [--seconds 2]`
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+SIZES = {"small": (12, 12, 768), "large": (24, 16, 1024)}  # layers, heads, width
+
+
+def measure(size: str, seconds: float, dtype: str) -> dict[str, float | str]:
+    """Build the three networks, run each stage for `seconds` of speech with a full history, report."""
+    import torch
+
+    from bark.coarse import CoarseStage
+    from bark.fine import FineStage
+    from bark.model import GPT, GPTConfig
+    from bark.model_fine import FineGPT, FineGPTConfig
+    from bark.sampling import Sampling
+    from bark.semantic import SemanticStage
+    from bark.tokens import BARK
+    from bark.voice import Voice
+
+    layers, heads, width = SIZES[size]
+    sizes = {"n_layer": layers, "n_head": heads, "n_embd": width}
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+    fine_history = generator.integers(0, 1024, (8, 750))
+    voice = Voice(generator.integers(0, 10_000, 499), fine_history[:2], fine_history)
+    report: dict[str, float | str] = {"size": size, "dtype": dtype, "speech_seconds": seconds}
+    kind = getattr(torch, dtype)
+
+    def timed(name: str, work):  # type: ignore[no-untyped-def]
+        start = time.perf_counter()
+        result = work()
+        report[f"{name}_seconds"] = round(time.perf_counter() - start, 2)
+        return result
+
+    # the largest vocabulary first: each network is freed before the next is built, as offload does
+    network = GPT(GPTConfig(**sizes, input_vocab_size=129_600, output_vocab_size=10_048)).to(kind).eval()
+    report["semantic_parameters"] = sum(p.numel() for p in network.parameters())
+    semantic = timed("semantic", lambda: SemanticStage(network, BARK).generate(
+        list(range(1, 40)), voice.semantic, sampling=Sampling(), min_eos_p=None, max_duration_s=seconds,
+        allow_early_stop=False, generator=torch.Generator().manual_seed(0)))  # fmt: skip
+    del network
+    network = GPT(GPTConfig(**sizes, input_vocab_size=12_096, output_vocab_size=12_096)).to(kind).eval()
+    report["coarse_parameters"] = sum(p.numel() for p in network.parameters())
+    coarse = timed("coarse", lambda: CoarseStage(network, BARK).generate(
+        semantic, voice, sampling=Sampling(), generator=torch.Generator().manual_seed(0)))  # fmt: skip
+    del network
+    fine_network = FineGPT(FineGPTConfig(**sizes)).to(kind).eval()
+    report["fine_parameters"] = sum(p.numel() for p in fine_network.parameters())
+    timed("fine", lambda: FineStage(fine_network, BARK).generate(
+        coarse, voice.fine, temperature=0.5, generator=torch.Generator().manual_seed(0)))  # fmt: skip
+    report["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    for size in options.sizes:
+        if options.here:
+            print(json.dumps(measure(size, options.seconds, options.dtype)))
+            continue
+        command = [sys.executable, "-m", "benchmarks.true_size", size, "--here", "--dtype", options.dtype]
+        subprocess.run([*command, "--seconds", str(options.seconds)], check=True)
+
+
+if __name__ == "__main__":
+    main()

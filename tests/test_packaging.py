@@ -1,0 +1,72 @@
+"""A wheel built from the tree carries everything it needs: it works in an empty folder, without the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built and unpacked where nothing else is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in listed:  # a copy: building writes into the source tree
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "runs/")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+    ]
+    subprocess.run([*command, str(source)], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [sys.executable, "-P", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_is_the_wheel_that_answers(installed: Path, tmp_path: Path) -> None:
+    for package in ("bark", "hubert", "booth"):
+        done = run(installed, tmp_path, "-c", f"import {package}; print({package}.__file__)")
+        assert done.stdout.startswith(str(installed)), done.stderr
+        assert (installed / package / "py.typed").is_file()
+    assert not (installed / "training").exists() and not (installed / "tests").exists()
+
+
+def test_the_command_line_answers(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "-m", "bark", "--help")
+    assert done.returncode == 0 and "--history_prompt" in done.stdout, done.stderr
+
+
+def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "-m", "booth.demo", "--text", "Hello there.")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"demo.npz", "demo.wav", "demo.png"}

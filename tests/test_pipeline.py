@@ -1,0 +1,110 @@
+"""Text and voice in, speech out: seeds, batches, mixing of stages, offload."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bark import Bark, Voice
+from bark.errors import SettingError, TextError
+from bark.pipeline import MAX_SEED, Settings
+
+
+@pytest.fixture(scope="module")
+def bark(tiny_bark: Path) -> Bark:
+    return Bark.from_pretrained(tiny_bark, device="cpu")
+
+
+def same_tokens(a: Voice, b: Voice) -> bool:
+    pairs = [(a.semantic, b.semantic), (a.coarse, b.coarse), (a.fine, b.fine)]
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def test_a_generation_is_whole(bark: Bark) -> None:
+    take = bark.generate("two words", seed=5)
+    tokens, frames = take.tokens, take.tokens.fine.shape[1]
+    assert take.audio.dtype == np.float32 and len(take.audio) == 320 * frames
+    assert tokens.coarse.shape == (2, frames) and np.array_equal(tokens.fine[:2], tokens.coarse)
+    assert take.seed == 5 and take.text == "two words" and take.duration == frames / 75
+    assert set(take.timings) == {"semantic", "coarse", "fine", "codec"}
+    assert take.settings.max_duration_s == 1.0  # the model's own default
+
+
+def test_same_seed_same_tokens_and_another_seed_others(bark: Bark) -> None:
+    first, second = (bark.generate("hello there", seed=11) for _ in range(2))
+    assert same_tokens(first.tokens, second.tokens) and np.array_equal(first.audio, second.audio)
+    assert not same_tokens(first.tokens, bark.generate("hello there", seed=12).tokens)
+
+
+def test_a_take_without_seed_records_the_one_it_drew(bark: Bark) -> None:
+    take = bark.generate("hello there")
+    assert same_tokens(take.tokens, bark.generate("hello there", seed=take.seed).tokens)
+
+
+def test_the_global_generator_is_left_alone_by_a_seeded_take(bark: Bark) -> None:
+    state = torch.get_rng_state()
+    bark.generate("hello", seed=1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("voiced", [False, True])
+def test_batch_equals_single(bark: Bark, voiced: bool) -> None:
+    voice = bark.generate("a voice to speak with", seed=0).voice if voiced else None
+    texts, seeds = ["one", "two and three", "a somewhat longer sentence"], [1, 2, 3]
+    batch = bark.generate_batch(texts, voice, seeds=seeds)
+    for text, seed, take in zip(texts, seeds, batch, strict=True):
+        assert same_tokens(take.tokens, bark.generate(text, voice, seed=seed).tokens)
+
+
+def test_a_take_is_a_voice_for_the_next(bark: Bark, tmp_path: Path) -> None:
+    voice = bark.generate("the first", seed=2).voice
+    voice.save(tmp_path / "first.npz")
+    spoken = [bark.generate("the next", v, seed=3) for v in (voice, tmp_path / "first.npz", voice.to_dict())]
+    assert same_tokens(spoken[0].tokens, spoken[1].tokens) and same_tokens(spoken[0].tokens, spoken[2].tokens)
+
+
+def test_offload_changes_nothing_but_places(tiny_bark: Path, bark: Bark) -> None:
+    offloaded = Bark.from_pretrained(tiny_bark, device="cpu", offload=True)
+    assert same_tokens(offloaded.generate("hi", seed=4).tokens, bark.generate("hi", seed=4).tokens)
+
+
+def test_a_stage_of_another_family_is_refused(bark: Bark, tiny_bark: Path) -> None:
+    with pytest.raises(SettingError, match="another token layout"):
+        from bark.pipeline import _check_same_layout
+
+        _check_same_layout(bark.layout, replace(bark.layout, semantic_vocab=65), "coarse")
+
+
+def test_temperature_zero_is_deterministic(bark: Bark) -> None:
+    cold = {"semantic_temperature": 0, "coarse_temperature": 0, "fine_temperature": 0}
+    first, second = (bark.generate("hello", seed=seed, **cold) for seed in (1, 2))
+    assert same_tokens(first.tokens, second.tokens)
+
+
+def test_wrong_arguments_say_what_is_allowed(bark: Bark) -> None:
+    with pytest.raises(SettingError, match="unknown setting: got temperature; allowed: semantic_temperature"):
+        bark.generate("hello", temperature=1)
+    with pytest.raises(SettingError, match=f"seed: got -1; allowed: a whole number from 0 to {MAX_SEED}"):
+        bark.generate("hello", seed=-1)
+    with pytest.raises(SettingError, match="seeds: got 1 for 2 texts"):
+        bark.generate_batch(["a", "b"], seeds=[1])
+    with pytest.raises(TextError):
+        bark.generate("   ")
+    with pytest.raises(TextError, match="too long for one utterance: got .* tokens; allowed: up to 64"):
+        bark.generate("a great many words " * 20)
+    with pytest.raises(SettingError, match="nothing was spoken for 'hello'"):
+        bark.generate("hello", min_eos_p=0.0, seed=1)
+    assert bark.generate_batch([]) == []
+
+
+def test_settings_are_sunos_by_default() -> None:
+    settings = Settings()
+    assert (settings.semantic_temperature, settings.coarse_temperature, settings.fine_temperature) == (
+        0.7,
+        0.7,
+        0.5,
+    )
+    assert settings.min_eos_p == 0.2 and settings.semantic.top_k is None
+    assert Settings().changed(settings.to_dict()) == settings
