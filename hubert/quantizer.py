@@ -8,17 +8,20 @@ import json
 import logging
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bark.errors import CheckpointError, MissingFileError, SettingError
 from bark.files import atomic_write
 from bark.weights import FAIRSEQ_STAND_INS, read_torch_file, tensors_of
+
+from .networks import NETWORKS, QuantizerSizes, sizes_of
+from .networks import LSTMNetwork as LSTMNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -41,56 +44,6 @@ class Quantizer(Protocol):
 
     def to(self, device: str | torch.device) -> Self:
         """Move to a device."""
-
-
-@dataclass(frozen=True)
-class QuantizerSizes:
-    """What ``.info`` tells: the sizes of an LSTM quantizer; the defaults are gitmylo's."""
-
-    input_size: int = 768
-    hidden_size: int = 1024
-    output_size: int = 10_000
-    version: int = 0
-
-
-class LSTMNetwork(nn.Module):
-    """Two causal LSTM layers and a linear head; version 1 has one more linear layer between, of width 4096.
-
-    There is no activation between version 1's two linear layers.
-    """
-
-    INTERMEDIATE = 4096
-
-    def __init__(self, sizes: QuantizerSizes) -> None:
-        super().__init__()
-        self.sizes = sizes
-        self.lstm = nn.LSTM(sizes.input_size, sizes.hidden_size, 2, batch_first=True)
-        width = sizes.hidden_size
-        if sizes.version == 1:
-            self.intermediate = nn.Linear(width, self.INTERMEDIATE)
-            width = self.INTERMEDIATE
-        self.fc = nn.Linear(width, sizes.output_size)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (S, D) or (B, S, D) features to logits, (S, V) or (B, S, V)."""
-        hidden, _ = self.lstm(features)
-        if self.sizes.version == 1:
-            hidden = self.intermediate(hidden)
-        return self.fc(hidden)
-
-
-# version → network; each takes `QuantizerSizes`, keeps them as `sizes`, and maps features to logits.
-NETWORKS: dict[int, type[nn.Module]] = {0: LSTMNetwork, 1: LSTMNetwork}
-
-
-def sizes_of(state: Mapping[str, Tensor]) -> QuantizerSizes:
-    """Read an LSTM quantizer's sizes and version off its tensors; KeyError if one is not there."""
-    return QuantizerSizes(
-        input_size=state["lstm.weight_ih_l0"].shape[1],
-        hidden_size=state["lstm.weight_hh_l0"].shape[1],
-        output_size=state["fc.weight"].shape[0],
-        version=1 if "intermediate.weight" in state else 0,
-    )
 
 
 class LSTMQuantizer:

@@ -1,0 +1,123 @@
+"""The networks that turn HuBERT features into logits of semantic tokens; one for each quantizer version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class QuantizerSizes:
+    """What ``.info`` tells: the sizes of an LSTM quantizer; the defaults are gitmylo's."""
+
+    input_size: int = 768
+    hidden_size: int = 1024
+    output_size: int = 10_000
+    version: int = 0
+
+
+class LSTMNetwork(nn.Module):
+    """Two causal LSTM layers and a linear head; version 1 has one more linear layer between, of width 4096.
+
+    There is no activation between version 1's two linear layers.
+    """
+
+    INTERMEDIATE = 4096
+
+    def __init__(self, sizes: QuantizerSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.lstm = nn.LSTM(sizes.input_size, sizes.hidden_size, 2, batch_first=True)
+        width = sizes.hidden_size
+        if sizes.version == 1:
+            self.intermediate = nn.Linear(width, self.INTERMEDIATE)
+            width = self.INTERMEDIATE
+        self.fc = nn.Linear(width, sizes.output_size)
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map (S, D) or (B, S, D) features to logits, (S, V) or (B, S, V).
+
+        `lengths` is of no use to a network that sees only the past: padding comes last.
+        """
+        hidden, _ = self.lstm(features)
+        if self.sizes.version == 1:
+            hidden = self.intermediate(hidden)
+        return self.fc(hidden)
+
+
+class ContextNetwork(nn.Module):
+    """Version 2, ours: what comes after a frame tells as much about its token as what came before.
+
+    Features are normalised and mixed with their neighbours by a convolution, then read by two LSTM layers,
+    one forwards and one backwards in each::
+
+        features ─ LayerNorm ─ conv 5 ─ GELU ─┬─ LSTM →  ─┬─┬─ LSTM →  ─┬─ dropout ─ linear ─ logits
+                                              └─ LSTM ←  ─┘ └─ LSTM ←  ─┘
+
+    24.7 M parameters at gitmylo's sizes (768 → 1024 → 10 000); `hidden_size` is that of both directions
+    together.
+    """
+
+    KERNEL = 5  # frames, 0.1 s
+    DROPOUT = 0.2
+
+    def __init__(self, sizes: QuantizerSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        dim, half = sizes.input_size, sizes.hidden_size // 2
+        self.norm = nn.LayerNorm(dim)
+        self.conv = nn.Conv1d(dim, dim, self.KERNEL, padding=self.KERNEL // 2)
+        inputs = (dim, 2 * half)
+        self.past = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for width in inputs)
+        self.future = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for width in inputs)
+        self.dropout = nn.Dropout(self.DROPOUT)
+        self.fc = nn.Linear(2 * half, sizes.output_size)
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map (S, D) or (B, S, D) features to logits, (S, V) or (B, S, V).
+
+        Parameters
+        ----------
+        lengths : (B,), where the batch is padded at the end; padding has no influence on what lies before it.
+        """
+        if features.dim() == 2:
+            return self.forward(features[None], lengths)[0]
+        size, steps, _ = features.shape
+        if lengths is None:
+            lengths = torch.full((size,), steps, device=features.device)
+        place = torch.arange(steps, device=features.device)[None]  # (1, S)
+        inside = (place < lengths[:, None])[..., None]  # (B, S, 1)
+        backwards = torch.where(
+            inside[..., 0], lengths[:, None] - 1 - place, place
+        )  # (B, S), its own inverse
+        hidden = self.norm(features) * inside
+        mixed = self.conv(hidden.transpose(1, 2)).transpose(1, 2)  # over time, (B, D, S) and back
+        hidden = self.dropout(hidden + nn.functional.gelu(mixed))
+        for past, future in zip(self.past, self.future, strict=True):
+            before, _ = past(hidden)
+            after, _ = future(_reorder(hidden, backwards))
+            hidden = self.dropout(torch.cat([before, _reorder(after, backwards)], dim=-1))
+        return self.fc(hidden)
+
+
+def _reorder(values: Tensor, order: Tensor) -> Tensor:
+    """Take the steps of each item in another order: (B, S, D) by (B, S)."""
+    return values.gather(1, order[..., None].expand_as(values))
+
+
+# version → network; each takes `QuantizerSizes`, keeps them as `sizes`, and maps features to logits.
+NETWORKS: dict[int, type[nn.Module]] = {0: LSTMNetwork, 1: LSTMNetwork, 2: ContextNetwork}
+
+
+def sizes_of(state: Mapping[str, Tensor]) -> QuantizerSizes:
+    """Read a quantizer's sizes and version off its tensors; KeyError if one is not there."""
+    if "past.0.weight_ih_l0" in state:
+        hidden = 2 * state["past.0.weight_hh_l0"].shape[1]
+        return QuantizerSizes(len(state["norm.weight"]), hidden, state["fc.weight"].shape[0], version=2)
+    return QuantizerSizes(
+        input_size=state["lstm.weight_ih_l0"].shape[1],
+        hidden_size=state["lstm.weight_hh_l0"].shape[1],
+        output_size=state["fc.weight"].shape[0],
+        version=1 if "intermediate.weight" in state else 0,
+    )
