@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from bark import Bark, Voice
+from bark.checkpoints import find_model
+from bark.coarse import CoarseStage
 from bark.errors import SettingError, TextError
+from bark.fine import FineStage
 from bark.pipeline import MAX_SEED, Settings
+from bark.semantic import SemanticStage
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +112,41 @@ def test_settings_are_sunos_by_default() -> None:
     )
     assert settings.min_eos_p == 0.2 and settings.semantic.top_k is None
     assert Settings().changed(settings.to_dict()) == settings
+
+
+class GivenIds:
+    """A tokenizer whose answer is known: the references start from token ids."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+
+    def encode(self, text: str) -> list[int]:
+        return self.ids
+
+    def normalize(self, text: str) -> str:
+        return text
+
+
+@pytest.mark.parametrize("case", ["nohist", "preset"])
+@pytest.mark.parametrize("source", ["A_suno_checkpoints", "C_hf_bark"])
+def test_the_whole_chain_equals_sunos(golden: Path, case: str, source: str) -> None:
+    """text ids → semantic → coarse → fine → audio, greedy, from Suno's files and from Hugging Face's."""
+    expected = np.load(golden / "C_hf_bark" / f"pipeline_greedy_{case}.npz", allow_pickle=False)
+    files = find_model(golden / source)
+    codec = find_model(golden / "C_hf_bark").load_codec()
+    keys = ("history_semantic_prompt", "history_coarse_prompt", "history_fine_prompt")
+    voice = Voice(*(expected[key] for key in keys)) if case == "preset" else None
+    bark = Bark(
+        SemanticStage(files.load("semantic"), files.layout),
+        CoarseStage(files.load("coarse"), files.layout),
+        FineStage(files.load("fine"), files.layout),
+        codec,
+        GivenIds(expected["text_ids"].tolist()),
+        files.layout,
+    )
+    cold = {"semantic_temperature": 1e-6, "coarse_temperature": 1e-6, "fine_temperature": 1e-6}
+    take = bark.generate("as given", voice, seed=0, max_duration_s=60 / 49.9 - 1e-3, **cold)
+    assert np.array_equal(take.tokens.semantic, expected["semantic"])
+    assert np.array_equal(take.tokens.coarse, expected["coarse"])
+    assert np.array_equal(take.tokens.fine, expected["fine"])
+    assert np.abs(take.audio - expected["audio"]).max() < 1e-5
