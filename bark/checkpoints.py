@@ -13,7 +13,7 @@ import torch
 
 from .errors import CheckpointError, MissingFileError, SettingError
 from .formats import HF_WEIGHTS, STAGES, SUNO_NAMES, Network, folder_format, hf_weights, load_stage, suno_file
-from .hub import Wanted, fetch, fetch_all, fetch_first, fetch_optional, user_cache
+from .hub import Wanted, cached, fetch, fetch_all, fetch_first, fetch_optional, user_cache
 from .model_fine import FineGPTConfig
 from .tokens import BARK, TokenLayout
 from .weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
@@ -34,7 +34,8 @@ SUNO_REPO = "suno/bark"
 SUNO_SIZES = {"large": "_2", "small": ""}  # what Suno's file names end in
 CODEC_REPO = "facebook/encodec_24khz"
 BERT_REPO = "bert-base-multilingual-cased"
-TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json")
+BERT_NEW_REPO = f"google-bert/{BERT_REPO}"  # where the hub moved it; other programs cache it by either name
+TOKENIZER_FILES = ("vocab.txt", "tokenizer.json")  # one is enough
 # Hugging Face's generation_config.json → our token layout
 _HF_LAYOUT = {
     "": {"sample_rate": "sample_rate", "codebook_size": "codebook_size"},
@@ -304,10 +305,13 @@ def _codec_place(folder: Path | None = None) -> Place:
 def _tokenizer_place(folder: Path | None = None) -> Place:
     """BERT's tokenizer beside the weights, or on the hub."""
     for place in [folder / "tokenizer", folder] if folder else []:
-        if any((place / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+        if any((place / name).is_file() for name in TOKENIZER_FILES):
             return Place(place)
-    wanted = tuple((BERT_REPO, name) for name in TOKENIZER_FILES)
-    return Place(None, wanted, (folder,) if folder else ())
+    for repo in (BERT_REPO, BERT_NEW_REPO):
+        for name in TOKENIZER_FILES:
+            if (found := cached(repo, name)) is not None:
+                return Place(found.parent)
+    return Place(None, ((BERT_REPO, "vocab.txt"),), (folder,) if folder else ())
 
 
 def _hf_layout(folder: Path) -> TokenLayout:

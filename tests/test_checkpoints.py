@@ -1,7 +1,6 @@
 """Names, folders and hub ids resolve to the right files; what is missing is listed at once."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bark import checkpoints, hub
+from bark import checkpoints
 from bark.checkpoints import find_model
 from bark.errors import CheckpointError, MissingFileError, SettingError
 from bark.formats import STAGES
@@ -110,14 +109,18 @@ def test_codec_is_found_beside_the_weights_and_in_torchs_cache(empty_caches, tmp
     assert find_model(folder).path("codec") == folder / "encodec_24khz-0.th"
 
 
-def test_tokenizer_is_found_beside_the_weights_or_in_the_hubs_cache(empty_caches, tmp_path):
+@pytest.mark.parametrize("owner", ["", "google-bert/"])
+@pytest.mark.parametrize("file", ["vocab.txt", "tokenizer.json"])
+def test_tokenizer_is_found_beside_the_weights_or_in_the_hubs_cache(empty_caches, tmp_path, owner, file):
     folder = suno_folder(tmp_path / "suno")
-    files = {"vocab.txt": b"[UNK]\n", "tokenizer_config.json": b"{}"}
-    snapshot = in_hub_cache(empty_caches, "bert-base-multilingual-cased", files)
-    assert find_model(folder).path("tokenizer") == snapshot / "vocab.txt"
+    with pytest.raises(MissingFileError, match=r"bert-base-multilingual-cased: vocab\.txt"):
+        find_model(folder).load_tokenizer()
+    snapshot = in_hub_cache(empty_caches, f"{owner}bert-base-multilingual-cased", {file: b"{}"})
+    assert find_model(folder).path("tokenizer") == snapshot
     (folder / "tokenizer").mkdir()
-    (folder / "tokenizer" / "vocab.txt").write_text("[UNK]\n")
+    (folder / "tokenizer" / "vocab.txt").write_text("[UNK]\nhello\n")
     assert find_model(folder).path("tokenizer") == folder / "tokenizer"
+    assert find_model(folder).load_tokenizer().encode("hello") == [1]
 
 
 def test_hugging_face_folder(golden):
@@ -273,9 +276,3 @@ def test_half_precision_of_our_folder_loads_as_float32(tmp_path):
     loaded = checkpoints.load_stage(tmp_path, "coarse")
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     assert torch.allclose(loaded.lm_head.weight, network("coarse").lm_head.weight, atol=1e-3)
-
-
-def test_finding_names_needs_no_network_library(monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert find_model("large").name == "large"
-    assert hub.offline()
