@@ -37,7 +37,7 @@ BERT_REPO = "bert-base-multilingual-cased"
 BERT_NEW_REPO = f"google-bert/{BERT_REPO}"  # where the hub moved it; other programs cache it by either name
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json")  # one is enough
 # Hugging Face's generation_config.json → our token layout
-_HF_LAYOUT = {
+HF_LAYOUT = {
     "": {"sample_rate": "sample_rate", "codebook_size": "codebook_size"},
     "semantic_config": {
         "semantic_rate_hz": "semantic_rate",
@@ -207,6 +207,16 @@ def check_layout(network: Network, stage: str, layout: TokenLayout, where: str) 
         raise CheckpointError(f"{where}: the fine model's codebooks", config.n_codes_total, layout.fine_books)
 
 
+def hf_layout(config: Mapping[str, Any], where: str = "generation_config.json") -> TokenLayout:
+    """Read the token layout from Hugging Face's generation settings; what they leave out is Bark's."""
+    values = {}
+    for section, names in HF_LAYOUT.items():
+        stated = config.get(section, {}) if section else config
+        if isinstance(stated, Mapping):
+            values.update({ours: stated[theirs] for theirs, ours in names.items() if theirs in stated})
+    return _layout_from(values, where)
+
+
 def _published(size: str) -> ModelFiles:
     """Suno's own files: each from Suno's cache if it is there, else from the hub."""
     cache = user_cache() / "suno" / "bark_v0"
@@ -229,9 +239,10 @@ def _from_folder(folder: Path) -> ModelFiles:
         places["codec"] = _codec_place(folder)
     else:
         places["codec"] = Place(hf_weights(folder))
-        layout = _hf_layout(folder)
+        stated = folder / "generation_config.json"
+        layout = hf_layout(read_json(stated), str(stated)) if stated.is_file() else BARK
     places["tokenizer"] = _tokenizer_place(folder)
-    return ModelFiles(str(folder), places, layout)
+    return ModelFiles(str(folder), places, layout, voices=_voices(folder))
 
 
 def _ours(folder: Path) -> ModelFiles:
@@ -248,7 +259,6 @@ def _ours(folder: Path) -> ModelFiles:
         isinstance(v, (int, float, NoneType)) for v in defaults.values()
     ):
         raise CheckpointError(f"{where}: defaults", repr(defaults)[:80], "numbers by the names of Settings")
-    voices = folder / "voices"
     places = {part: Place(folder) for part in (*STAGES, "codec")}
     places["tokenizer"] = Place(folder) if types["tokenizer"] == "phones" else _tokenizer_place(folder)
     return ModelFiles(
@@ -256,7 +266,7 @@ def _ours(folder: Path) -> ModelFiles:
         places,
         _layout_from(config.get("layout", {}), where),
         defaults,
-        voices if voices.is_dir() else None,
+        _voices(folder),
         str(types["codec"]),
         str(types["tokenizer"]),
     )
@@ -284,6 +294,10 @@ def _from_hub(repo: str) -> ModelFiles:
     for file in optional:
         fetch_optional(repo, file)
     return replace(_from_folder(folder), name=repo)
+
+
+def _voices(folder: Path) -> Path | None:
+    return folder / "voices" if (folder / "voices").is_dir() else None
 
 
 def _codec_place(folder: Path | None = None) -> Place:
@@ -314,18 +328,7 @@ def _tokenizer_place(folder: Path | None = None) -> Place:
     return Place(None, ((BERT_REPO, "vocab.txt"),), (folder,) if folder else ())
 
 
-def _hf_layout(folder: Path) -> TokenLayout:
-    path = folder / "generation_config.json"
-    config = read_json(path) if path.is_file() else {}
-    values = {}
-    for section, names in _HF_LAYOUT.items():
-        stated = config.get(section, {}) if section else config
-        if isinstance(stated, dict):
-            values.update({ours: stated[theirs] for theirs, ours in names.items() if theirs in stated})
-    return _layout_from(values, path)
-
-
-def _layout_from(values: Any, where: Path) -> TokenLayout:
+def _layout_from(values: Any, where: str | Path) -> TokenLayout:
     try:
         return TokenLayout.from_dict(dict(values))
     except (TypeError, ValueError) as error:

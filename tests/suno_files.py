@@ -49,6 +49,20 @@ def suno_folder(folder: Path, size: str = "_2") -> Path:
     return folder
 
 
+def add_codec(folder: Path) -> Path:
+    """Put a tiny EnCodec of random weights beside Suno's files."""
+    from safetensors.torch import save_file
+    from transformers import EncodecConfig, EncodecModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codec = EncodecModel(EncodecConfig(hidden_size=4, codebook_dim=4, num_filters=2))
+    for layer in codec.quantizer.layers:
+        torch.nn.init.normal_(layer.codebook.embed)
+    save_file(codec.state_dict(), folder / "codec.safetensors")
+    return folder
+
+
 def same_network(first: Any, second: Any) -> bool:
     """Tell whether two networks have equal sizes and weights."""
     one, two = first.state_dict(), second.state_dict()

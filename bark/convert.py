@@ -1,0 +1,265 @@
+"""Turns a Bark model from one layout on disk into another: Suno's files ⇄ Hugging Face's folder ⇄ ours.
+
+``python -m bark.convert SRC DST --to suno|hf|ours``. Every tensor keeps its value, and every stage its number
+type. The result appears at once when it is complete; an existing DST is never touched.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from .checkpoints import HF_LAYOUT, ModelFiles, find_model, hf_layout
+from .errors import BarkError, CheckpointError, SettingError, StorageError
+from .files import atomic_write_text
+from .formats import (
+    FORMAT_VERSION,
+    FORMATS,
+    HF_PARTS,
+    HF_SIZES,
+    STAGES,
+    SUNO_NAMES,
+    build_network,
+    read_stage,
+    to_hf_name,
+)
+from .model import GPTConfig
+from .pipeline import Settings
+from .tokens import BARK
+
+LARGE_WIDTH = 1024  # n_embd of Suno's large networks, whose files end in _2
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage's sizes, and its weights under Suno's names, without the heads that repeat a table."""
+
+    config: GPTConfig
+    weights: dict[str, torch.Tensor]
+
+
+def convert(source: str | Path, destination: str | Path, to: str) -> Path:
+    """Write a model in another layout.
+
+    Parameters
+    ----------
+    source : a model name, a folder in any layout or a hub id (`bark.checkpoints.find_model`).
+    destination : a folder that does not exist yet.
+    to : "suno" (three ``.pt`` files), "hf" (loads in `transformers.BarkModel`) or "ours".
+
+    Returns
+    -------
+    `destination`.
+
+    Raises
+    ------
+    CheckpointError
+        If the source does not load, or the layout cannot express it.
+    StorageError
+        If `destination` exists or cannot be written.
+    """
+    if to not in FORMATS:
+        raise SettingError("--to", repr(to), ", ".join(FORMATS))
+    destination = Path(destination).expanduser()
+    if destination.exists() or destination.is_symlink():
+        raise StorageError(f"{destination} exists already", fix="Name a new folder, or remove this one first")
+    files = find_model(source)
+    _check_expressible(files, to)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{destination.name[:40]}.", dir=destination.parent))
+        try:
+            {"suno": _write_suno, "hf": _write_hf, "ours": _write_ours}[to](files, folder)
+            _copy_extras(files, folder, "" if to == "hf" else "tokenizer")
+            folder.chmod(0o755)
+            os.rename(folder, destination)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, BarkError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"cannot write {destination}", reason, fix="Choose a folder you may write to with space left"
+        ) from error
+    return destination
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bark.convert", description=__doc__.split("\n")[0])
+    parser.add_argument("source", help="large, small, nano, a folder or a hub id")
+    parser.add_argument("destination", help="a new folder")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="layout of the new folder")
+    arguments = parser.parse_args(argv)
+    try:
+        print(convert(arguments.source, arguments.destination, arguments.to))  # noqa: T201
+    except BarkError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _check_expressible(files: ModelFiles, to: str) -> None:
+    """Refuse what the target layout would lose."""
+    if to == "ours":
+        return
+    if files.codec_type != "encodec" or files.tokenizer_type != "bert":
+        raise CheckpointError(
+            f"{files.name} cannot be written as {to}",
+            f"codec {files.codec_type}, tokenizer {files.tokenizer_type}",
+            "EnCodec and BERT's tokenizer, which every other Bark has",
+        )
+    kept = BARK if to == "suno" else hf_layout(_generation_config(files))
+    if files.layout != kept:
+        theirs, own = kept.to_dict(), files.layout.to_dict()
+        lost = [f"{name} {own[name]} (not {theirs[name]})" for name in own if own[name] != theirs[name]]
+        raise CheckpointError(
+            f"{files.name} cannot be written as {to}: its token layout has", ", ".join(lost)
+        )
+
+
+def _read(files: ModelFiles, stage: str) -> Stage:
+    """Read a stage as stored, after checking that it loads."""
+    path = files.path(stage)
+    config, weights = read_stage(path, stage)
+    build_network(config, weights, str(path))
+    kept = {name: t.contiguous() for name, t in weights.items() if not name.startswith("lm_heads.")}
+    return Stage(config, kept)
+
+
+def _write_suno(files: ModelFiles, folder: Path) -> None:
+    size = None
+    for stage, name in SUNO_NAMES.items():
+        read = _read(files, stage)
+        size = ("_2" if read.config.n_embd >= LARGE_WIDTH else "") if size is None else size
+        state = dict(read.weights)
+        if stage == "fine":  # Suno's files hold a head and its table as one tensor under two names
+            sizes = asdict(read.config)
+            for head in range(sizes["n_codes_total"] - sizes["n_codes_given"]):
+                table = f"transformer.wtes.{head + sizes['n_codes_given']}.weight"
+                state[f"lm_heads.{head}.weight"] = state[table]
+        content = {
+            "model": {f"_orig_mod.{key}": tensor for key, tensor in state.items()},
+            "model_args": asdict(read.config),
+            "iter_num": 0,
+            "best_val_loss": torch.tensor(0.0),  # Suno's code calls .item() on it
+        }
+        torch.save(content, folder / f"{name}{size}.pt")
+    if files.places["codec"].path is not None:
+        save_file(_codec_weights(files), folder / "codec.safetensors")
+
+
+def _write_hf(files: ModelFiles, folder: Path) -> None:
+    weights: dict[str, torch.Tensor] = {}
+    config: dict[str, Any] = {"model_type": "bark", "architectures": ["BarkModel"], "initializer_range": 0.02}
+    for stage in STAGES:
+        read = _read(files, stage)
+        part = HF_PARTS[stage]
+        weights.update({f"{part}.{to_hf_name(name)}": tensor for name, tensor in read.weights.items()})
+        if stage != "fine":  # transformers expects each causal layer's mask among the weights
+            for layer in range(read.config.n_layer):
+                mask = torch.ones(1, 1, read.config.block_size, read.config.block_size, dtype=torch.bool)
+                weights[f"{part}.layers.{layer}.attn.bias"] = mask.tril()
+        sizes = {HF_SIZES[name]: value for name, value in asdict(read.config).items()}
+        config[f"{part}_config"] = {**sizes, "model_type": part, "initializer_range": 0.02, "use_cache": True}
+    config["fine_acoustics_config"]["tie_word_embeddings"] = True
+    config["dtype"] = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+    codec = files.load_codec()
+    config["codec_config"] = codec.network.config.to_diff_dict() | {"model_type": "encodec"}  # type: ignore[attr-defined]
+    weights.update({f"codec_model.{name}": tensor for name, tensor in _codec_weights(files).items()})
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "generation_config.json", _generation_config(files))
+
+
+def _write_ours(files: ModelFiles, folder: Path) -> None:
+    config: dict[str, Any] = {
+        "format": "bark",
+        "format_version": FORMAT_VERSION,
+        "name": Path(files.name).name,
+        "layout": files.layout.to_dict(),
+        "tokenizer": {"type": files.tokenizer_type},
+        "defaults": dict(files.defaults),
+    }
+    for stage in STAGES:
+        read = _read(files, stage)
+        config[stage] = asdict(read.config)
+        save_file(read.weights, folder / f"{stage}.safetensors")
+    _write_json(folder / "config.json", config)
+    files.load_codec().save(folder)  # type: ignore[attr-defined]
+
+
+def _codec_weights(files: ModelFiles) -> dict[str, torch.Tensor]:
+    """EnCodec's weights under the names of published files: weight norm's older spelling, which all read."""
+    state = files.load_codec().network.state_dict()  # type: ignore[attr-defined]
+    weights = {}
+    for name, tensor in state.items():
+        name = name.replace("parametrizations.weight.original0", "weight_g")
+        weights[name.replace("parametrizations.weight.original1", "weight_v")] = tensor.contiguous()
+    return weights
+
+
+def _generation_config(files: ModelFiles) -> dict[str, Any]:
+    """Hugging Face's generation settings; written by hand since transformers cannot save its own."""
+    layout = files.layout.to_dict()
+    stated: dict[str, Any] = {"model_type": "bark"}
+    for section, names in HF_LAYOUT.items():
+        target = stated.setdefault(section, {}) if section else stated
+        target.update({theirs: layout[ours] for theirs, ours in names.items()})
+    settings = Settings().changed(files.defaults)
+    stated["semantic_config"] |= _drawing(settings.semantic_temperature) | {
+        "eos_token_id": files.layout.semantic_pad,
+        "semantic_pad_token": files.layout.semantic_pad,
+    }
+    stated["coarse_acoustics_config"] |= _drawing(settings.coarse_temperature)
+    stated["fine_acoustics_config"]["temperature"] = (
+        settings.fine_temperature or 1.0
+    )  # 1.0: the likeliest code
+    return stated
+
+
+def _drawing(temperature: float) -> dict[str, Any]:
+    """Say how transformers is to draw tokens; it would keep the best 50 unless told otherwise."""
+    draws = (
+        {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    )
+    return {**draws, "renormalize_logits": True}
+
+
+def _copy_extras(files: ModelFiles, folder: Path, tokenizer: str) -> None:
+    """Copy the tokenizer and the preset voices that lie beside the source's weights."""
+    place = files.places["tokenizer"].path
+    if files.tokenizer_type == "bert" and place is not None:
+        for name in _TOKENIZER_FILES:
+            if (place / name).is_file():
+                (folder / tokenizer).mkdir(exist_ok=True)
+                shutil.copyfile(place / name, folder / tokenizer / name)
+    if files.voices is not None:
+        for voice in sorted(files.voices.glob("*.npz")):
+            (folder / "voices").mkdir(exist_ok=True)
+            shutil.copyfile(voice, folder / "voices" / voice.name)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    atomic_write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
