@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from .checkpoints import HF_LAYOUT, ModelFiles, find_model, hf_layout
 from .errors import BarkError, CheckpointError, SettingError, StorageError
-from .files import atomic_write_text
+from .files import atomic_write, atomic_write_text
 from .formats import (
     FORMAT_VERSION,
     FORMATS,
@@ -83,14 +83,14 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
     _check_expressible(files, to)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{destination.name[:40]}.", dir=destination.parent))
-        try:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{destination.name[:40]}.", dir=destination.parent, ignore_cleanup_errors=True
+        ) as temporary:
+            folder = Path(temporary) / "model"
+            folder.mkdir()
             {"suno": _write_suno, "hf": _write_hf, "ours": _write_ours}[to](files, folder)
             _copy_extras(files, folder, "" if to == "hf" else "tokenizer")
-            folder.chmod(0o755)
             os.rename(folder, destination)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         if isinstance(error, BarkError):
             raise
@@ -161,9 +161,10 @@ def _write_suno(files: ModelFiles, folder: Path) -> None:
             "iter_num": 0,
             "best_val_loss": torch.tensor(0.0),  # Suno's code calls .item() on it
         }
-        torch.save(content, folder / f"{name}{size}.pt")
+        with atomic_write(folder / f"{name}{size}.pt") as file:
+            torch.save(content, file)
     if files.places["codec"].path is not None:
-        save_file(_codec_weights(files), folder / "codec.safetensors")
+        _save(_codec_weights(files), folder / "codec.safetensors")
 
 
 def _write_hf(files: ModelFiles, folder: Path) -> None:
@@ -184,7 +185,7 @@ def _write_hf(files: ModelFiles, folder: Path) -> None:
     codec = files.load_codec()
     config["codec_config"] = codec.network.config.to_diff_dict() | {"model_type": "encodec"}  # type: ignore[attr-defined]
     weights.update({f"codec_model.{name}": tensor for name, tensor in _codec_weights(files).items()})
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _save(weights, folder / "model.safetensors")
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", _generation_config(files))
 
@@ -201,7 +202,7 @@ def _write_ours(files: ModelFiles, folder: Path) -> None:
     for stage in STAGES:
         read = _read(files, stage)
         config[stage] = asdict(read.config)
-        save_file(read.weights, folder / f"{stage}.safetensors")
+        _save(read.weights, folder / f"{stage}.safetensors")
     _write_json(folder / "config.json", config)
     files.load_codec().save(folder)  # type: ignore[attr-defined]
 
@@ -255,6 +256,11 @@ def _copy_extras(files: ModelFiles, folder: Path, tokenizer: str) -> None:
         for voice in sorted(files.voices.glob("*.npz")):
             (folder / "voices").mkdir(exist_ok=True)
             shutil.copyfile(voice, folder / "voices" / voice.name)
+
+
+def _save(weights: dict[str, torch.Tensor], path: Path) -> None:
+    with atomic_write(path) as file:
+        save_file(weights, file, metadata={"format": "pt"})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

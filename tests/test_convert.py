@@ -49,6 +49,14 @@ def test_every_layout_holds_the_same_model(converted, to):
     assert (found.voices / "ann.npz").read_bytes() == b"a voice"
 
 
+def test_files_may_be_read_by_others(converted):
+    mask = os.umask(0)
+    os.umask(mask)
+    for folder in converted.values():
+        assert folder.stat().st_mode & 0o777 == 0o777 & ~mask
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {0o666 & ~mask}
+
+
 def test_sunos_files_are_as_sunos_code_wants_them(converted, suno):
     for file in ("text.pt", "coarse.pt", "fine.pt"):
         ours, original = read_torch_file(converted["suno"] / file), read_torch_file(suno / file)
