@@ -1,0 +1,275 @@
+"""Turns a prepared data set into a quantizer, with its figures, curves and model card.
+
+    python -m hubert.train DIR --out RUN [--version 2] [--init quantizer.pth] [--language nl]
+    accelerate launch --multi_gpu --num_processes 2 -m hubert.train DIR --out RUN ...
+
+Run it again after a crash and it goes on where it stopped, to the same weights.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bark.errors import BarkError, SettingError
+from bark.files import atomic_write_text
+
+from .dataset import PreparedDataset
+from .evaluate import QUANTIZER, SETTINGS, Evaluation, check_fits, evaluate
+from .languages import LANGUAGES
+from .networks import NETWORKS, QuantizerSizes
+from .objective import QuantizerObjective
+from .quantizer import LSTMQuantizer
+from .run_folder import BEST, load_tensors
+from .trainer import Trainer, TrainerOptions, TrainingResult, load_network
+from .training_report import draw_curves, model_card
+
+logger = logging.getLogger(__name__)
+
+# Token t of Bark belongs to frame t of HuBERT: measured, see training/README.md.
+SHIFT = 0
+
+
+@dataclass(frozen=True)
+class QuantizerRecipe:
+    """Which quantizer to train, on which batches."""
+
+    version: int = 2  # 0 and 1: gitmylo's networks; 2: ours
+    hidden_size: int = 1024
+    batch: int = 16  # utterances of one step, over all processes together
+    shift: int = SHIFT  # token t belongs to frame t + shift
+    init: Path | None = None  # a quantizer to start from; it decides version and width
+    language: str | None = None  # what the pairs speak, for the model card
+
+    def __post_init__(self) -> None:
+        if self.version not in NETWORKS:
+            raise SettingError("quantizer version", got=self.version, allowed=", ".join(map(str, NETWORKS)))
+        for name in ("hidden_size", "batch"):
+            if getattr(self, name) < 1:
+                raise SettingError(name, got=getattr(self, name), allowed="1 or more")
+        if self.language is not None and self.language not in LANGUAGES:
+            raise SettingError(
+                "Bark does not speak this language", got=self.language, allowed=", ".join(LANGUAGES)
+            )
+
+
+def quantizer_options(**changes: Any) -> TrainerOptions:
+    """Return the trainer's options for a quantizer, some of them changed."""
+    own: dict[str, Any] = {"steps": 4000, "learning_rate": 1e-3, "warmup": 100, "weight_decay": 0.01}
+    own |= {"patience": 8, "mixed_precision": "no"}
+    return TrainerOptions(**own | changes)
+
+
+def build(dataset: PreparedDataset, recipe: QuantizerRecipe, seed: int) -> LSTMQuantizer:
+    """Return the quantizer training starts from: a fresh one, or `recipe.init`.
+
+    Raises
+    ------
+    SettingError
+        If the one to start from is for other features or tokens.
+    """
+    if recipe.init is not None:
+        quantizer = LSTMQuantizer.load(recipe.init)
+        check_fits(quantizer, dataset)
+        return quantizer
+    sizes = QuantizerSizes(dataset.feature_dim, recipe.hidden_size, dataset.vocabulary, recipe.version)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LSTMQuantizer(NETWORKS[recipe.version](sizes))
+
+
+def train(
+    dataset: PreparedDataset, out: Path, recipe: QuantizerRecipe, options: TrainerOptions
+) -> tuple[LSTMQuantizer, TrainingResult, bool]:
+    """Train a quantizer.
+
+    Parameters
+    ----------
+    out : Path
+        The run's folder; what is in it of an earlier run of the same kind is gone on from.
+
+    Returns
+    -------
+    The best quantizer by validation loss, how the run ended, and whether this is the first of its processes.
+
+    Raises
+    ------
+    SettingError
+        If the folder belongs to another run, or a step does not fit the memory.
+    CheckpointError
+        If the loss is no number; the weights from before are kept in the folder.
+    """
+    quantizer = build(dataset, recipe, options.seed)
+    network = quantizer.network.requires_grad_(True)
+    fingerprint = {
+        "data": dataset.fingerprint,
+        "quantizer": str(quantizer.sizes),
+        "batch": str(recipe.batch),
+        "shift": str(recipe.shift),
+        "seed": str(options.seed),
+    }
+    objective = QuantizerObjective(dataset, recipe.batch, recipe.shift)
+    with _memory_named(recipe.batch):
+        trainer = Trainer(network, objective, out, options, fingerprint=fingerprint)
+        result = trainer.run()
+    trainer.accelerator.wait_for_everyone()
+    if (out / BEST).is_file():
+        load_network(network, load_tensors(out / BEST)[0], out / BEST)
+    return LSTMQuantizer(network), result, trainer.accelerator.is_main_process
+
+
+def export(
+    quantizer: LSTMQuantizer,
+    result: TrainingResult,
+    dataset: PreparedDataset,
+    out: Path,
+    recipe: QuantizerRecipe,
+) -> dict[str, Any]:
+    """Write what a user of the quantizer needs: the file, its settings and figures, curves and model card.
+
+    Returns
+    -------
+    The settings, as in ``quantizer.json``.
+    """
+    quantizer.save(out / QUANTIZER)
+    figures: dict[str, Evaluation] = {
+        split: evaluate(quantizer, dataset, split, recipe.shift)
+        for split in ("validation", "test")
+        if dataset.split(split)
+    }
+    settings: dict[str, Any] = {
+        "version": quantizer.sizes.version,
+        "language": recipe.language,
+        "encoder": dataset.encoder,
+        "shift": recipe.shift,
+        "data": dataset.fingerprint,
+        "train_pairs": len(dataset.split("train")),
+        "steps": result.step,
+        "best_step": result.best_step,
+        "figures": {split: evaluation.figures() for split, evaluation in figures.items()},
+    }
+    atomic_write_text(out / SETTINGS, json.dumps(settings, indent=1) + "\n")
+    atomic_write_text(out / "README.md", model_card(quantizer.sizes, settings))
+    try:
+        draw_curves(out, out / "curves.png")
+    except SettingError as error:
+        logger.warning("%s", error)
+    return settings
+
+
+@contextmanager
+def _memory_named(batch: int) -> Iterator[None]:
+    """Turn a failed allocation into a sentence that names the flag to change."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        told = str(error)
+        if isinstance(error, RuntimeError) and "memory" not in told and not isinstance(error, MemoryError):
+            raise
+        raise SettingError(
+            "a step does not fit the memory", got=f"--batch {batch}", fix="Lower it"
+        ) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    recipe, options = QuantizerRecipe(), quantizer_options()
+    parser = argparse.ArgumentParser(
+        prog="python -m hubert.train",
+        description="Train a quantizer: HuBERT features in, Bark's semantic tokens out.",
+        epilog="Versions 0 and 1 are saved as gitmylo's tools read them. Version 2 is this project's own "
+        "network: gitmylo's tools refuse its file.",
+    )
+    parser.add_argument("dataset", type=Path, help="folder made by hubert.prepare")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--init", type=Path, help="quantizer to start from; decides version and width")
+    parser.add_argument("--version", type=int, default=recipe.version, help="0, 1 or 2 (default: 2)")
+    parser.add_argument("--hidden-size", type=int, default=recipe.hidden_size, help="width (default: 1024)")
+    parser.add_argument("--batch", type=int, default=recipe.batch, help="utterances of a step (default: 16)")
+    parser.add_argument(
+        "--shift", type=int, default=SHIFT, help="token t belongs to frame t + shift (default: 0)"
+    )
+    parser.add_argument("--steps", type=int, default=options.steps, help="at most (default: 4000)")
+    parser.add_argument("--learning-rate", type=float, default=options.learning_rate, help="default: 0.001")
+    parser.add_argument("--warmup", type=int, default=options.warmup, help="steps (default: 100)")
+    parser.add_argument(
+        "--validate-every", type=int, default=options.validate_every, help="steps (default: 250)"
+    )
+    parser.add_argument(
+        "--patience", type=int, default=options.patience, help="validations without progress (default: 8)"
+    )
+    parser.add_argument(
+        "--checkpoint-every", type=int, default=options.checkpoint_every, help="steps (default: 250)"
+    )
+    parser.add_argument(
+        "--keep", type=int, default=options.keep, help="checkpoints, besides the best (default: 2)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--mixed-precision", choices=("no", "bf16", "fp16"), default="no", help="default: no")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--language", help="what the pairs speak, as in hubert.clone --language")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if the run ended well."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        text = _run(arguments)
+    except BarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if text:
+        print(text)
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    """Train as told and return the summary; empty in all processes but the first."""
+    from bark.devices import choose_device
+
+    dataset = PreparedDataset.load(arguments.dataset)
+    recipe = QuantizerRecipe(
+        arguments.version,
+        arguments.hidden_size,
+        arguments.batch,
+        arguments.shift,
+        arguments.init,
+        arguments.language,
+    )
+    names = (
+        "steps",
+        "learning_rate",
+        "warmup",
+        "validate_every",
+        "patience",
+        "checkpoint_every",
+        "keep",
+        "seed",
+    )
+    changes = {name: getattr(arguments, name) for name in names}
+    device = "cpu" if choose_device(arguments.device).type == "cpu" else None
+    options = quantizer_options(**changes, mixed_precision=arguments.mixed_precision, device=device)
+    quantizer, result, main_process = train(dataset, arguments.out, recipe, options)
+    if not main_process:
+        return ""
+    settings = export(quantizer, result, dataset, arguments.out, recipe)
+    lines = [f"{result.step} steps, the best after {result.best_step}: {arguments.out / QUANTIZER}"]
+    for split, figures in settings["figures"].items():
+        lines.append(
+            f"{split}: top 1 {figures['top1']:.1%}, top 5 {figures['top5']:.1%} "
+            f"(always the most frequent token: {figures['majority']:.1%}), "
+            f"{figures['edit']:.3f} edits a token"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""hubert.trainer: a run that is killed, poisoned or crowded ends as one that was left alone."""
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bark.errors import CheckpointError, SettingError, StorageError
+from hubert.run_folder import LOCK, checkpoints, load_tensors, locked, read_metrics, save_tensors
+from hubert.trainer import Trainer, TrainerOptions, learning_rate
+
+OPTIONS = TrainerOptions(
+    steps=30, warmup=3, validate_every=6, checkpoint_every=4, log_every=5, mixed_precision="no", device="cpu"
+)
+
+
+class Line:
+    """Fit y = sum(x); can be told to give a poisoned batch, or to be slow."""
+
+    def __init__(self, poison: int | None = None, pause: float = 0.0) -> None:
+        generator = torch.Generator().manual_seed(7)
+        self.x = torch.randn(64, 4, generator=generator)
+        self.poison, self.pause, self.step = poison, pause, 0
+
+    def begin_step(self, network: Any, step: int, seed: int) -> None:
+        self.step = step
+
+    def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
+        time.sleep(self.pause)
+        x = self.x[generator.integers(0, 64, 8)]
+        return {"x": x, "y": x.sum(1, keepdim=True) + (torch.nan if self.step == self.poison else 0)}
+
+    def validation(self) -> Iterator[dict[str, Tensor]]:
+        yield {"x": self.x, "y": self.x.sum(1, keepdim=True)}
+
+    def loss(
+        self, network: Any, batch: dict[str, Tensor], step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        loss = (network(batch["x"]) - batch["y"]).pow(2).mean()
+        return loss, {"double": 2 * float(loss.detach())}
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, 1))
+
+
+def weights(net: nn.Module) -> list[bytes]:
+    return [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
+
+
+def run(
+    folder: Path, objective: Line | None = None, options: TrainerOptions = OPTIONS, **more: Any
+) -> nn.Module:
+    net = network()
+    Trainer(net, objective or Line(), folder, options, **more).run()
+    return net
+
+
+def _run_slowly(folder: Path) -> None:
+    torch.set_num_threads(1)
+    run(folder, Line(pause=0.01))
+
+
+def test_the_loss_falls_and_the_records_say_so(tmp_path: Path) -> None:
+    run(tmp_path, options=TrainerOptions(**(vars(OPTIONS) | {"steps": 200, "learning_rate": 0.02})))
+    rows = read_metrics(tmp_path)
+    losses = [row["loss"] for row in rows if row["phase"] == "validation"]
+    assert losses[-1] < 0.2 * losses[0]
+    assert all(row["double"] == pytest.approx(2 * row["loss"], abs=1e-5) for row in rows)
+    assert [path.name for path in checkpoints(tmp_path)] == [
+        "checkpoint-0000196.safetensors",
+        "checkpoint-0000200.safetensors",
+    ]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    whole = weights(run(tmp_path / "whole"))
+    generator = np.random.default_rng(3)
+    context = multiprocessing.get_context("fork")
+    folder = tmp_path / "killed"
+    steps = set()
+    for _ in range(10):
+        job = context.Process(target=_run_slowly, args=(folder,))
+        job.start()
+        time.sleep(float(generator.uniform(0.05, 0.25)))
+        os.kill(job.pid or 0, signal.SIGKILL)
+        job.join()
+        steps.add(checkpoints(folder)[-1].name if folder.is_dir() and checkpoints(folder) else "none")
+    assert weights(run(folder)) == whole
+    first, second = (load_tensors(tmp_path / name / "best.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(first[0][name], second[0][name]) for name in first[0]) and first[1] == second[1]
+    kept = [row for row in read_metrics(folder) if row["phase"] == "validation"]
+    assert kept == [row for row in read_metrics(tmp_path / "whole") if row["phase"] == "validation"]
+
+
+def test_a_run_goes_on_after_more_steps_are_asked_for(tmp_path: Path) -> None:
+    run(tmp_path)
+    net = network()
+    trainer = Trainer(net, Line(), tmp_path, TrainerOptions(**(vars(OPTIONS) | {"steps": 40})))
+    assert trainer.step == 30
+    assert trainer.run().step == 40
+
+
+def test_a_loss_that_is_no_number_stops_it_with_the_last_good_weights(tmp_path: Path) -> None:
+    good = weights(run(tmp_path / "good", options=TrainerOptions(**(vars(OPTIONS) | {"steps": 30}))))
+    with pytest.raises(CheckpointError, match=r"training at step 17: got loss nan.*Lower the learning rate"):
+        run(tmp_path / "bad", Line(poison=17))
+    tensors, state = load_tensors(checkpoints(tmp_path / "bad")[-1])
+    assert state["step"] == 17 and all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    best, _ = load_tensors(tmp_path / "bad" / "best.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in best.values())
+    assert weights(run(tmp_path / "bad")) == good, "with the poison gone it goes on exactly"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = weights(run(tmp_path))
+    newest = checkpoints(tmp_path)[-1]
+    data = bytearray(newest.read_bytes())
+    if damage == "flip":
+        data[-3] ^= 4
+    newest.write_bytes(
+        bytes(data if damage == "flip" else data[: len(data) // 2] if damage == "cut" else b"")
+    )
+    net = network()
+    trainer = Trainer(net, Line(), tmp_path, OPTIONS)
+    assert trainer.step == 28 and newest.name in caplog.text and "trying the one before" in caplog.text
+    trainer.run()
+    assert weights(net) == whole
+
+
+def _hold(folder: Path, ready: Any) -> None:
+    with locked(folder):
+        ready.set()
+        time.sleep(60)
+
+
+def test_two_trainers_never_share_a_folder_and_a_dead_one_leaves_it_free(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    job = context.Process(target=_hold, args=(tmp_path, ready))
+    job.start()
+    ready.wait(10)
+    with pytest.raises(
+        SettingError, match=rf"in use by another training run: got process {job.pid} on .* since"
+    ):
+        run(tmp_path)
+    os.kill(job.pid or 0, signal.SIGKILL)
+    job.join()
+    assert (tmp_path / LOCK).is_file()
+    run(tmp_path)
+
+
+def test_other_data_in_the_same_folder_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, fingerprint={"data": "aaa"})
+    run(tmp_path, fingerprint={"data": "aaa"})
+    with pytest.raises(SettingError, match="belongs to another run: got data was aaa, is bbb"):
+        run(tmp_path, fingerprint={"data": "bbb"})
+
+
+def test_on_a_full_disk_it_trains_on_and_says_at_the_end_what_was_not_saved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = weights(run(tmp_path / "whole"))
+    with pytest.raises(CheckpointError):
+        run(tmp_path / "full", Line(poison=8))
+    before = checkpoints(tmp_path / "full")
+    old, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    net = network()
+    trainer = Trainer(net, Line(), tmp_path / "full", OPTIONS)
+    trainer._report = lambda *_: None  # type: ignore[method-assign]  # TensorBoard writes from a thread of its own
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, old[1]))
+    try:
+        with pytest.raises(StorageError, match="cannot write .*checkpoint-0000030"):
+            trainer.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "training goes on" in caplog.text and weights(net) == whole
+    assert checkpoints(tmp_path / "full") == before, "the old ones are whole, and no stump lies beside them"
+    assert weights(run(tmp_path / "full")) == whole
+
+
+def test_early_stop_keeps_the_best(tmp_path: Path) -> None:
+    options = TrainerOptions(**(vars(OPTIONS) | {"steps": 200, "learning_rate": 0.0, "patience": 3}))
+    result = Trainer(network(), Line(), tmp_path, options).run()
+    assert (result.early, result.step, result.best_step) == (True, 24, 6)
+    assert Trainer(network(), Line(), tmp_path, options).run().step == 24, "stopped is stopped"
+
+
+def test_a_validation_counts_by_its_weight(tmp_path: Path) -> None:
+    class Weighted(Line):
+        def validation(self) -> Iterator[dict[str, Tensor]]:
+            yield from ({"x": torch.zeros(n, 4), "y": torch.full((n, 1), float(n))} for n in (1, 3))
+
+        def loss(self, net: Any, batch: dict[str, Tensor], *rest: Any) -> tuple[Tensor, dict[str, float]]:
+            if not net.training:
+                return batch["y"].mean(), {"weight": float(len(batch["y"]))}
+            return super().loss(net, batch, *rest)
+
+    run(tmp_path, Weighted())
+    row = next(row for row in read_metrics(tmp_path) if row["phase"] == "validation")
+    assert row["loss"] == pytest.approx((1 * 1 + 3 * 3) / 4) and "weight" not in row
+
+
+def test_the_rate_rises_and_falls() -> None:
+    options = TrainerOptions(steps=100, learning_rate=1.0, warmup=10, final_rate=0.1)
+    rates = [learning_rate(step, options) for step in range(100)]
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[0] == pytest.approx(0.1) and learning_rate(100, options) == pytest.approx(0.1)
+
+
+def test_tensors_of_any_type_come_back(tmp_path: Path) -> None:
+    tensors = {
+        "a": torch.arange(6).reshape(2, 3),
+        "b": torch.ones(3, dtype=torch.bfloat16),
+        "c": torch.tensor(2.0),
+    }
+    save_tensors(tmp_path / "x.safetensors", tensors, {"step": 1})
+    again, state = load_tensors(tmp_path / "x.safetensors")
+    assert state == {"step": 1} and all(torch.equal(again[name], tensors[name]) for name in tensors)
+    assert all(again[name].dtype == tensors[name].dtype for name in tensors)
+
+
+def test_a_row_cut_off_by_a_kill_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1}) + '\n{"step":')
+    assert read_metrics(tmp_path) == [{"step": 1}]
