@@ -9,9 +9,10 @@ import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
+from bark.coarse import coarse_window
 from bark.errors import SettingError
 from bark.semantic import semantic_prompt
-from bark.tokens import BARK, TokenLayout
+from bark.tokens import BARK, TokenLayout, flatten_codebooks
 from hubert.trainer import Trainer, TrainerOptions
 from training.attention import block_attention
 from training.examples import Example, Speaker
@@ -89,6 +90,20 @@ def test_coarse_windows_begin_with_their_units(layout: TokenLayout) -> None:
             frames = coarse[::2]
             np.testing.assert_array_equal(frames, units[0] * 3 // 2 + np.arange(len(frames)))
             np.testing.assert_array_equal(coarse[1::2], frames + 1 + layout.codebook_size)
+
+
+def test_coarse_windows_are_those_of_the_stage() -> None:
+    objective = CoarseObjective([LONG], [], LAYOUT, ObjectiveOptions(batch=4, cut_short=0.0))
+    semantic, codes = LONG.examples[0].semantic, LONG.examples[0].codes[:2]
+    flat = flatten_codebooks(codes) + LAYOUT.coarse_offset
+    batch = objective.batch(np.random.default_rng(0))
+    for units, coarse in zip(batch["semantic"].numpy(), batch["coarse"].numpy(), strict=True):
+        now = (
+            int(units[0]) + LAYOUT.max_coarse_history // 3
+        )  # the moment at which a full history begins there
+        window = coarse_window(semantic, flat[: 3 * now], now, LAYOUT.max_coarse_history, LAYOUT)
+        expected = np.concatenate([units, [LAYOUT.coarse_infer], coarse[: LAYOUT.max_coarse_history]])
+        np.testing.assert_array_equal(window, expected)
 
 
 def test_fine_windows_hide_the_book_behind_the_history() -> None:

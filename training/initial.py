@@ -10,7 +10,7 @@ at the same time. Token embeddings begin as projections of the vectors that the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,35 @@ def nano_layout(units: int, text_ids: int) -> TokenLayout:
     )
 
 
+def stage_config(stage: str, layout: TokenLayout, size: NetworkSize) -> GPTConfig:
+    """Return the sizes of a stage's network that speaks `layout`; those of "fine" are a `FineGPTConfig`."""
+    sizes: dict[str, Any] = {"n_layer": size.layers, "n_head": size.heads, "n_embd": size.width}
+    if stage == "semantic":
+        return GPTConfig(
+            **sizes,
+            block_size=layout.text_window + 1 + layout.max_semantic,
+            input_vocab_size=layout.semantic_infer + 1,
+            output_vocab_size=layout.semantic_vocab + 1,
+        )
+    if stage == "coarse":
+        most = layout.max_coarse_history + layout.sliding_window
+        return GPTConfig(
+            **sizes,
+            block_size=layout.coarse_semantic_window + 1 + most,
+            input_vocab_size=layout.coarse_infer + 1,
+            output_vocab_size=layout.coarse_offset + layout.coarse_books * layout.codebook_size,
+        )
+    vocab = layout.codebook_size + FINE_PAD_IDS
+    return FineGPTConfig(
+        **sizes,
+        block_size=layout.fine_window,
+        input_vocab_size=vocab,
+        output_vocab_size=vocab,
+        n_codes_total=layout.fine_books,
+        n_codes_given=layout.coarse_books,
+    )
+
+
 @torch.no_grad()
 def new_semantic(
     layout: TokenLayout,
@@ -81,15 +110,7 @@ def new_semantic(
     text_rate : text tokens in a second of speech.
     """
     torch.manual_seed(seed)
-    config = GPTConfig(
-        n_layer=size.layers,
-        n_head=size.heads,
-        n_embd=size.width,
-        block_size=layout.text_window + 1 + layout.max_semantic,
-        input_vocab_size=layout.semantic_infer + 1,
-        output_vocab_size=layout.semantic_vocab + 1,
-    )
-    network = GPT(config)
+    network = GPT(stage_config("semantic", layout, size))
     _plain_weights(network)
     _align_heads(network, size)
     table = network.transformer.wte.weight
@@ -116,16 +137,7 @@ def new_coarse(
     """Make the semantic → coarse network; `codebooks` is (8, 1024, latent), `centres` (K, D)."""
     torch.manual_seed(seed)
     books, window = layout.coarse_books, layout.coarse_semantic_window
-    most = layout.max_coarse_history + layout.sliding_window
-    config = GPTConfig(
-        n_layer=size.layers,
-        n_head=size.heads,
-        n_embd=size.width,
-        block_size=window + 1 + most,
-        input_vocab_size=layout.coarse_infer + 1,
-        output_vocab_size=layout.coarse_offset + books * layout.codebook_size,
-    )
-    network = GPT(config)
+    network = GPT(stage_config("coarse", layout, size))
     _plain_weights(network)
     _align_heads(network, size)
     table = network.transformer.wte.weight
@@ -133,7 +145,7 @@ def new_coarse(
     for book in range(books):
         low = layout.coarse_offset + book * layout.codebook_size
         table[low : low + layout.codebook_size] = projection(codebooks[book], size.width, seed=book)
-    network.lm_head.weight.copy_(table[: config.output_vocab_size])
+    network.lm_head.weight.copy_(table[: network.config.output_vocab_size])
     positions = network.transformer.wpe.weight
     kinds = torch.randn(1 + books, size.width) * 0.03
     positions[:window] = time_code(np.arange(window) / layout.semantic_rate, size.width) + kinds[0]
@@ -147,18 +159,8 @@ def new_coarse(
 def new_fine(layout: TokenLayout, size: NetworkSize, codebooks: np.ndarray, seed: int = 0) -> FineGPT:
     """Make the coarse → fine network; tables (and so heads) begin as the (8, 1024, latent) codebooks."""
     torch.manual_seed(seed)
-    vocab = layout.codebook_size + FINE_PAD_IDS
-    config = FineGPTConfig(
-        n_layer=size.layers,
-        n_head=size.heads,
-        n_embd=size.width,
-        block_size=layout.fine_window,
-        input_vocab_size=vocab,
-        output_vocab_size=vocab,
-        n_codes_total=layout.fine_books,
-        n_codes_given=layout.coarse_books,
-    )
-    network = FineGPT(config)
+    config = stage_config("fine", layout, size)
+    network = FineGPT(FineGPTConfig(**asdict(config)))
     _plain_weights(network)
     tables: Any = network.transformer.wtes
     for book, table in enumerate(tables):

@@ -25,6 +25,8 @@ SIZES = {stage: NetworkSize() for stage in STAGES}
 BATCHES = {"semantic": 5, "coarse": 3, "fine": 6}  # items as long as the stage's window
 NEEDS = {"semantic": ("tokens",), "coarse": ("tokens", "codes"), "fine": ("codes",)}
 FINE_LAYOUT = nano_layout(1, 1)  # the fine stage reads none of the numbers that depend on units or text
+UNCLEAR = "espeak_"  # voices whose speech is too far from the dictionary's phones to learn reading from
+HUBERT = "hubert_nano"  # folder of the HuBERT folder inside the work folder
 KEPT_BACK = 40  # every 40th real speaker validates instead of training
 OBJECTIVES = {"semantic": SemanticObjective, "coarse": CoarseObjective, "fine": FineObjective}
 
@@ -46,6 +48,8 @@ def train_stage(
     train, validation = split_speakers(
         load_speakers(work, "train", needs, encode), load_speakers(work, "heldout", needs, encode)
     )
+    if stage == "semantic":
+        train = tuple(speaker for speaker in train if not speaker.name.startswith(UNCLEAR))
     layout = work_layout(work) if "tokens" in needs else FINE_LAYOUT
     options = ObjectiveOptions(batch=BATCHES[stage])
     objective = OBJECTIVES[stage](train, validation, layout, options)
@@ -79,7 +83,7 @@ def work_layout(work: Path) -> TokenLayout:
 
 def unit_centres(work: Path) -> np.ndarray:
     """Return the k-means centres ``(K, D)`` of the semantic tokens."""
-    path = work / "hubert" / "kmeans.npz"
+    path = work / HUBERT / "kmeans.npz"
     if not path.is_file():
         raise MissingFileError(f"no units in {path}", fix="Run the step hubert first")
     with np.load(path, allow_pickle=False) as file:
@@ -111,24 +115,31 @@ def text_rate(speakers: tuple[Speaker, ...], layout: TokenLayout) -> float:
     )
 
 
-def text_units(work: Path, layout: TokenLayout, voices: int = 20) -> np.ndarray:
-    """Return for each text symbol the shares of the units that its phone sounds as: ``(V, K)``."""
-    together = np.zeros((len(PHONES), layout.semantic_vocab))
-    paths = [
-        path for path in sorted((work / "tokens").glob("[!.]*.npz")) if not path.stem.startswith("real_")
-    ]
+def phone_units(work: Path, units: int, voices: int = 20) -> np.ndarray:
+    """Count how often each phone of the corpus meets each unit, ``(phones, K)``, over some voices."""
+    together = np.zeros((len(PHONES), units))
+    paths = [path for path in sorted((work / "tokens").glob("[!.]*.npz")) if path.stem.startswith("flite_")]
     for path in paths[:: max(1, len(paths) // voices)]:
         voice = load_voice(work / "corpus" / path.name)
         with np.load(path, allow_pickle=False) as file:
-            units = file["semantic"].astype(np.int64)
+            heard = file["semantic"].astype(np.int64)
         known = voice.phones != UNKNOWN
-        np.add.at(together, (voice.phones[known], units[known]), 1)
+        np.add.at(together, (voice.phones[known], heard[known]), 1)
+    return together
+
+
+def unit_phones(work: Path, layout: TokenLayout) -> list[str]:
+    """Return the phone that each unit most often stands for, ``K`` names; schwa counts as the vowel AH."""
+    names = [PHONES[index] for index in phone_units(work, layout.semantic_vocab).argmax(0)]
+    return ["ah" if name == "ax" else name for name in names]
+
+
+def text_units(work: Path, layout: TokenLayout) -> np.ndarray:
+    """Return for each text symbol the shares of the units that its phone sounds as: ``(V, K)``."""
+    together = phone_units(work, layout.semantic_vocab)
     rows = np.zeros((len(SYMBOLS), layout.semantic_vocab))
     for row, symbol in enumerate(SYMBOLS):
-        names = [symbol.rstrip("01").lower() if symbol != "," else "pau"] + (
-            ["ax"] if symbol == "AH0" else []
-        )
-        rows[row] = sum(
-            (together[PHONES.index(name)] for name in names if name in PHONES), np.zeros(rows.shape[1])
-        )
+        names = {"pau"} if symbol == "," else {symbol.rstrip("01").lower()}
+        names |= {"ax"} if symbol == "AH0" else set()
+        rows[row] = together[[index for index, name in enumerate(PHONES) if name in names]].sum(0)
     return rows / np.maximum(rows.sum(1, keepdims=True), 1)

@@ -1,0 +1,111 @@
+"""training.nano at a tiny size: codec, codes and the three stages, resumed, assembled, and speaking."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("accelerate", reason="the training extra is not installed")
+
+from bark.errors import MissingFileError
+from bark.pipeline import Bark
+from bark.voice import Voice
+from training import stages
+from training.assemble import LARGEST_FILE, assemble, folder_size
+from training.examples import load_speakers
+from training.initial import NetworkSize
+from training.nano import main
+
+UNITS = 20
+SECONDS = 4
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stage in stages.STAGES:
+        monkeypatch.setitem(stages.SIZES, stage, NetworkSize(width=32, layers=1, heads=2))
+        monkeypatch.setitem(stages.BATCHES, stage, 1)
+
+
+def write_voice(work: Path, name: str, split: str, seed: int) -> None:
+    """Write corpus and tokens of a voice that is coloured noise, with made-up words and units."""
+    random = np.random.default_rng(seed)
+    samples = SECONDS * 24_000
+    audio = np.convolve(random.normal(size=samples), np.ones(8), "same") * 0.02
+    starts = np.array([0, samples // 2, samples])
+    (work / "corpus").mkdir(parents=True, exist_ok=True)
+    (work / "tokens").mkdir(exist_ok=True)
+    real = name.startswith("real_")
+    np.savez(
+        work / "corpus" / f"{name}.npz",
+        audio=(audio * 32767).astype(np.int16), starts=starts,
+        texts=np.array(["", ""] if real else ["one two three", "four"]), kinds=np.array(["digits", "digits"]),
+        roles=np.array(["train", "train"] if split == "train" else ["prompt", "test"]),
+        phones=random.integers(0, 40, samples // 480).astype(np.uint8), split=np.array(split),
+        recipe=np.array("{}"),
+    )  # fmt: skip
+    units = random.integers(0, UNITS, samples // 480).astype(np.uint16)
+    np.savez(work / "tokens" / f"{name}.npz", semantic=units, starts=starts)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("work")
+    voices = [("flite_a", "train"), ("flite_b", "train"), ("real_1", "train"), ("real_2_a", "train")]
+    for seed, (name, split) in enumerate([*voices, ("held_a", "heldout")]):
+        write_voice(work, name, split, seed)
+    (work / stages.HUBERT).mkdir()
+    centres = np.random.default_rng(9).normal(size=(UNITS, 8)).astype(np.float32)
+    np.savez(work / stages.HUBERT / "kmeans.npz", centers=centres)
+    assert main(["codec", "--work", str(work), "--steps", "2", "--device", "cpu"]) == 0
+    assert main(["codes", "--work", str(work)]) == 0
+    return work
+
+
+def test_codes_lie_on_the_grid_of_the_tokens(work: Path) -> None:
+    speakers = load_speakers(work, "train", ("tokens", "codes"), lambda text: [len(text)])
+    assert [speaker.name for speaker in speakers] == ["flite_a", "flite_b", "real_1", "real_2_a"]
+    for speaker in speakers:
+        for example in speaker.examples:
+            assert example.codes.shape == (8, len(example.semantic) * 3 // 2)
+            assert (example.text is None) == speaker.real
+    held = load_speakers(work, "heldout", ("tokens",))
+    assert len(held[0].examples) == 1  # the test text stays unseen
+
+
+def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> None:
+    for stage in stages.STAGES:
+        assert main([stage, "--work", str(work), "--steps", "2", "--device", "cpu"]) == 0
+        assert main([stage, "--work", str(work), "--steps", "3", "--device", "cpu"]) == 0
+        rows = [json.loads(row) for row in (work / "runs" / stage / "metrics.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in rows if row["phase"] == "train"] == [2, 3]  # went on, not anew
+    folder = tmp_path / "model"
+    assemble(work, folder)
+    assert max(folder_size(folder).values()) < LARGEST_FILE
+    bark = Bark.from_pretrained(folder)
+    assert bark.layout.semantic_vocab == UNITS and bark.defaults.fine_temperature == 0.8
+    held = load_speakers(work, "heldout", ("tokens", "codes"))[0].examples[0]
+    voice = Voice(held.semantic, held.codes[:2], held.codes)
+    spoken = bark.generate("one two", voice, seed=3, max_duration_s=0.4, allow_early_stop=False)
+    frames = spoken.tokens.fine.shape[1]
+    assert frames == len(spoken.tokens.semantic) * 3 // 2 and len(spoken.audio) == 320 * frames
+    again = bark.generate("one two", voice, seed=3, max_duration_s=0.4, allow_early_stop=False)
+    np.testing.assert_array_equal(spoken.audio, again.audio)
+
+
+def test_kept_back_people_train_in_no_disguise(work: Path) -> None:
+    train = load_speakers(work, "train", ("tokens",))
+    kept, validation = stages.split_speakers(train, ())
+    assert [speaker.name for speaker in validation] == ["real_1"]
+    assert "real_1" not in [speaker.name for speaker in kept]
+
+
+def test_missing_steps_are_named(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["codes", "--work", str(tmp_path)]) == 1
+    assert "codec file not found" in capsys.readouterr().err
+    write_voice(tmp_path, "flite_a", "train", 0)
+    assert main(["fine", "--work", str(tmp_path)]) == 1
+    assert "Run the step codes first" in capsys.readouterr().err
+    with pytest.raises(MissingFileError, match="Run the step hubert first"):
+        assemble(tmp_path, tmp_path / "model")
