@@ -44,9 +44,10 @@ class HubertOptions:
     teacher_steps: int = 1600
     batch: int = 16  # crops; a quarter of them without phone labels
     units: int = 150  # length of a crop, 3 s
-    lr: float = 1.5e-3
+    lr: float = 2e-3
     warmup: int = 100  # steps
     clusters: int = 250
+    kmeans_crops: int = 700  # of 6 s each: 210 000 features
     save_every: int = 200  # steps
     seed: int = 0
 
@@ -59,7 +60,14 @@ def train_hubert(options: HubertOptions) -> None:
     logger.info("%d labelled voices, %d without labels", len(labelled), len(unlabelled))
     teacher = _teacher(options, labelled)
     hubert = _student(options, teacher, labelled, unlabelled).hubert.eval()
-    save_listener(hubert, voices, options.out, clusters=options.clusters, seed=options.seed)
+    save_listener(
+        hubert,
+        voices,
+        options.out,
+        clusters=options.clusters,
+        crops=options.kmeans_crops,
+        seed=options.seed,
+    )
 
 
 def _teacher(options: HubertOptions, labelled: list[Listening]) -> Teacher:

@@ -25,6 +25,7 @@ PHASES = 4  # cos, -cos, sin, -sin
 STEADY = 16  # channels of a constant: with them, the layer norm that follows keeps loudness
 KERNELS, STRIDES = (240, 2), (160, 2)  # together: 400 samples every 320
 CHANNELS = (BANDS * PHASES + STEADY, 192)
+LOUDNESS = 100.0  # of the filters: the quietest band of quiet speech must stand above the norm's epsilon
 NORM_GAIN = 6.0  # makes GELU a rectifier for anything but the faintest sounds
 WIDTH, LAYERS, HEADS, INNER = 192, 4, 4, 768
 
@@ -50,6 +51,7 @@ def nano_config() -> HubertConfig:
         feat_proj_dropout=0.0,
         final_dropout=0.0,
         layerdrop=0.0,
+        initializer_range=0.05,
         apply_spec_augment=False,
     )
 
@@ -79,7 +81,9 @@ def _sinusoids() -> torch.Tensor:
         window = np.where(np.abs(time) < length / 2, 0.5 + 0.5 * np.cos(2 * np.pi * time / length), 0.0)
         window /= window.sum()
         wave = np.stack([np.cos(2 * np.pi * frequency * time), np.sin(2 * np.pi * frequency * time)]) * window
-        filters[band * PHASES : (band + 1) * PHASES] = np.stack([wave[0], -wave[0], wave[1], -wave[1]])
+        filters[band * PHASES : (band + 1) * PHASES] = LOUDNESS * np.stack(
+            [wave[0], -wave[0], wave[1], -wave[1]]
+        )
     return torch.tensor(filters, dtype=torch.float32)
 
 

@@ -23,7 +23,6 @@ from .synthesis import UNKNOWN
 from .units import kmeans, normalised_information, purity
 
 KMEANS_SECONDS = 6  # of each crop that k-means is fitted on
-KMEANS_CROPS = 700  # drawn from all voices: 210 000 features
 
 
 class Listener:
@@ -39,13 +38,13 @@ class Listener:
 
 
 def save_listener(
-    hubert: HubertModel, voices: list[Listening], folder: Path, *, clusters: int, seed: int = 0
+    hubert: HubertModel, voices: list[Listening], folder: Path, *, clusters: int, crops: int, seed: int = 0
 ) -> None:
     """Fit k-means on the last layer's features and write the HuBERT folder, weights in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     hubert.half().save_pretrained(folder)
     hubert.float()  # k-means sees the rounded weights, as every later listener will
-    features = collect_features(hubert, voices, seed=seed)
+    features = collect_features(hubert, voices, crops=crops, seed=seed)
     centers = kmeans(features, clusters, generator=torch.Generator().manual_seed(seed))
     with atomic_write(folder / "kmeans.npz") as temporary:
         np.savez(temporary, centers=centers.numpy().astype(np.float32))
@@ -54,12 +53,12 @@ def save_listener(
 
 
 @torch.inference_mode()
-def collect_features(hubert: HubertModel, voices: list[Listening], *, seed: int) -> torch.Tensor:
-    """Return the last layer's features of random stretches of all voices, clean: (S, D)."""
+def collect_features(hubert: HubertModel, voices: list[Listening], *, crops: int, seed: int) -> torch.Tensor:
+    """Return the last layer's features of `crops` stretches of up to 6 s, from all voices: (S, D)."""
     rng = np.random.default_rng(seed)
     sizes = np.array([len(voice.phones) for voice in voices], float)
     rows = []
-    for index in rng.choice(len(voices), KMEANS_CROPS, p=sizes / sizes.sum()):
+    for index in rng.choice(len(voices), crops, p=sizes / sizes.sum()):
         audio = voices[index].audio
         length = min(len(audio), KMEANS_SECONDS * 16_000 + TAIL)
         start = int(rng.integers(len(audio) - length + 1)) // HOP * HOP
