@@ -69,6 +69,10 @@ class AudioSource:
             filled += len(room)
         return audio[:filled]
 
+    def blocks(self, start: float | None = None, end: float | None = None) -> Iterator[np.ndarray]:
+        """Decode [start, end) seconds of any length block by block: mono (n,) float32 at the source's rate."""
+        return self._mono_blocks(*self._span(start, end, math.inf))
+
     def _span(self, start: float | None, end: float | None, max_seconds: float) -> tuple[int, int]:
         start = 0.0 if start is None else float(start)
         end = self.duration if end is None else min(float(end), self.duration)

@@ -25,8 +25,9 @@ from bark.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_wei
 SAMPLE_RATE = 16_000  # Hz
 HUB_REPO = "facebook/hubert-base-ls960"
 NANO = Path(__file__).parent / "nano"
+HF_WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the published HuBERT base has the latter
 LAYER = 9  # the community's quantizers read the ninth of HuBERT base's twelve
-MAX_SECONDS = 60.0  # HuBERT base needs about 2 GB for one minute
+MAX_SECONDS = 60.0  # HuBERT base then peaks at 1.6 GB (measured, float32 on the CPU)
 HEAD_WIDTH = 64  # every published HuBERT has heads this wide
 
 # Only training reads these: HuBERT's prediction head and its mask vector.
@@ -201,13 +202,15 @@ def _canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_hugging_face(name_or_path: str | Path) -> tuple[dict[str, Tensor], HubertConfig]:
-    folder, names = Path(name_or_path), ("model.safetensors", "pytorch_model.bin")
+    folder = Path(name_or_path)
     if folder.is_dir():
         config_file = folder / "config.json"
-        weights_file = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+        weights_file = next(
+            (folder / name for name in HF_WEIGHTS if (folder / name).is_file()), folder / HF_WEIGHTS[0]
+        )
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", str(name_or_path)):
         config_file = fetch(str(name_or_path), "config.json")
-        weights_file = fetch_first(str(name_or_path), names)
+        weights_file = fetch_first(str(name_or_path), HF_WEIGHTS)
     else:
         config_file = weights_file = folder
     for file in (config_file, weights_file):

@@ -7,8 +7,9 @@ match the recording. HuBERT itself stays the same for all of them.
 from dataclasses import dataclass
 
 from bark.errors import SettingError
+from bark.text import SUPPORTED_LANGS
 
-BARK_LANGUAGES = ("en", "de", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh")
+LANGUAGES = tuple(code for _, code in SUPPORTED_LANGS)  # that Bark speaks
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def quantizer_for(language: str) -> tuple[QuantizerSource, str | None]:
     """
     if language in QUANTIZERS:
         return QUANTIZERS[language], None
-    if language in BARK_LANGUAGES:
+    if language in LANGUAGES:
         return QUANTIZERS["en"], (
             f"no quantizer is published for {language}; the English one is used, so expect an accent "
             f"(there are quantizers for {', '.join(QUANTIZERS)}; hubert.train makes others)"
@@ -62,5 +63,5 @@ def quantizer_for(language: str) -> tuple[QuantizerSource, str | None]:
     raise SettingError(
         "Bark does not speak this language, so no voice can be cloned in it",
         got=repr(language),
-        allowed=", ".join(BARK_LANGUAGES),
+        allowed=", ".join(LANGUAGES),
     )

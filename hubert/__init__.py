@@ -1,0 +1,41 @@
+"""HuBERT: recording → semantic tokens → voice. Names are loaded when first used: importing costs nothing."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .clone import Clone as Clone
+    from .clone import Cloner as Cloner
+    from .clone import clone_voice as clone_voice
+    from .encoder import SemanticEncoder as SemanticEncoder
+    from .features import HubertFeatures as HubertFeatures
+    from .languages import QUANTIZERS as QUANTIZERS
+    from .quantizer import KMeansQuantizer as KMeansQuantizer
+    from .quantizer import LSTMQuantizer as LSTMQuantizer
+    from .reference import Report as Report
+    from .reference import examine as examine
+
+_HOMES = {
+    "Clone": "clone",
+    "Cloner": "clone",
+    "clone_voice": "clone",
+    "SemanticEncoder": "encoder",
+    "HubertFeatures": "features",
+    "QUANTIZERS": "languages",
+    "KMeansQuantizer": "quantizer",
+    "LSTMQuantizer": "quantizer",
+    "Report": "reference",
+    "examine": "reference",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
