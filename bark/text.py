@@ -46,8 +46,21 @@ class TextTokenizer(Protocol):
         """Return the text as it is spoken."""
 
 
+def clean(text: str) -> str:
+    """Return `text` composed (NFC), without control and format characters, with single spaces."""
+    # Whitespace first: tabs and newlines are control characters too.
+    spaced = re.sub(r"\s+", " ", text)
+    kept = "".join(char for char in spaced if char in JOINERS or unicodedata.category(char)[0] != "C")
+    return unicodedata.normalize("NFC", re.sub(r" +", " ", kept)).strip()
+
+
+def speakable(text: str) -> bool:
+    """Tell whether anything in `text` can be spoken: a letter, a digit, or a sign with a name."""
+    return any(map(_speakable, text))
+
+
 def tidy(text: str) -> str:
-    """Return `text` composed (NFC), without control and format characters, with single spaces.
+    """Return the clean text if it can be spoken.
 
     Raises
     ------
@@ -58,14 +71,11 @@ def tidy(text: str) -> str:
     """
     if not isinstance(text, str):
         raise TextError("text is no string", type(text).__name__, "str")
-    # Whitespace first: tabs and newlines are control characters too.
-    spaced = re.sub(r"\s+", " ", text)
-    kept = "".join(char for char in spaced if char in JOINERS or unicodedata.category(char)[0] != "C")
-    clean = unicodedata.normalize("NFC", re.sub(r" +", " ", kept)).strip()
-    if not any(map(_speakable, clean)):
+    cleaned = clean(text)
+    if not speakable(cleaned):
         shown = ascii(text if len(text) <= 40 else text[:40] + "...")
         raise TextError("nothing in the text can be spoken", shown, "at least one letter, digit or sign")
-    return clean
+    return cleaned
 
 
 def _speakable(char: str) -> bool:

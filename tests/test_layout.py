@@ -22,10 +22,10 @@ FLOORS = [  # inside bark, lowest first; a module imports from lower floors, or 
     {"files", "tokens"},
     {"npz", "spelling", "spoken", "audio_files"},
     {"model", "model_fine", "sampling", "devices", "audio", "hub", "phones"},
-    {"decoding", "voice", "voice_names", "text", "weights", "codec", "codec_mel"},
+    {"decoding", "voice", "voice_names", "text", "splitting", "weights", "codec", "codec_mel"},
     {"semantic", "coarse", "fine", "checkpoints", "formats"},
     {"pipeline"},
-    {"generation", "longform", "convert"},
+    {"generation", "longform", "journal", "convert"},
     {"api"},
 ]
 MAX_LINES, MAX_FUNCTION = 400, 60
