@@ -2,7 +2,8 @@
 
 The waveform goes in raw, in [-1, 1]: the community's quantizers were fitted on raw audio, and HuBERT base was
 trained on it, although its Hugging Face preprocessor normalises. Layer ``k`` is fairseq's ``output_layer=k``,
-transformers' ``hidden_states[k]``; 0 would be the first layer's input. Layers above it are never built.
+transformers' ``hidden_states[k]``; 0 would be the first layer's input. Layers above it are never built. The
+last layer's features are the network's output, so a pre-norm HuBERT (nano, large) normalises them.
 
 HuBERT attends to the whole clip at once and a cut changes what it hears, so nothing is encoded in pieces; a
 clip has to fit in `MAX_SECONDS`.
@@ -63,9 +64,8 @@ class HubertFeatures:
         depth = len(network.encoder.layers)
         if not 1 <= layer <= depth:
             raise SettingError("HuBERT layer", got=layer, allowed=f"1 to {depth}")
-        if network.config.do_stable_layer_norm:
-            # a pre-norm HuBERT (large) normalises its very last output, which no layer's features include
-            network.encoder.add_module("layer_norm", torch.nn.Identity())
+        if layer < depth:
+            _drop_last_norm(network)
         network.encoder.layers = network.encoder.layers[:layer]
         network.config.num_hidden_layers = layer
         self.network = network.eval().requires_grad_(False)
@@ -180,7 +180,15 @@ def _build(state: Mapping[str, Tensor], config: HubertConfig, layer: int, where:
     if missing or unknown:
         found = f"missing {sorted(missing)[:3]}, unknown {sorted(unknown)[:3]}"
         raise CheckpointError(f"{where} does not fit HuBERT", got=found)
+    if layer < depth:
+        _drop_last_norm(network)
     return network
+
+
+def _drop_last_norm(network: HubertModel) -> None:
+    """Take off the layer norm that a pre-norm HuBERT (nano, large) has after its last layer only."""
+    if network.config.do_stable_layer_norm:
+        network.encoder.add_module("layer_norm", torch.nn.Identity())
 
 
 def _layer_number(name: str) -> int:

@@ -62,15 +62,17 @@ def test_every_file_gives_fairseqs_features_at_every_length(golden: Path, name: 
 
 
 @pytest.mark.parametrize("stable", [False, True])
-def test_a_layer_is_transformers_hidden_state(stable: bool) -> None:
+def test_a_layer_is_transformers_hidden_state(stable: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = HubertConfig(**SIZES, do_stable_layer_norm=stable)
     network = HubertModel(config).eval()
     with torch.inference_mode():
-        hidden = network(torch.from_numpy(WAVE)[None], output_hidden_states=True).hidden_states
+        out = network(torch.from_numpy(WAVE)[None], output_hidden_states=True)
+    expected = {1: out.hidden_states[1], 2: out.hidden_states[2], 3: out.last_hidden_state}
+    network.save_pretrained(tmp_path)
     for layer in (3, 2, 1):  # each cuts the same network further
-        features = HubertFeatures(network, layer)
-        assert np.abs(features(WAVE) - hidden[layer][0].numpy()).max() < 1e-5
+        for features in (HubertFeatures(network, layer), HubertFeatures.from_pretrained(tmp_path, layer)):
+            assert np.abs(features(WAVE) - expected[layer][0].numpy()).max() < 1e-5
 
 
 def test_audio_goes_in_raw() -> None:
