@@ -34,7 +34,6 @@ from .formats import (
     to_hf_name,
 )
 from .model import GPTConfig
-from .pipeline import Settings
 from .tokens import BARK
 
 LARGE_WIDTH = 1024  # n_embd of Suno's large networks, whose files end in _2
@@ -219,6 +218,8 @@ def _codec_weights(files: ModelFiles) -> dict[str, torch.Tensor]:
 
 def _generation_config(files: ModelFiles) -> dict[str, Any]:
     """Hugging Face's generation settings; written by hand since transformers cannot save its own."""
+    from .pipeline import Settings  # brings transformers with it: --help need not wait for that
+
     layout = files.layout.to_dict()
     stated: dict[str, Any] = {"model_type": "bark"}
     for section, names in HF_LAYOUT.items():
