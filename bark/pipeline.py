@@ -266,6 +266,11 @@ class Bark:
             for i in range(len(texts))
         ]  # fmt: skip
 
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Turn codes (8, T) into audio (N,) float32, as `generate` does last."""
+        with torch.inference_mode(), self._on_device("codec"):
+            return self.codec.decode(codes)
+
     @contextmanager
     def _turn(self, part: str, timings: dict[str, float]) -> Iterator[None]:
         """Time one part's work, on its device."""

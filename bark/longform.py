@@ -1,0 +1,338 @@
+"""Turns text of any length into speech in one voice, or several: part by part, joined, and able to go on."""
+
+import hashlib
+import json
+import math
+import secrets
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from .errors import SettingError, TextError, VoiceError
+from .journal import Journal
+from .splitting import Budget, Turn, parse_dialogue, split_text
+from .text import TextTokenizer, speakable
+from .tokens import TokenLayout
+from .voice import Voice, VoiceLike
+
+SILENCE = 0.25  # seconds between parts, as in Suno's notebook
+EDGE = 0.005  # seconds of fade at a silence, against clicks
+FILL = 0.85  # of the longest utterance is planned for: the estimate of seconds is rough
+MAX_SECONDS = 13.0
+
+
+class Speaker(Protocol):
+    """What long form needs of a `bark.Bark`."""
+
+    name: str
+    layout: TokenLayout
+    tokenizer: TextTokenizer
+
+    def generate(self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any) -> Any:
+        """Speak one part; the result has ``audio`` (N,) and ``tokens``, a `Voice`."""
+
+    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+        """Find a voice."""
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Turn codes (8, T) into audio (N,)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One spoken part."""
+
+    number: int  # from 1
+    text: str
+    speaker: str | None
+    seed: int
+    take: int  # 0, and one more each time it is regenerated
+    audio: np.ndarray = field(repr=False)  # (N,) float32
+    tokens: Voice = field(repr=False)
+
+
+@dataclass(frozen=True)
+class LongTake:
+    """A long text, spoken."""
+
+    audio: np.ndarray = field(repr=False)  # (N,) float32
+    parts: tuple[Part, ...]
+    sample_rate: int  # Hz
+    seed: int
+    mode: str
+    layout: TokenLayout = field(repr=False)
+
+    @property
+    def voice(self) -> Voice:
+        """The end of the speech as a history prompt: the last part that is long enough for one."""
+        for part in reversed(self.parts):
+            if (voice := _as_history(part.tokens, self.layout)) is not None:
+                return voice
+        raise VoiceError("no part is long enough for a voice")
+
+
+def plan_parts(
+    bark: Speaker, text: str, speakers: Collection[str] = (), budget: Budget | None = None
+) -> list[Turn]:
+    """Split a text, or a script with ``NAME: text`` lines and ``[voice:name]`` marks, into parts to speak.
+
+    Parameters
+    ----------
+    speakers : the names that begin a turn; without any, only the marks do.
+    budget : limits of a part; by default what `bark` can take.
+    """
+    budget = budget or default_budget(bark.layout)
+    turns = parse_dialogue(text, speakers)
+    if not turns:
+        raise TextError(
+            "nothing in the text can be spoken", ascii(text[:40]), "at least one letter, digit or sign"
+        )
+
+    def count(piece: str) -> int:
+        return len(bark.tokenizer.encode(piece)) if speakable(piece) else 0
+
+    return [
+        Turn(turn.speaker, part.strip())
+        for turn in turns
+        for part in split_text(turn.text, count, budget)
+        if speakable(part)
+    ]
+
+
+def default_budget(layout: TokenLayout) -> Budget:
+    """Return what a part may hold for a model with this layout."""
+    longest = FILL * layout.max_semantic / layout.semantic_rate
+    return Budget(max_tokens=layout.text_window, max_seconds=max(1.0, min(MAX_SECONDS, longest)))
+
+
+def part_seed(seed: int, number: int, take: int = 0) -> int:
+    """Return the seed of one part; the first take of part 1 has the run's own, as a short text would."""
+    if (number, take) == (1, 0):
+        return seed
+    digest = hashlib.sha256(f"{seed}/{number}/{take}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1  # torch takes 63 bits
+
+
+def speak_parts(
+    bark: Speaker,
+    parts: Sequence[Turn],
+    voice: VoiceLike | None = None,
+    *,
+    voices: Mapping[str, VoiceLike] | None = None,
+    mode: str = "anchored",
+    seed: int | None = None,
+    journal: str | Path | Journal | None = None,
+    regenerate: Collection[int] = (),
+    **settings: Any,
+) -> Iterator[Part]:
+    """Speak planned parts one after the other; see `speak_long`.
+
+    Arguments are checked before the first part, not when the iterator is made.
+    """
+    every = _interval(mode)
+    _check_numbers(regenerate, len(parts))
+    anchors = _anchors(bark, parts, voice, voices or {})
+    record = Journal(journal) if isinstance(journal, (str, Path)) else journal
+    seed = _run_seed(seed, record)
+    if record is not None:
+        record.begin(_job(bark, parts, anchors, mode, seed, settings))
+    said: dict[str | None, list[Voice]] = {}  # each speaker's parts so far
+    for number, turn in enumerate(parts, 1):
+        own = said.setdefault(turn.speaker, [])
+        done = None if record is None else record.parts.get(number)
+        if record is not None and done is not None and number not in regenerate:
+            tokens = record.tokens(number)
+            audio = bark.decode(tokens.fine)
+            made = Part(number, turn.text, turn.speaker, int(done["seed"]), int(done["take"]), audio, tokens)
+        else:
+            take = 0 if done is None else int(done["take"]) + 1
+            if record is None and number in regenerate:
+                take = 1
+            history = _history(anchors[turn.speaker], own, every, bark.layout)
+            chosen = part_seed(seed, number, take)
+            spoken = bark.generate(turn.text, history, seed=chosen, **settings)
+            made = Part(number, turn.text, turn.speaker, chosen, take, spoken.audio, spoken.tokens)
+            if record is not None:
+                record.add(number, take, chosen, made.tokens)
+        own.append(made.tokens)
+        yield made
+
+
+def speak_long(
+    bark: Speaker,
+    text: str | Sequence[Turn],
+    voice: VoiceLike | None = None,
+    *,
+    voices: Mapping[str, VoiceLike] | None = None,
+    mode: str = "anchored",
+    seed: int | None = None,
+    silence: float | None = None,
+    crossfade: float = 0.0,
+    journal: str | Path | None = None,
+    regenerate: Collection[int] = (),
+    budget: Budget | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> LongTake:
+    """Speak a text of any length.
+
+    Parameters
+    ----------
+    text : the text, or the parts that `plan_parts` made of it.
+    voice : whose voice; None lets Bark choose one with the first part.
+    voices : the speakers of a dialogue by name. A line ``NAME: text`` or ``[voice:NAME]`` gives them the
+        word; a marked name that is not here is taken as the name of a voice.
+    mode : "anchored": each part goes on from the voice, or from the speaker's first part if none was given;
+        "chained": from the speaker's part before; "reanchor=K": chained, but from the voice again at every
+        K-th part. Chained speech flows, and drifts.
+    seed : of the run; each part gets its own from it. None draws one, or takes that of the journal.
+    silence, crossfade : seconds between parts (a quarter by default), or seconds that they overlap.
+    journal : a file that keeps each finished part. The same call with the same journal goes on where a
+        killed run stopped, with the same result.
+    regenerate : numbers of parts, from 1, to draw anew; with a journal all others stay as they are.
+    progress : show a bar for the parts, and the bars of each part.
+    **settings : of ``Bark.generate``; ``min_eos_p=0.05`` keeps Bark from adding words at the ends of parts.
+
+    Raises
+    ------
+    TextError, VoiceError, SettingError, StorageError
+    """
+    silence = _pause(silence, crossfade)
+    parts = plan_parts(bark, text, tuple(voices or ()), budget) if isinstance(text, str) else list(text)
+    record = Journal(journal) if journal is not None else None
+    seed = _run_seed(seed, record)
+    spoken = speak_parts(
+        bark, parts, voice, voices=voices, mode=mode, seed=seed, journal=record, regenerate=regenerate,
+        **({"progress": True} if progress else {}), **settings,
+    )  # fmt: skip
+    if progress:
+        from tqdm.auto import tqdm
+
+        spoken = tqdm(spoken, total=len(parts), desc="parts", unit="part")
+    made = tuple(spoken)
+    rate = bark.layout.sample_rate
+    audio = join_audio([part.audio for part in made], rate, silence, crossfade)
+    return LongTake(audio, made, rate, seed, mode, bark.layout)
+
+
+def join_audio(
+    pieces: Sequence[np.ndarray], sample_rate: int, silence: float | None = None, crossfade: float = 0.0
+) -> np.ndarray:
+    """Join (N,) pieces with `silence` seconds between them, or overlapping by `crossfade` seconds.
+
+    An overlap keeps the power (sine and cosine) and takes at most half of a piece; at a silence the edges
+    are faded over 5 ms.
+    """
+    pause = round(_pause(silence, crossfade) * sample_rate)
+    if not pieces:
+        return np.zeros(0, dtype=np.float32)
+    joined = [np.array(pieces[0], dtype=np.float32)]
+    for piece in pieces[1:]:
+        following = np.array(piece, dtype=np.float32)
+        overlap = min(round(crossfade * sample_rate), len(joined[-1]) // 2, len(following) // 2)
+        if overlap:
+            angle = (np.arange(overlap, dtype=np.float32) + 0.5) / overlap * (np.pi / 2)
+            following[:overlap] = following[:overlap] * np.sin(angle) + joined[-1][-overlap:] * np.cos(angle)
+            joined[-1] = joined[-1][:-overlap]
+        elif pause:
+            _fade(joined[-1][::-1], sample_rate)
+            _fade(following, sample_rate)
+            joined.append(np.zeros(pause, dtype=np.float32))
+        joined.append(following)
+    return np.concatenate(joined)
+
+
+def _fade(samples: np.ndarray, sample_rate: int) -> None:
+    """Fade in the first samples, in place."""
+    count = min(round(EDGE * sample_rate), len(samples))
+    samples[:count] *= (np.arange(count, dtype=np.float32) + 0.5) / max(count, 1)
+
+
+def _interval(mode: str) -> float:
+    """Return after how many parts the anchor comes again: 1 anchored, infinity chained."""
+    if mode == "anchored":
+        return 1
+    if mode == "chained":
+        return math.inf
+    name, _, count = mode.partition("=")
+    if name != "reanchor" or not count.isdecimal() or int(count) < 1:
+        raise SettingError("mode", repr(mode), '"anchored", "chained" or "reanchor=K" with K from 1')
+    return int(count)
+
+
+def _history(anchor: Voice | None, own: Sequence[Voice], every: float, layout: TokenLayout) -> Voice | None:
+    """Return what the speaker's next part goes on from."""
+    usable = (voice for tokens in (own if every == 1 or len(own) % every == 0 else reversed(own))
+              if (voice := _as_history(tokens, layout)) is not None)  # fmt: skip
+    if not own or (anchor is not None and len(own) % every == 0):
+        return anchor
+    return next(usable, anchor)
+
+
+def _as_history(tokens: Voice, layout: TokenLayout) -> Voice | None:
+    """Return a part's tokens as a voice, or None if it is too short for one."""
+    try:
+        return tokens.canonical(layout)
+    except VoiceError:
+        return None
+
+
+def _anchors(
+    bark: Speaker, parts: Sequence[Turn], voice: VoiceLike | None, voices: Mapping[str, VoiceLike]
+) -> dict[str | None, Voice | None]:
+    """Find every speaker's voice before anything is spoken."""
+    if not parts:
+        raise TextError("there is nothing to speak", "no parts")
+    names = dict.fromkeys(part.speaker for part in parts)
+    return {name: bark.resolve_voice(voice if name is None else voices.get(name, name)) for name in names}
+
+
+def _job(
+    bark: Speaker,
+    parts: Sequence[Turn],
+    anchors: Mapping[str | None, Voice | None],
+    mode: str,
+    seed: int,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return all that the result depends on, for the journal's first line."""
+    text = json.dumps([[part.speaker, part.text] for part in parts])
+    return {
+        "model": bark.name,
+        "parts": len(parts),
+        "text": hashlib.sha256(text.encode()).hexdigest(),
+        "voices": {name or "": voice and voice.digest for name, voice in anchors.items()},
+        "mode": mode,
+        "seed": seed,
+        "settings": {name: value for name, value in sorted(settings.items()) if name != "progress"},
+    }
+
+
+def _run_seed(seed: int | None, record: Journal | None) -> int:
+    if seed is not None:
+        return seed
+    if record is not None and record.job is not None:
+        return int(record.job["seed"])
+    return secrets.randbelow(2**31)
+
+
+def _check_numbers(numbers: Collection[int], count: int) -> None:
+    if wrong := sorted(number for number in numbers if not 1 <= number <= count):
+        raise SettingError("parts to regenerate", wrong, f"1 to {count}")
+
+
+def _pause(silence: float | None, crossfade: float) -> float:
+    """Return the checked silence; by default there is one where nothing overlaps."""
+    if silence is None:
+        silence = 0.0 if crossfade else SILENCE
+    for name, value in (("silence", silence), ("crossfade", crossfade)):
+        if not 0 <= value <= 60:
+            raise SettingError(f"{name} between parts", value, "0 to 60 s")
+    if silence and crossfade:
+        raise SettingError(
+            "silence and crossfade", f"{silence:g} s and {crossfade:g} s", "one of them", "Set the other to 0"
+        )
+    return silence
