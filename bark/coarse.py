@@ -195,11 +195,11 @@ class CoarseStage:
         longest = layout.max_coarse_history if max_coarse_history is None else max_coarse_history
         sliding = layout.sliding_window if sliding_window_len is None else sliding_window_len
         self._check_windows(longest, sliding)
-        options = _Options(sampling, longest, sliding, use_kv_caching)
+        options = _Options(sampling, int(longest), int(sliding), use_kv_caching)
         voices = per_item("histories", history, len(semantic))
         sources = per_item("generators", generators, len(semantic))
         takes = [
-            self._take(tokens, voice, source, longest)
+            self._take(tokens, voice, source, options.max_coarse_history)
             for tokens, voice, source in zip(semantic, voices, sources, strict=True)
         ]
         groups: dict[tuple[int, int], list[_Take]] = {}
@@ -216,13 +216,12 @@ class CoarseStage:
     def _check_windows(self, longest: int, sliding: int) -> None:
         layout = self.layout
         low, high = layout.min_coarse_history, layout.max_coarse_history
-        if not low <= longest <= high:
-            raise SettingError("max_coarse_history", longest, f"{low} … {high}")
+        if not low <= longest <= high or longest % 1:
+            raise SettingError("max_coarse_history", longest, f"a whole number, {low} … {high}")
         room = self.model.config.block_size - layout.coarse_semantic_window
-        if not 1 <= sliding <= room - longest:
-            raise SettingError(
-                "sliding_window_len", sliding, f"1 … {room - longest} with max_coarse_history {longest}"
-            )
+        if not 1 <= sliding <= room - longest or sliding % 1:
+            allowed = f"a whole number, 1 … {room - longest} with max_coarse_history {longest}"
+            raise SettingError("sliding_window_len", sliding, allowed)
 
     def _take(
         self, tokens: np.ndarray, voice: "Voice | None", generator: torch.Generator | None, longest: int

@@ -23,7 +23,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if not self.temperature >= 0 or self.temperature == float("inf"):
             raise SettingError("temperature", self.temperature, "a finite number >= 0")
-        if self.top_k is not None and self.top_k < 1:
+        if self.top_k is not None and (not self.top_k >= 1 or self.top_k % 1):
             raise SettingError("top_k", self.top_k, "a whole number >= 1, or none")
         if self.top_p is not None and not 0 <= self.top_p <= 1:
             raise SettingError("top_p", self.top_p, "a number from 0 to 1, or none")
@@ -51,7 +51,7 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         surplus[..., 0] = False
         logits = logits.masked_fill(torch.zeros_like(surplus).scatter(-1, order, surplus), float("-inf"))
     if sampling.top_k is not None:
-        edge = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
+        edge = logits.topk(int(min(sampling.top_k, logits.shape[-1])), dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < edge, float("-inf"))
     if sampling.temperature == 0:
         best = logits.argmax(dim=-1, keepdim=True)

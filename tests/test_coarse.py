@@ -199,12 +199,12 @@ def test_refusals() -> None:
     assert "got a list; allowed: a numpy array" in message(lambda: stage.generate([1, 2]), SettingError)  # type: ignore[arg-type]
     assert "shape (0,)" in message(lambda: stage.generate(ok[:0]), SettingError)
     assert "values 40 … 40; allowed: 0 … 39" in message(lambda: stage.generate(np.array([40])), SettingError)
-    assert "max_coarse_history: got 5; allowed: 6 … 30" in message(
+    assert "max_coarse_history: got 5; allowed: a whole number, 6 … 30" in message(
         lambda: stage.generate(ok, max_coarse_history=5), SettingError
     )
     assert "got 31" in message(lambda: stage.generate(ok, max_coarse_history=31), SettingError)
-    for length in (0, 23):
-        assert f"sliding_window_len: got {length}; allowed: 1 … 22" in message(
+    for length in (0, 23, 1.5):
+        assert f"sliding_window_len: got {length}; allowed: a whole number, 1 … 22" in message(
             lambda n=length: stage.generate(ok, sliding_window_len=n),  # type: ignore[misc]
             SettingError,
         )

@@ -126,4 +126,5 @@ def test_refusals() -> None:
         message(lambda: Sampling(1.0, 0), SettingError)
         == "top_k: got 0; allowed: a whole number >= 1, or none"
     )
+    assert "top_k: got 2.5" in message(lambda: Sampling(1.0, 2.5), SettingError)  # type: ignore[arg-type]
     assert "top_p: got 1.1" in message(lambda: Sampling(1.0, None, 1.1), SettingError)
