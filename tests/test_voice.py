@@ -13,7 +13,7 @@ from bark.errors import BarkError, VoiceError
 from bark.tokens import TokenLayout
 from bark.voice import KEYS, Voice
 
-from .made_voices import RATIO, load_bytes, make, members, npy, zipped
+from .made_voices import RATIO, VOICES, load_bytes, make, members, npy, zipped
 
 # ---- the rules -------------------------------------------------------------------------------------------
 
@@ -241,3 +241,29 @@ def test_errors_are_value_errors_with_the_parts_apart():
     error = VoiceError("x is wrong", 1, 2, "Do y")
     assert isinstance(error, ValueError) and isinstance(error, BarkError)
     assert (error.what, error.got, error.allowed, error.fix) == ("x is wrong", 1, 2, "Do y")
+
+
+def test_hugging_faces_model_speaks_the_same_with_our_file_as_with_sunos(golden, tmp_path):
+    """Golden C is a tiny Bark in Hugging Face's layout; Suno's file holds int32 codes, ours int64."""
+    import torch
+    from transformers import BarkModel
+
+    model = BarkModel.from_pretrained(golden / "C_hf_bark").eval()
+    suno = VOICES / "real" / "en_speaker_6.npz"
+    ours = Voice.load(suno).save(tmp_path / "ours.npz")
+    ids = torch.zeros(1, 256, dtype=torch.long)
+    ids[0, :3] = torch.tensor([5, 6, 7])
+    spoken = []
+    for path in (suno, ours):
+        with np.load(path) as arrays:
+            history = {key: torch.from_numpy(arrays[key]) for key in KEYS}
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=(ids > 0).long(),
+            history_prompt=history,
+            semantic_max_new_tokens=6,
+            do_sample=False,
+        )
+        spoken.append(made.numpy())
+    assert spoken[0].size > 1000
+    np.testing.assert_array_equal(*spoken)
