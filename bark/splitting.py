@@ -110,10 +110,18 @@ def split_text(text: str, count_tokens: Callable[[str], int], budget: Budget | N
 
 
 def split_by_words(text: str, words: int) -> list[str]:
-    """Split after every `words` words."""
+    """Split after every `words` words; a mark that stands alone is no word of its own."""
     _check_count("words of a part", words)
-    found = tidy(text).split(" ")
-    return [" ".join(found[at : at + words]) for at in range(0, len(found), words)]
+    parts: list[list[str]] = [[]]
+    counted = 0
+    for word in tidy(text).split(" "):
+        if speakable(word):
+            if counted == words:
+                parts.append([])
+                counted = 0
+            counted += 1
+        parts[-1].append(word)
+    return [" ".join(part) for part in parts]
 
 
 def split_by_lines(text: str, lines: int) -> list[str]:

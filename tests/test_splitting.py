@@ -193,7 +193,7 @@ def test_bad_budgets(field):
 
 def test_by_words_and_lines():
     text = "one two three\nfour\n\n*\nfive six"
-    assert split_by_words(text, 2) == ["one two", "three four", "* five", "six"]
+    assert split_by_words(text, 2) == ["one two", "three four *", "five six"]
     assert split_by_lines(text, 2) == ["one two three four", "five six"]
     for split, message in ((split_by_words, "words of a part"), (split_by_lines, "lines of a part")):
         with pytest.raises(SettingError, match=f"{message}: got 0; allowed: 1 or more"):
