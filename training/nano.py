@@ -46,6 +46,7 @@ class NanoOptions:
     steps: int | None = None  # training steps, instead of the recipe's
     seed: int = 0
     device: str | None = None
+    init: Path | None = None  # weights that a stage begins with
 
 
 STEPS_OF_TRAINING = {"codec": 4500, "semantic": 12_000, "coarse": 8_000, "fine": 8_000}
@@ -88,7 +89,12 @@ def encode_corpus(options: NanoOptions) -> None:
 def train(stage: str, options: NanoOptions) -> None:
     """Train one of the three stages in ``runs/<stage>``."""
     result = train_stage(
-        stage, options.work, options.steps or STEPS_OF_TRAINING[stage], options.seed, options.device
+        stage,
+        options.work,
+        options.steps or STEPS_OF_TRAINING[stage],
+        options.seed,
+        options.device,
+        options.init,
     )
     logger.info("%s: best validation loss %.3f at step %d", stage, result.best_loss, result.best_step)
 
@@ -167,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, help="training steps, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=NanoOptions.seed)
     parser.add_argument("--device", help="cpu, cuda; default: a GPU where there is one")
+    parser.add_argument("--init", type=Path, help="weights that a stage begins with, instead of fresh ones")
     arguments = vars(parser.parse_args(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     step = arguments.pop("step")

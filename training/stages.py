@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from bark.codec_mel import MelCodec
 from bark.errors import MissingFileError
 from bark.phones import SYMBOLS, PhoneTokenizer
 from bark.tokens import TokenLayout
-from hubert.trainer import Trainer, TrainerOptions, TrainingResult
+from hubert.run_folder import load_tensors
+from hubert.trainer import Trainer, TrainerOptions, TrainingResult, load_network
 
 from .attention import use_block_attention
 from .corpus import load_voice
@@ -32,9 +34,11 @@ OBJECTIVES = {"semantic": SemanticObjective, "coarse": CoarseObjective, "fine": 
 
 
 def train_stage(
-    stage: str, work: Path, steps: int, seed: int = 0, device: str | None = None
+    stage: str, work: Path, steps: int, seed: int = 0, device: str | None = None, init: Path | None = None
 ) -> TrainingResult:
     """Train one stage in ``runs/<stage>``; goes on where an earlier run stopped.
+
+    `init` is a file of weights to begin with (another run's ``best.safetensors``, say) instead of fresh ones.
 
     Validation is on the prompt utterances of held-out voices and on real speakers kept back; the held-out
     texts and the recordings for the report stay unseen here.
@@ -54,7 +58,10 @@ def train_stage(
     options = ObjectiveOptions(batch=BATCHES[stage])
     objective = OBJECTIVES[stage](train, validation, layout, options)
     network = new_network(stage, work, layout, train, seed)
-    use_block_attention(network)
+    if init is not None:
+        load_network(network, load_tensors(init)[0], init)
+    if device == "cpu" or not torch.cuda.is_available():
+        use_block_attention(network)
     settings = TrainerOptions(
         steps=steps, warmup=100, seed=seed, device=device, validate_every=500, checkpoint_every=250
     )
