@@ -26,6 +26,7 @@ from .text import SUPPORTED_LANGS as SUPPORTED_LANGS
 from .text import TextTokenizer, fit_tokens, tidy
 from .tokens import BARK, TokenLayout
 from .voice import Voice, VoiceLike, resolve_voice
+from .voice_names import SUNO_PRESETS
 
 CONTEXT_WINDOW_SIZE = 1024
 SEMANTIC_RATE_HZ = BARK.semantic_rate
@@ -41,12 +42,7 @@ TEXT_PAD_TOKEN = BARK.text_pad
 SEMANTIC_INFER_TOKEN = BARK.semantic_infer
 COARSE_SEMANTIC_PAD_TOKEN = BARK.coarse_semantic_pad
 COARSE_INFER_TOKEN = BARK.coarse_infer
-ALLOWED_PROMPTS = {"announcer"} | {
-    f"{version}{code}_speaker_{number}"
-    for _, code in SUPPORTED_LANGS
-    for version in ("", "v2/")
-    for number in range(10)
-}
+ALLOWED_PROMPTS = set(SUNO_PRESETS)
 
 # None: SUNO_USE_SMALL_MODELS and SUNO_OFFLOAD_CPU decide when a model is loaded; True or False overrides.
 USE_SMALL_MODELS: bool | None = None
