@@ -53,19 +53,18 @@ def waveform_for_units(audio: np.ndarray) -> np.ndarray:
 class Crops:
     """Draws batches of equal-length crops, voices in proportion to their length."""
 
-    def __init__(self, voices: list[Listening], *, seed: int) -> None:
+    def __init__(self, voices: list[Listening]) -> None:
         self._voices = voices
         sizes = np.array([len(voice.phones) for voice in voices], float)
         self._shares = sizes / sizes.sum()
-        self._rng = np.random.default_rng(seed)
 
-    def draw(self, batch: int, units: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self, batch: int, units: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Return waveforms (B, 320 S + 80) float32 and phones (B, S) int64, -100 where unknown."""
         waves = np.zeros((batch, units * HOP + TAIL), np.float32)
         labels = np.full((batch, units), UNKNOWN)
-        for row, index in enumerate(self._rng.choice(len(self._voices), batch, p=self._shares)):
+        for row, index in enumerate(rng.choice(len(self._voices), batch, p=self._shares)):
             voice = self._voices[index]
-            start = int(self._rng.integers(max(1, len(voice.phones) - units)))
+            start = int(rng.integers(max(1, len(voice.phones) - units)))
             piece = voice.audio[start * HOP : start * HOP + waves.shape[1]]
             waves[row, : len(piece)] = piece.astype(np.float32) / 32768
             found = voice.phones[start : start + units]
@@ -73,20 +72,20 @@ class Crops:
         phones = torch.from_numpy(labels.astype(np.int64))
         return torch.from_numpy(waves), phones.masked_fill(phones == UNKNOWN, -100)
 
-    def augment(self, waves: torch.Tensor) -> torch.Tensor:
-        """Tilt, add coloured noise and change the gain of waveforms (B, N), each row its own way."""
-        rows = len(waves)
-        tilt, color = (
-            torch.from_numpy(self._rng.uniform(-bound, bound, (rows, 1)).astype(np.float32))
-            for bound in (TILT, 0.9)
-        )
-        noise = torch.from_numpy(self._rng.standard_normal(waves.shape, dtype=np.float32))
-        noise = _first_order(noise, color)
-        waves = _first_order(waves, tilt)
-        ratio = torch.from_numpy(self._rng.uniform(*NOISE, (rows, 1)).astype(np.float32))
-        noise = noise * waves.std(1, keepdim=True) / noise.std(1, keepdim=True) * 10 ** (-ratio / 20)
-        gain = torch.from_numpy(self._rng.uniform(*GAIN, (rows, 1)).astype(np.float32))
-        return (waves + noise) * 10 ** (gain / 20)
+
+def augment(waves: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Tilt, add coloured noise and change the gain of waveforms (B, N), each row its own way."""
+    rows = len(waves)
+    tilt, color = (
+        torch.from_numpy(rng.uniform(-bound, bound, (rows, 1)).astype(np.float32)) for bound in (TILT, 0.9)
+    )
+    noise = torch.from_numpy(rng.standard_normal(waves.shape, dtype=np.float32))
+    noise = _first_order(noise, color)
+    waves = _first_order(waves, tilt)
+    ratio = torch.from_numpy(rng.uniform(*NOISE, (rows, 1)).astype(np.float32))
+    noise = noise * waves.std(1, keepdim=True) / noise.std(1, keepdim=True) * 10 ** (-ratio / 20)
+    gain = torch.from_numpy(rng.uniform(*GAIN, (rows, 1)).astype(np.float32))
+    return (waves + noise) * 10 ** (gain / 20)
 
 
 def _first_order(waves: torch.Tensor, tilt: torch.Tensor) -> torch.Tensor:

@@ -14,160 +14,143 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from bark.errors import BarkError
-from bark.files import atomic_write
+from hubert.trainer import Trainer, TrainerOptions
 
 from .corpus import iter_voices
-from .crops import Crops, Listening, to_listening
+from .crops import Crops, augment, to_listening
 from .hubert_model import Student, new_hubert
 from .synthesis import UNKNOWN
-from .teacher import Teacher, train_teacher
+from .teacher import Teacher, TeacherObjective, phone_loss
 from .tokens import make_tokens, save_listener, unit_report
 
 logger = logging.getLogger(__name__)
+
+RUNS = "runs"  # folder of the trainer's checkpoints, below the work folder
 
 
 @dataclass(frozen=True)
 class HubertOptions:
     work: Path
     out: Path  # the finished HuBERT folder
-    steps: int = 1800
+    steps: int = 1500
     teacher_steps: int = 1600
     batch: int = 16  # crops; a quarter of them without phone labels
     units: int = 150  # length of a crop, 3 s
-    lr: float = 2e-3
-    warmup: int = 100  # steps
     clusters: int = 250
     kmeans_crops: int = 700  # of 6 s each: 210 000 features
-    save_every: int = 200  # steps
     seed: int = 0
+    device: str | None = None  # "cpu" keeps off a GPU
 
 
 def train_hubert(options: HubertOptions) -> None:
-    """Train teacher, student and k-means and write the HuBERT folder."""
+    """Train teacher, student and k-means and write the HuBERT folder; skip what is done already."""
     voices = to_listening(iter_voices(options.work, "train"))
-    labelled = [voice for voice in voices if (voice.phones != UNKNOWN).any()]
-    unlabelled = [voice for voice in voices if not (voice.phones != UNKNOWN).any()]
-    logger.info("%d labelled voices, %d without labels", len(labelled), len(unlabelled))
-    teacher = _teacher(options, labelled)
-    hubert = _student(options, teacher, labelled, unlabelled).hubert.eval()
-    save_listener(
-        hubert,
-        voices,
-        options.out,
-        clusters=options.clusters,
-        crops=options.kmeans_crops,
-        seed=options.seed,
+    held_out = Crops(to_listening(iter_voices(options.work, "heldout")))
+    known = [voice for voice in voices if (voice.phones != UNKNOWN).any()]
+    unknown = [voice for voice in voices if not (voice.phones != UNKNOWN).any()]
+    logger.info("%d voices with phone labels, %d without", len(known), len(unknown))
+    teacher = train_teacher(options, Crops(known), held_out)
+    student = train_student(options, teacher, Crops(known), Crops(unknown) if unknown else None, held_out)
+    newest = max(path.stat().st_mtime for path in (options.work / RUNS / "hubert").glob("checkpoint-*"))
+    centers = options.out / "kmeans.npz"
+    if not centers.is_file() or centers.stat().st_mtime < newest:
+        hubert = student.hubert.cpu().eval()
+        sizes = {"clusters": options.clusters, "crops": options.kmeans_crops}
+        save_listener(hubert, voices, options.out, **sizes, seed=options.seed)
+
+
+def train_teacher(options: HubertOptions, crops: Crops, held_out: Crops) -> Teacher:
+    """Train the log-mel network, or take it from its checkpoint."""
+    torch.manual_seed(options.seed)
+    teacher = Teacher()
+    objective = TeacherObjective(crops, held_out, batch=options.batch)
+    rates = TrainerOptions(
+        steps=options.teacher_steps, learning_rate=2e-3, warmup=20, seed=options.seed, device=options.device
     )
+    Trainer(teacher, objective, options.work / RUNS / "teacher", rates).run()
+    return teacher.cpu().eval().requires_grad_(False)
 
 
-def _teacher(options: HubertOptions, labelled: list[Listening]) -> Teacher:
-    path = options.work / "hubert" / "teacher.pt"
-    if path.exists():
-        teacher = Teacher()
-        teacher.load_state_dict(torch.load(path, weights_only=True))
-        return teacher.eval().requires_grad_(False)
-    teacher = train_teacher(
-        Crops(labelled, seed=options.seed), steps=options.teacher_steps, seed=options.seed
-    )
-    with atomic_write(path) as temporary:
-        torch.save(teacher.state_dict(), temporary)
-    return teacher
-
-
-def _student(
-    options: HubertOptions, teacher: Teacher, labelled: list[Listening], unlabelled: list[Listening]
+def train_student(
+    options: HubertOptions, teacher: Teacher, known: Crops, unknown: Crops | None, held_out: Crops
 ) -> Student:
-    """Train HuBERT-nano, or finish training it."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    path = options.work / "hubert" / "student.pt"
-    student = Student(new_hubert(options.seed)).train().to(device)
-    teacher = teacher.to(device)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=options.lr, betas=(0.9, 0.98), weight_decay=0.01)
-    done = 0
-    if path.exists():
-        state = torch.load(path, weights_only=True, map_location=device)
-        student.load_state_dict(state["student"])
-        optimizer.load_state_dict(state["optimizer"])
-        done = state["step"]
-    spread = _bottleneck_spread(teacher, labelled, options.seed)
-    known = Crops(labelled, seed=options.seed * 1_000_003 + done)
-    unknown = Crops(unlabelled, seed=options.seed * 1_000_003 + done + 1) if unlabelled else None
-    for step in range(done, options.steps):
-        warm = min(1.0, (step + 1) / options.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = options.lr * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * step / options.steps)))
-        loss, accuracy = _student_loss(student, teacher, known, unknown, options, spread)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        if step % 50 == 0:
-            logger.info("student step %d loss %.3f phone accuracy %.3f", step, loss.item(), accuracy)
-        if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
-            with atomic_write(path) as temporary:
-                state = {
-                    "student": student.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step + 1,
-                }
-                torch.save(state, temporary)
-    return student.cpu()
+    """Train HuBERT-nano, or take it from its checkpoint."""
+    student = Student(new_hubert(options.seed))
+    objective = StudentObjective(teacher, known, unknown, held_out, options)
+    rates = TrainerOptions(
+        steps=options.steps,
+        learning_rate=2e-3,
+        warmup=100,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        seed=options.seed,
+        device=options.device,
+    )
+    Trainer(student, objective, options.work / RUNS / "hubert", rates).run()
+    return student
 
 
-def _student_loss(
-    student: Student,
-    teacher: Teacher,
-    known: Crops,
-    unknown: Crops | None,
-    options: HubertOptions,
-    spread: tuple[torch.Tensor, torch.Tensor],
-) -> tuple[torch.Tensor, float]:
-    """Return the loss of one batch and the share of labelled frames heard rightly.
+class StudentObjective:
+    """What the trainer asks of HuBERT-nano: augmented crops, and its distance from labels and teacher."""
 
-    Phones by their labels, where there are any; the teacher's phone probabilities; its bottleneck, whitened.
-    The teacher hears the crop clean, the student augmented.
-    """
-    mean, std = spread
-    extra = options.batch // 4 if unknown is not None else 0
-    waves, phones = known.draw(options.batch - extra, options.units)
-    if unknown is not None and extra:
-        more, no_phones = unknown.draw(extra, options.units)
-        waves, phones = torch.cat([waves, more]), torch.cat([phones, no_phones])
-    heard, waves, phones = known.augment(waves).to(mean.device), waves.to(mean.device), phones.to(mean.device)
-    with torch.autocast(mean.device.type, torch.bfloat16):
+    def __init__(
+        self, teacher: Teacher, known: Crops, unknown: Crops | None, held_out: Crops, options: HubertOptions
+    ) -> None:
+        self.teacher, self.known, self.unknown, self.held_out = teacher, known, unknown, held_out
+        self.rows, self.units = options.batch, options.units
+        clean, _ = known.draw(64, 100, np.random.default_rng(options.seed))
         with torch.no_grad():
-            true_bottleneck, true_logits = teacher(waves)
-        _, logits, bottleneck = student(heard)
-    logits = logits.float().flatten(0, 1)
-    phones = phones.flatten()
-    by_label = functional.cross_entropy(logits, phones, ignore_index=-100)
-    by_teacher = functional.cross_entropy(logits, true_logits.float().softmax(-1).flatten(0, 1))
-    whitened = (true_bottleneck.float() - mean) / std
-    by_bottleneck = functional.mse_loss(bottleneck.float(), whitened)
-    with torch.no_grad():
-        labelled = phones >= 0
-        accuracy = (logits.argmax(1) == phones)[labelled].float().mean().item()
-    return by_label + 0.5 * by_teacher + 0.5 * by_bottleneck, accuracy
+            bottleneck = teacher(clean)[0].flatten(0, 1)
+        self.mean, self.std = bottleneck.mean(0), bottleneck.std(0) + 1e-3  # (96,) each, to whiten
 
+    def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
+        """Draw ``clean`` and ``heard`` (B, N) and ``phones`` (B, S); a quarter has no labels."""
+        extra = self.rows // 4 if self.unknown is not None else 0
+        waves, phones = self.known.draw(self.rows - extra, self.units, generator)
+        if self.unknown is not None and extra:
+            more, no_phones = self.unknown.draw(extra, self.units, generator)
+            waves, phones = torch.cat([waves, more]), torch.cat([phones, no_phones])
+        return {"clean": waves, "heard": augment(waves, generator), "phones": phones}
 
-@torch.no_grad()
-def _bottleneck_spread(
-    teacher: Teacher, voices: list[Listening], seed: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation of the teacher's bottleneck, (96,) each."""
-    waves, _ = Crops(voices, seed=seed).draw(64, 100)
-    bottleneck = teacher(waves.to(teacher.filters.device))[0].flatten(0, 1)
-    return bottleneck.mean(0), bottleneck.std(0) + 1e-3
+    def validation(self) -> Iterator[dict[str, Tensor]]:
+        """Yield four fixed batches of held-out voices, clean."""
+        generator = np.random.default_rng(2**31)
+        for _ in range(4):
+            waves, phones = self.held_out.draw(self.rows, self.units, generator)
+            yield {"clean": waves, "heard": waves, "phones": phones}
+
+    def begin_step(self, network: Student, step: int, seed: int) -> None:
+        """Do nothing."""
+
+    def loss(
+        self, network: Student, batch: dict[str, Tensor], step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss, and the share of labelled frames heard rightly.
+
+        Phones by their labels, where there are any; the teacher's phone probabilities; its bottleneck,
+        whitened. The teacher hears the crop clean, the student augmented.
+        """
+        device = batch["clean"].device
+        with torch.no_grad():
+            true_bottleneck, true_logits = self.teacher.to(device)(batch["clean"])
+        _, logits, bottleneck = network(batch["heard"])
+        by_label, figures = phone_loss(logits, batch["phones"])
+        odds = true_logits.float().softmax(-1).flatten(0, 1)
+        by_teacher = functional.cross_entropy(logits.float().flatten(0, 1), odds)
+        whitened = (true_bottleneck.float() - self.mean.to(device)) / self.std.to(device)
+        by_bottleneck = functional.mse_loss(bottleneck.float(), whitened)
+        return by_label + 0.5 * by_teacher + 0.5 * by_bottleneck, figures
 
 
 def main(argv: Sequence[str] | None = None) -> int:

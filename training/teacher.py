@@ -5,18 +5,16 @@ It learns from flite's own phone alignments in about a CPU-minute, and then labe
 
 from __future__ import annotations
 
-import logging
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from .crops import RATE, Crops
+from .crops import RATE, Crops, augment
 from .synthesis import PHONES
-
-logger = logging.getLogger(__name__)
 
 MELS = 40
 WINDOW = 400  # samples at 16 kHz, HuBERT's own frame
@@ -26,7 +24,7 @@ WIDTH = 256
 BOTTLENECK = 96
 
 
-def mel_filters(count: int, low: float = 60.0, high: float = 7600.0) -> torch.Tensor:
+def mel_filters(count: int, low: float = 60.0, high: float = 7600.0) -> Tensor:
     """Return area-normalised triangles on the mel scale: (bins, count)."""
     frequencies = np.linspace(0, RATE / 2, WINDOW // 2 + 1)
     mel = 2595 * np.log10(1 + frequencies / 700)
@@ -41,8 +39,8 @@ def mel_filters(count: int, low: float = 60.0, high: float = 7600.0) -> torch.Te
 class Teacher(nn.Module):
     """Waveforms (B, N) at 16 kHz → bottleneck (B, S, 96) and phone logits (B, S, 41) on HuBERT's frames."""
 
-    filters: torch.Tensor  # (bins, 40)
-    window: torch.Tensor  # (400,)
+    filters: Tensor  # (bins, 40)
+    window: Tensor  # (400,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,13 +54,13 @@ class Teacher(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(BOTTLENECK, len(PHONES))
 
-    def spectrum(self, waves: torch.Tensor) -> torch.Tensor:
+    def spectrum(self, waves: Tensor) -> Tensor:
         """Return log-mel spectra (B, S, 40), each band normalised over its own time."""
         frames = waves.unfold(1, WINDOW, HOP) * self.window
         mel = torch.log(torch.fft.rfft(frames).abs() @ self.filters + FLOOR)
         return (mel - mel.mean(1, keepdim=True)) / (mel.std(1, keepdim=True) + 0.1)
 
-    def forward(self, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         """Return bottleneck and logits."""
         with torch.autocast(waves.device.type, enabled=False):
             spectrum = self.spectrum(waves.float())
@@ -70,23 +68,40 @@ class Teacher(nn.Module):
         return bottleneck, self.head(functional.gelu(bottleneck))
 
 
-def train_teacher(
-    crops: Crops, *, steps: int = 1600, batch: int = 16, units: int = 100, seed: int = 0
-) -> Teacher:
-    """Train by phone labels alone; AdamW, learning rate 2e-3 falling to nothing along a cosine."""
-    torch.manual_seed(seed)
-    teacher = Teacher()
-    optimizer = torch.optim.AdamW(teacher.parameters(), lr=2e-3)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-5 + 2e-3 * (1 + math.cos(math.pi * step / steps)) / 2
-        waves, phones = crops.draw(batch, units)
-        with torch.autocast("cpu", torch.bfloat16):
-            _, logits = teacher(crops.augment(waves))
-        loss = functional.cross_entropy(logits.float().flatten(0, 1), phones.flatten(), ignore_index=-100)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 200 == 0:
-            logger.info("teacher step %d loss %.3f", step, loss.item())
-    return teacher.eval().requires_grad_(False)
+class TeacherObjective:
+    """What the trainer asks of the teacher: augmented crops, and their loss by phone labels alone."""
+
+    def __init__(self, crops: Crops, validation: Crops, *, batch: int = 16, units: int = 100) -> None:
+        self.crops, self.validation_crops = crops, validation
+        self.sizes = (batch, units)
+
+    def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
+        """Draw ``heard`` (B, N) and ``phones`` (B, S)."""
+        waves, phones = self.crops.draw(*self.sizes, generator)
+        return {"heard": augment(waves, generator), "phones": phones}
+
+    def validation(self) -> Iterator[dict[str, Tensor]]:
+        """Yield four fixed batches of held-out voices, clean."""
+        generator = np.random.default_rng(2**31)
+        for _ in range(4):
+            waves, phones = self.validation_crops.draw(*self.sizes, generator)
+            yield {"heard": waves, "phones": phones}
+
+    def begin_step(self, network: Teacher, step: int, seed: int) -> None:
+        """Do nothing."""
+
+    def loss(
+        self, network: Teacher, batch: dict[str, Tensor], step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the cross entropy of the phones, and the share of frames heard rightly."""
+        _, logits = network(batch["heard"])
+        return phone_loss(logits, batch["phones"])
+
+
+def phone_loss(logits: Tensor, phones: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Return the cross entropy of labelled frames, logits (B, S, P) and phones (B, S), and their accuracy."""
+    logits, phones = logits.float().flatten(0, 1), phones.flatten()
+    if not (phones >= 0).any():
+        return logits.sum() * 0.0, {"accuracy": 0.0}
+    accuracy = (logits.detach().argmax(1) == phones)[phones >= 0].float().mean()
+    return functional.cross_entropy(logits, phones, ignore_index=-100), {"accuracy": float(accuracy)}
