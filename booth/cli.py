@@ -46,12 +46,12 @@ def speak_command(words: Sequence[str]) -> int:
     options = parse_options(words)
     if options.list_speakers:
         return voices_command(["list"])
-    from .speak import report, show_plan, speak
+    from .speak import show_plan, speak
 
     if options.text_splits_only or options.dry_run:
         return _print(show_plan(options))
     for take in speak(options, ask=_ask):
-        _print(report(take))
+        _print([str(take.audio)])
     return 0
 
 
@@ -66,7 +66,9 @@ def replay_command(words: Sequence[str]) -> int:
     """Run ``bark replay take.json``."""
     from .replay import run
 
-    return _print(run(words))
+    lines, code = run(words)
+    _print(lines)
+    return code
 
 
 def clone_command(words: Sequence[str]) -> int:

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from bark.errors import BarkError
+from hubert.consent import check_consent
+
+FORMATS = ("wav", "flac", "mp3", "ogg")
+
 
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line and whose exit code is then 2."""
@@ -103,10 +108,11 @@ def _read_speakers(word: str) -> tuple[tuple[str, str], ...]:
 
 
 def _read_consent(word: str) -> str:
-    basis, _, note = word.partition(":")
-    if word in ("self", "synthetic") or (basis in ("licensed", "recorded") and note.strip()):
-        return word
-    raise argparse.ArgumentTypeError(f"got {word!r}; allowed: self, licensed:NOTE, recorded:FILE, synthetic")
+    try:
+        check_consent(word)
+    except BarkError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("consent: ")) from error
+    return word
 
 
 WORD = Kind("WORD", _read_word)

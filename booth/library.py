@@ -30,6 +30,7 @@ from .takes import file_hash, link_new
 NANO_VOICES = Path(bark.__file__).parent / "nano" / "voices"
 RANDOM = "random"  # Coqui's name for a voice that Bark makes up
 RECORDINGS = (".wav", ".mp3", ".flac")
+SUNO_MODELS = {"large", "small", "suno/bark", "suno/bark-small"}  # understand each other's voices
 SOURCE_HASH = "source_sha256"  # of the recording, in a cloned voice's info
 
 
@@ -151,16 +152,19 @@ def coqui_voice(
     folders: Sequence[str | Path],
     clone: Cloner,
     layout: TokenLayout = BARK,
+    model: str | None = None,
 ) -> Path | None:
     """Return the ``.npz`` of Coqui's folder ``<folder>/<speaker>/``, after cloning its recording if needed.
 
-    ``speaker.npz`` stands if ``speaker.wav`` (``.mp3``, ``.flac``) is neither newer nor changed; otherwise
-    the recording is cloned and the result stored there. ``<folder>/<speaker>.npz`` works too.
+    ``speaker.npz`` stands if it was made for this model and ``speaker.wav`` (``.mp3``, ``.flac``) is neither
+    newer nor changed; otherwise the recording is cloned and the result stored there. A voice may also lie
+    there as ``<folder>/<speaker>.npz``.
 
     Parameters
     ----------
     speaker : a voice of the folders; None or "random" for a voice that Bark makes up (None is returned).
     clone : recording → voice; called only when needed.
+    model : the Bark that is to speak; None takes any voice.
 
     Raises
     ------
@@ -171,11 +175,17 @@ def coqui_voice(
         return None
     roots = [Path(folder).expanduser() for folder in folders]
     for root in roots:
-        place = _inside(root, speaker)
+        place = inside(root, speaker)
         if place.with_name(f"{speaker}.npz").is_file():
-            return _inside(root, f"{speaker}.npz")
-        if place.is_dir() and (path := _cloned_in(place, clone, layout)) is not None:
-            return path
+            return inside(root, f"{speaker}.npz")
+        if not place.is_dir():
+            continue
+        stored, recording = inside(place, "speaker.npz"), _recording_in(place)
+        if recording is not None and not is_current(stored, recording, layout, model):
+            voice = clone(recording)
+            return replace(voice, info={**voice.info, SOURCE_HASH: file_hash(recording)}).save(stored, layout)
+        if stored.is_file():
+            return stored
     raise VoiceError(
         f"no voice is named {speaker!r}",
         f"no {speaker}/speaker.wav, .mp3, .flac or .npz in {', '.join(map(str, roots)) or 'any folder'}",
@@ -183,34 +193,31 @@ def coqui_voice(
     )
 
 
-def _inside(root: Path, name: str) -> Path:
+def is_current(
+    stored: Path, recording: Path, layout: TokenLayout = BARK, model: str | None = None, strict: bool = False
+) -> bool:
+    """Tell whether a stored voice is the clone of this recording, as it is now, for this model.
+
+    One that does not say what it was made from counts as such a clone, unless `strict`.
+    """
+    if not stored.is_file() or stored.stat().st_mtime < recording.stat().st_mtime:
+        return False
+    info = Voice.load(stored, layout).info
+    digest = file_hash(recording)
+    made_for = info.get("model", model)
+    same_model = made_for == model or None in (made_for, model) or {made_for, model} <= SUNO_MODELS
+    return same_model and info.get(SOURCE_HASH, None if strict else digest) == digest
+
+
+def inside(root: Path, name: str) -> Path:
     """Return ``root/name``; a `VoiceError` if that could lie outside of `root`."""
     path = root / name
-    plain = (
-        name
-        and name == Path(name).name
-        and "\\" not in name
-        and not name.startswith(".")
-        and name.isprintable()
-    )
-    if not plain or len(name) > 128 or not path.resolve().is_relative_to(root.resolve()):
-        raise VoiceError(
-            "this is no name for a voice", ascii(name[:80]), "the name of a folder in the voice folder"
-        )
+    plain = name and name == Path(name).name and "\\" not in name and not name.startswith(".")
+    if not plain or not name.isprintable() or len(name) > 128:
+        raise VoiceError("this is no name for a voice", ascii(name[:80]), "the name of a file or folder")
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise VoiceError("this is no name for a voice", f"a link out of {root}", "a file or folder in it")
     return path
-
-
-def _cloned_in(place: Path, clone: Cloner, layout: TokenLayout) -> Path | None:
-    stored = _inside(place, "speaker.npz")
-    recording = _recording_in(place)
-    if recording is None:
-        return stored if stored.is_file() else None
-    digest = file_hash(recording)
-    if stored.is_file() and stored.stat().st_mtime >= recording.stat().st_mtime:
-        if Voice.load(stored, layout).info.get(SOURCE_HASH, digest) == digest:
-            return stored
-    voice = clone(recording)
-    return replace(voice, info={**voice.info, SOURCE_HASH: digest}).save(stored, layout)
 
 
 def _recording_in(place: Path) -> Path | None:
@@ -219,7 +226,7 @@ def _recording_in(place: Path) -> Path | None:
     named = [path for path in found if path.stem == "speaker"]
     if not named and len(found) > 1:
         raise VoiceError(f"{place} has {len(found)} recordings", fix="Name the one to clone speaker.wav")
-    return _inside(place, (named or found)[0].name) if found else None
+    return inside(place, (named or found)[0].name) if found else None
 
 
 def _copy_new(source: Path, final: Path) -> None:

@@ -7,11 +7,13 @@ that people coming from Suno, Bark Infinity and Coqui type for it. Words may be 
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import PurePath
 from typing import Any
 
 from .flags import (
     CONSENT,
     FILE,
+    FORMATS,
     FREE,
     MODE,
     PARTS,
@@ -26,7 +28,6 @@ from .flags import (
     whole,
 )  # fmt: skip
 
-FORMATS = ("wav", "flac", "mp3", "ogg")
 COQUI_MODEL = "tts_models/multilingual/multi-dataset/bark"  # Coqui's name for Suno's large model
 GROUPS = {
     "text": "what to say",
@@ -121,8 +122,11 @@ class SpeakOptions:
     stable_mode_interval: int | None = flag(
         "long text", whole(0), "the same as --long_mode reanchor=N; 0 is chained, 1 anchored"
     )
-    add_silence_between_segments: float = flag(
-        "long text", number(0, 60), "seconds between parts", default=0.0
+    add_silence_between_segments: float | None = flag(
+        "long text", number(0, 60), "seconds between parts (default 0.25; 0 after a split by count)"
+    )
+    crossfade_between_segments: float = flag(
+        "long text", number(0, 60), "seconds that parts overlap, instead of a silence", default=0.0
     )
     regenerate: tuple[int, ...] | None = flag(
         "long text", PARTS, "with the command that made a take: draw only these parts anew"
@@ -268,6 +272,8 @@ def _contradiction(options: SpeakOptions) -> str | None:
             options.stable_mode_interval is not None,
         ),
         ("--model", options.model, "--use_smaller_models", options.use_smaller_models),
+        ("--add_silence_between_segments", options.add_silence_between_segments)
+        + ("--crossfade_between_segments", options.crossfade_between_segments),
         ("--output_filename -", options.output_filename == "-", "--iterations", options.iterations > 1),
     ]
     for first, has_first, second, has_second in together:
@@ -280,7 +286,9 @@ def _contradiction(options: SpeakOptions) -> str | None:
         return (
             f"--split_character_goal_length: got {goal}; allowed: up to --split_character_max_length {most}"
         )
-    suffix = (options.output_filename or "").rpartition(".")[2].lower()
-    if options.output_format and suffix in FORMATS and suffix != options.output_format:
+    suffix = PurePath(options.output_filename or "").suffix.lower()[1:]
+    if suffix and suffix not in FORMATS:
+        return f"--output_filename: got .{suffix}; allowed: .{', .'.join(FORMATS)}, or no suffix"
+    if options.output_format and suffix and suffix != options.output_format:
         return f"--output_filename ends in .{suffix} but --output_format says {options.output_format}"
     return None

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -44,7 +44,8 @@ class Take:
 
     audio: Path
     record: Path
-    voice: Path | None  # None where it was not wanted
+    voice: Path | None = None  # None where it was not wanted
+    journal: Path | None = None  # the tokens of each part; None for a single part
 
 
 def slug(text: str) -> str:
@@ -54,10 +55,13 @@ def slug(text: str) -> str:
     'hello-my-name-is-suno-laughs'
     """
     plain = unicodedata.normalize("NFKC", text[: 20 * SLUG_LENGTH]).lower()
-    words = "-".join(re.findall(r"\w+", plain.replace("_", " ")))
-    while len(words) > SLUG_LENGTH or len(words.encode()) > 3 * SLUG_LENGTH:
-        words = words[:-1]
-    return words.strip("-") or "speech"
+    kept = ""
+    for word in re.findall(r"\w+", plain.replace("_", " ")):
+        longer = f"{kept}-{word}" if kept else word[:SLUG_LENGTH]
+        if len(longer) > SLUG_LENGTH or len(longer.encode()) > 3 * SLUG_LENGTH:
+            break
+        kept = longer
+    return kept or "speech"
 
 
 def file_hash(path: Path) -> str:
@@ -94,6 +98,7 @@ def save_take(
     suffix: str = ".wav",
     voice: Voice | None = None,
     layout: TokenLayout = BARK,
+    journal: Path | None = None,
 ) -> Take:
     """Write a take under the first free name: ``stem``, ``stem_2``, ``stem_3``, ...
 
@@ -105,6 +110,7 @@ def save_take(
     suffix : ``.wav``, ``.flac``, ``.mp3`` or ``.ogg``.
     voice : the utterance as a history prompt; None writes no ``.npz``.
     layout : of the model that made it.
+    journal : the parts' journal, in the same folder or below; it moves to ``<stem>.journal``.
 
     Raises
     ------
@@ -126,12 +132,30 @@ def save_take(
             "sample_rate": sample_rate, "seconds": round(len(audio) / sample_rate, 3),
             "audio_sha256": file_hash(sound), "versions": versions(),
         }  # fmt: skip
-        for number in count(1):
-            name = target.name if number == 1 else f"{target.name}_{number}"
-            take = _publish(shop, full, target.with_name(name), sound, prompt)
+        for name in _names(target.name):
+            take = _publish(shop, full, target.with_name(name), sound, prompt, journal)
             if take is not None:
                 return take
-    raise AssertionError  # pragma: no cover - count() never ends
+    raise AssertionError  # pragma: no cover - names never end
+
+
+def _names(stem: str) -> Iterator[str]:
+    """Yield ``stem``, ``stem_2``, ``stem_3``, ... for ever."""
+    yield stem
+    for number in count(2):
+        yield f"{stem}_{number}"
+
+
+def save_voice(voice: Voice, folder: str | Path, stem: str, layout: TokenLayout = BARK) -> Path:
+    """Write a voice under the first free name: ``stem.npz``, ``stem_2.npz``, ..."""
+    folder = Path(folder).expanduser()
+    with _workshop(folder) as shop:
+        made = voice.save(shop / "voice.npz", layout)
+        for name in _names(stem):
+            with suppress(FileExistsError):
+                link_new(made, folder / f"{name}.npz")
+                return folder / f"{name}.npz"
+    raise AssertionError  # pragma: no cover - names never end
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
@@ -172,17 +196,29 @@ def _workshop(folder: Path) -> Iterator[Path]:
         shutil.rmtree(shop, ignore_errors=True)
 
 
-def _publish(shop: Path, record: dict[str, Any], stem: Path, sound: Path, prompt: Path | None) -> Take | None:
+def _publish(
+    shop: Path, record: dict[str, Any], stem: Path, sound: Path, prompt: Path | None, journal: Path | None
+) -> Take | None:
     """Give the finished files their names, or none of them (None) if one of the names is taken."""
-    audio = stem.with_name(stem.name + sound.suffix)
-    voice = None if prompt is None else stem.with_name(stem.name + ".npz")
+
+    def beside(suffix: str) -> Path:
+        return stem.with_name(stem.name + suffix)
+
+    take = Take(
+        beside(sound.suffix), beside(".json"), prompt and beside(".npz"), journal and beside(".journal")
+    )
+    files = {
+        "audio": take.audio.name,
+        "voice_file": take.voice and take.voice.name,
+        "journal": take.journal and take.journal.name,
+    }
+    record = {**files, **record}
     note = shop / "record.json"
-    record = {**record, "audio": audio.name, "voice_file": None if voice is None else voice.name}
     note.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    take = Take(audio, stem.with_name(stem.name + ".json"), voice)
+    wanted = [(note, take.record), (prompt, take.voice), (journal, take.journal), (sound, take.audio)]
     done: list[Path] = []
     try:
-        for source, final in ((note, take.record), (prompt, voice), (sound, audio)):
+        for source, final in wanted:
             if source is not None and final is not None:
                 link_new(source, final)
                 done.append(final)
@@ -192,6 +228,8 @@ def _publish(shop: Path, record: dict[str, Any], stem: Path, sound: Path, prompt
         if isinstance(error, FileExistsError):
             return None
         raise
+    if journal is not None:
+        journal.unlink(missing_ok=True)
     return take
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bark.voice_names import SUNO_LANGUAGES, list_voices
+from bark.text import SUPPORTED_LANGS
+from bark.voice_names import list_voices
 
 from .flags import OneLineParser
 from .library import Library
@@ -61,7 +62,7 @@ def listing(library: Library, every_preset: bool = False) -> list[str]:
     if every_preset:
         return lines + [f"  {entry.name}" for entry in entries if entry.origin == "suno"]
     lines += ["  announcer"]
-    return lines + [f"  v2/{code}_speaker_0 to 9, {code}_speaker_0 to 9" for code in SUNO_LANGUAGES]
+    return lines + [f"  v2/{code}_speaker_0 to 9, {code}_speaker_0 to 9" for _, code in SUPPORTED_LANGS]
 
 
 def _info(library: Library, options: Any) -> list[str]:

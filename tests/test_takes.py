@@ -35,6 +35,7 @@ def save(folder: Path, stem: str = "hello", suffix: str = ".wav", voice: Voice |
         ("../../etc/passwd", "etc-passwd"),
         ("a\x1b[31mb\0c", "a-31mb-c"),
         ("x" * 500, "x" * 40),
+        ("a sentence of words that go on and on and on", "a-sentence-of-words-that-go-on-and-on"),
         ("word " * 9, "word-word-word-word-word-word-word-word"),
     ],
 )

@@ -1,0 +1,127 @@
+"""Turns ``bark replay take.json`` into the same take again, token for token, or with some parts new."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bark.errors import BarkError
+from bark.longform import LongTake
+from bark.pipeline import Bark
+
+from .flags import FILE, FORMATS, PARTS, OneLineParser, choice
+from .records import Job, cast_of, keep, perform, turns_of
+from .takes import Take, read_record
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A replayed take."""
+
+    take: Take
+    different: tuple[int, ...]  # numbers of parts whose tokens are not the recorded ones
+
+
+def replay(
+    path: str | Path,
+    *,
+    bark: Bark | None = None,
+    folder: str | Path | None = None,
+    suffix: str | None = None,
+    device: str | None = None,
+    regenerate: Collection[int] = (),
+    progress: bool = False,
+) -> Replay:
+    """Speak a recorded take again and save it beside the first one, or in `folder`.
+
+    Parameters
+    ----------
+    path : the take's JSON record.
+    bark : the take's model, if it is loaded already.
+    device : where to run, by default where the take was made; another device may draw other tokens.
+    regenerate : numbers of parts to draw anew; the others keep their tokens.
+
+    Raises
+    ------
+    BarkError
+        If the record is broken, or the voice or the model is not there any more.
+    """
+    path = Path(path)
+    record = read_record(path)
+    try:
+        model = {**record["model"], "device": device or record["device"]}
+        bark = bark or Bark.from_pretrained(**model)
+        job = _job(record, bark)
+        takes = {part["number"]: part["take"] for part in record["parts"]}
+        known = {part["number"]: part["tokens_sha256"] for part in record["parts"]}
+        name, ending = str(record["name"]), Path(record["audio"]).suffix
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BarkError(f"{path} is damaged: {type(error).__name__} {error}") from error
+    target = Path(folder or path.parent) / Path(name).name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".replay-", dir=target.parent) as shop:
+        journal = Path(shop) / "parts.journal"
+        stored = path.parent / (record["journal"] or "")
+        if regenerate and stored.is_file():
+            shutil.copyfile(stored, journal)
+        else:
+            spoken = _again(bark, job, takes, journal, progress)
+        if regenerate:
+            spoken = perform(bark, job, journal, regenerate, progress)
+        take = keep(
+            job, spoken, bark, model, run=record["run"], target=target, suffix=suffix or ending,
+            journal=journal if len(job.turns) > 1 else None, with_voice=record["voice_file"] is not None,
+        )  # fmt: skip
+    differs = [part.number for part in spoken.parts if part.tokens.digest != known[part.number]]
+    return Replay(take, tuple(number for number in differs if number not in regenerate))
+
+
+def run(argv: Sequence[str]) -> tuple[list[str], int]:
+    """Do what ``bark replay`` with these arguments asks; return the lines to print and the exit code."""
+    parser = OneLineParser(prog="bark replay", description="Speak a recorded take again, token for token.")
+    parser.add_argument("take", help="the .json beside the audio")
+    parser.add_argument("--output_dir", type=FILE.read, help="folder for it (default: beside the first)")
+    parser.add_argument("--output_format", type=choice(*FORMATS).read, help=", ".join(FORMATS))
+    parser.add_argument("--device", type=FILE.read, help="instead of the one the take was made on")
+    parser.add_argument(
+        "--regenerate",
+        type=PARTS.read,
+        default=(),
+        metavar="N,N",
+        help="draw these parts anew",
+    )
+    parser.add_argument("--silent", action="store_true", help="no progress bars")
+    options = parser.parse_args(argv)
+    done = replay(
+        options.take,
+        folder=options.output_dir,
+        suffix=options.output_format and f".{options.output_format}",
+        device=options.device,
+        regenerate=options.regenerate,
+        progress=not options.silent and sys.stderr.isatty(),
+    )
+    lines = [str(done.take.audio)]
+    if not done.different:
+        return lines + ["tokens are identical to the take's"], 0
+    parts = ", ".join(map(str, done.different))
+    return lines + [f"tokens differ from the take's in part {parts}: another device, model or version"], 1
+
+
+def _job(record: Mapping[str, Any], bark: Bark) -> Job:
+    settings = bark.defaults.changed(record["settings"]).to_dict()
+    return Job(
+        text=record["text"], turns=turns_of(record), cast=cast_of(record, bark), mode=record["mode"],
+        seed=record["seed"], silence=record["silence"], crossfade=record["crossfade"], settings=settings,
+    )  # fmt: skip
+
+
+def _again(bark: Bark, job: Job, takes: Mapping[int, int], journal: Path, progress: bool) -> LongTake:
+    """Speak all parts, then those that were drawn anew once more, as often as they were."""
+    spoken = perform(bark, job, journal, (), progress)
+    for draw in range(1, max(takes.values()) + 1):
+        again = [number for number, take in takes.items() if take >= draw]
+        spoken = perform(bark, job, journal, again, progress)
+    return spoken

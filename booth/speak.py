@@ -1,0 +1,187 @@
+"""Turns options into takes: plans every text, speaks it part by part, saves each take when it is whole."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from bark.audio import encode_audio
+from bark.checkpoints import find_model
+from bark.devices import offload_wanted, small_wanted
+from bark.errors import SettingError
+from bark.longform import SILENCE, LongTake
+from bark.pipeline import Bark
+from bark.splitting import Turn, estimate_seconds
+
+from .casting import Ask, Cast, cast, with_marked
+from .flags import FORMATS
+from .options import SpeakOptions
+from .records import Job, keep, last_take, perform, stem_of
+from .replay import replay
+from .runs import identity, open_run
+from .script import Planner, plan, read_texts
+from .takes import Take, slug, tags
+
+logger = logging.getLogger(__name__)
+
+Script = tuple[str, tuple[Turn, ...]]  # a text and its parts
+
+
+def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
+    """Speak what the options ask for and yield each take when it is on disk.
+
+    The same options after a kill or Ctrl-C go on where that left off.
+
+    Raises
+    ------
+    BarkError
+        Whatever is wrong, before anything is spoken where possible.
+    KeyboardInterrupt
+        With a sentence that says what is kept and how to go on.
+    """
+    texts = read_texts(options)
+    model = model_of(options)
+    bark = Bark.from_pretrained(**model)
+    who = cast(options, bark, ask)
+    scripts: list[Script] = [(t, plan(t, options, bark)) for t in texts for _ in range(options.iterations)]
+    total, finished = sum(len(turns) for _, turns in scripts), 0
+    _check_single(options, len(scripts))
+    name = _identity(options, bark, who, scripts)
+    folder = _target(options).parent
+    shown = options.progress_bar or (not options.silent and sys.stderr.isatty())
+
+    if options.regenerate is not None:
+        path = last_take(folder, name)
+        yield replay(path, bark=bark, regenerate=options.regenerate, progress=shown).take
+        return
+
+    def tick(parts: int = 1) -> None:
+        nonlocal finished
+        finished += parts
+        bar.update(parts)
+
+    with (
+        open_run(folder, name, options.seed, kept=total > 1 and options.output_filename != "-") as run,
+        tqdm(total=total, desc="whole", unit="part", disable=not shown or total == 1) as bar,
+    ):
+        try:
+            for number, (text, turns) in enumerate(scripts):
+                if run.has(number):
+                    tick(len(turns))
+                    continue
+                journal = run.journal(number) if len(turns) > 1 and run.file is not None else None
+                job = _job(options, bark, text, turns, who, seed_of(run.seed, number))
+                spoken = perform(bark, job, journal, progress=shown, tick=tick)
+                if options.output_filename == "-":
+                    _to_stdout(spoken, job, options.output_format or "wav")
+                    continue
+                take = keep(
+                    job, spoken, bark, model, run=name, target=_target(options, job), suffix=_suffix(options),
+                    journal=journal, with_voice=options.always_save_speaker or options.output_full,
+                )  # fmt: skip
+                run.finish(number, take.record.name)
+                yield take
+        except KeyboardInterrupt as interrupt:
+            kept = f"{finished} of {total} parts are kept: give the same command again to go on."
+            raise KeyboardInterrupt(kept if run.file is not None else "Nothing is kept.") from interrupt
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Return the seed of one take of a run, counted from 0; the first has the run's own."""
+    if number == 0:
+        return seed
+    return int.from_bytes(sha256(f"take {seed}/{number}".encode()).digest()[:4], "big") >> 1
+
+
+def model_of(options: SpeakOptions) -> dict[str, Any]:
+    """Return the arguments of ``Bark.from_pretrained`` that the options mean."""
+    name = options.model_name() or ("small" if small_wanted() else "large")
+    if Path(name).is_dir():
+        name = str(Path(name).resolve())
+    small = {
+        "semantic": options.text_use_small,
+        "coarse": options.coarse_use_small,
+        "fine": options.fine_use_small,
+    }
+    return {
+        "name": name,
+        **{stage: "small" for stage, asked in small.items() if asked and name != "small"},
+        "device": options.device,
+        "dtype": options.dtype,
+        "offload": options.offload or offload_wanted(),
+    }
+
+
+def show_plan(options: SpeakOptions) -> list[str]:
+    """Return, line by line, what the options would make; needs a tokenizer at most, no weights."""
+    planner, name = None, model_of(options)["name"]
+    if not (options.split_by_words or options.split_by_lines):
+        files = find_model(name)
+        planner = Planner(files.layout, files.load_tokenizer())
+    lines = []
+    for number, text in enumerate(read_texts(options), 1):
+        turns = plan(text, options, planner)
+        seconds = sum(estimate_seconds(turn.text) for turn in turns)
+        if not options.text_splits_only:
+            times = f"{options.iterations} takes of " if options.iterations > 1 else ""
+            lines.append(
+                f"text {number}: {times}{len(turns)} parts, about {seconds:.0f} s, {options.mode()}, "
+                f"model {name}, voice {options.history_prompt or options.speaker or 'any'}, to "
+                f"{Path(options.output_dir) / (options.output_filename or slug(text) + '-SEED')}"
+            )
+        for part, turn in enumerate(turns, 1):
+            speaker = f"{turn.speaker}: " if turn.speaker else ""
+            lines.append(f"{part:4}  {estimate_seconds(turn.text):5.1f} s  {speaker}{turn.text}")
+    return lines
+
+
+def _job(options: SpeakOptions, bark: Bark, text: str, turns: Sequence[Turn], who: Cast, seed: int) -> Job:
+    silence, crossfade = options.add_silence_between_segments, options.crossfade_between_segments
+    if silence is None:
+        silence = 0.0 if crossfade or options.split_by_words or options.split_by_lines else SILENCE
+    settings = bark.defaults.changed(options.settings()).to_dict()
+    who = with_marked(bark, who, turns)
+    return Job(text, tuple(turns), who, options.mode(), seed, silence, crossfade, settings)
+
+
+def _identity(options: SpeakOptions, bark: Bark, who: Cast, scripts: Sequence[Script]) -> str:
+    """Name the run after all that its result depends on, except a seed that is yet to be drawn."""
+    same = replace(options, regenerate=None, silent=False, progress_bar=False, consent=None)
+    voices = {name: voice.digest for name, voice in who.voices.items()}
+    voice = who.voice and who.voice.digest
+    return identity(
+        {"options": repr(same), "model": bark.name, "scripts": scripts, "voices": [voice, voices]}
+    )
+
+
+def _suffix(options: SpeakOptions) -> str:
+    suffix = Path(options.output_filename or "").suffix.lower()
+    return suffix if suffix[1:] in FORMATS else f".{options.output_format or 'wav'}"
+
+
+def _target(options: SpeakOptions, job: Job | None = None) -> Path:
+    """Return the take's path without suffix."""
+    name = options.output_filename
+    if name is None or name == "-":
+        name = "" if job is None else stem_of(job.text, job.cast.label, job.seed)
+        return Path(options.output_dir).expanduser() / (name or "take")
+    path = Path(options.output_dir).expanduser() / Path(name).expanduser()
+    return path.with_suffix("") if path.suffix.lower()[1:] in FORMATS else path
+
+
+def _check_single(options: SpeakOptions, takes: int) -> None:
+    single = {"--regenerate": options.regenerate, "--output_filename -": options.output_filename == "-"}
+    for flag, asked in single.items():
+        if asked and takes > 1:
+            raise SettingError(f"{flag} is for one take", f"{takes} takes", "one text, one iteration")
+
+
+def _to_stdout(spoken: LongTake, job: Job, kind: str) -> None:
+    data = encode_audio(spoken.audio, spoken.sample_rate, kind, tags({"text": job.text, "seed": job.seed}))
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
