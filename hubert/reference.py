@@ -24,7 +24,7 @@ MIN_SECONDS = 1.1  # shorter clips can miss Suno's ratio of frames to tokens
 GOOD_SECONDS = 3.0  # of speech, below which the voice is hardly caught
 HEARD_SECONDS = BARK.fine_history / BARK.coarse_rate  # 6.83 s: what Bark can hear at most
 MAX_WINDOW = 10.0  # s, where the window is chosen here
-MAX_SPAN = 30.0  # s, where the user names both ends
+MAX_SPAN = 20.0  # s, where the user names both ends
 
 HOP = 0.01  # s, one energy frame
 SMOOTH = 5  # frames averaged before a decision

@@ -1,15 +1,19 @@
-"""Makes tiny, seeded parts that listen: a random HuBERT with k-means in our folder format, and EnCodec's golden one."""
+"""Makes seeded parts that listen: tiny golden ones, a tiny HuBERT folder, and true-size random ones in a hub cache."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import HubertConfig, HubertModel
+from safetensors.torch import save_file
+from transformers import EncodecConfig, EncodecModel, HubertConfig, HubertModel
 
+from bark.codec import HUB_REPO as CODEC_REPO
 from bark.codec import EncodecCodec
 from hubert.encoder import SemanticEncoder
-from hubert.features import HubertFeatures
+from hubert.features import HUB_REPO, HubertFeatures
+from hubert.languages import QUANTIZERS
+from hubert.networks import LSTMNetwork, QuantizerSizes
 from hubert.quantizer import KMeansQuantizer, LSTMQuantizer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,4 +49,36 @@ def make_tiny_hubert(folder: Path, tokens: int = 64) -> Path:
     noise = np.random.default_rng(0).normal(0, 0.1, 16_000 * 3).astype(np.float32)
     frames = HubertFeatures.from_pretrained(folder)(noise)
     KMeansQuantizer(frames[:: len(frames) // tokens][:tokens]).save(folder / "kmeans.npz")
+    return folder
+
+
+def make_hub_cache(folder: Path) -> Path:
+    """Write what cloning in English fetches, at its true size (0.5 GB) but random, as the hub's client caches it."""
+
+    def snapshot(repo: str) -> Path:
+        place = folder / f"models--{repo.replace('/', '--')}"
+        (place / "refs").mkdir(parents=True)
+        (place / "refs" / "main").write_text("0" * 40)
+        (place / "snapshots" / ("0" * 40)).mkdir(parents=True)
+        return place / "snapshots" / ("0" * 40)
+
+    torch.manual_seed(0)
+    hubert, place = HubertModel(HubertConfig()), snapshot(HUB_REPO)
+    hubert.config.save_pretrained(place)
+    old = (
+        ("parametrizations.weight.original0", "weight_g"),
+        ("parametrizations.weight.original1", "weight_v"),
+    )
+    state = hubert.state_dict()
+    for now, then in old:
+        state = {name.replace(now, then): tensor for name, tensor in state.items()}
+    torch.save(state, place / "pytorch_model.bin")
+    english = QUANTIZERS["en"]
+    LSTMQuantizer(LSTMNetwork(QuantizerSizes())).save(snapshot(english.repo) / english.file)
+    state = EncodecModel(EncodecConfig()).state_dict()
+    weights = {
+        name: torch.randn_like(tensor) if name.endswith(".embed") else tensor.contiguous()
+        for name, tensor in state.items()
+    }
+    save_file(weights, snapshot(CODEC_REPO) / "model.safetensors")
     return folder

@@ -1,6 +1,9 @@
 """Cloning: one window, two resamplings from the source, a voice that Suno's rules accept."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from hubert import clone as clone_module
 from hubert.clone import Cloner, clone_voice, main
 from hubert.reference import examine
 
-from .listening import golden_codec, golden_encoder, make_tiny_hubert
+from .conftest import ROOT
+from .listening import golden_codec, golden_encoder, make_hub_cache, make_tiny_hubert
 from .speech import phrase, voiced
 from .tiny import LAYOUT, make_tiny_model
 
@@ -234,3 +238,30 @@ def test_real_people_can_be_cloned(cloner: Cloner, shared: Path) -> None:
     for voice in clone_voice(files, encoder=cloner.encoder, codec=cloner.codec):
         voice.validate(BARK)
         assert 1.1 <= voice.seconds() <= 10.1
+
+
+SCRIPT = """
+import resource, sys
+from hubert.clone import main
+code = main(sys.argv[1:])
+print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_an_hour_is_cloned_by_true_size_parts_within_one_and_a_half_gigabytes(tmp_path: Path) -> None:
+    cache = make_hub_cache(tmp_path / "hub")
+    block = (phrase(CLEAN * 6, 44_100) * 32767).astype(np.int16)
+    with soundfile.SoundFile(tmp_path / "hour.wav", "w", 44_100, 2, "PCM_16") as file:
+        for _ in range(64):
+            file.write(np.stack([block, block], axis=1))
+    assert soundfile.info(tmp_path / "hour.wav").duration > 3600
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "hour.wav"), "-o", str(tmp_path / "me.npz")]
+    environment = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    line, numbers = done.stdout.strip().splitlines()
+    code, megabytes = numbers.split()
+    assert code == "0" and "checks: ok" in line
+    assert int(megabytes) < 1500
+    assert Voice.load(tmp_path / "me.npz").seconds() > 5
