@@ -19,10 +19,13 @@ import torch
 from bark.errors import SettingError
 from hubert.dataset import IGNORED, DatasetError, PreparedDataset, collate
 from hubert.evaluate import evaluate
+from hubert.evaluate import main as evaluate_main
 from hubert.networks import NETWORKS, ContextNetwork, QuantizerSizes, sizes_of
 from hubert.objective import QuantizerObjective
+from hubert.prepare import main as prepare_main
 from hubert.quantizer import LSTMQuantizer, read_info
 from hubert.run_folder import read_metrics
+from hubert.synthesize import main as synthesize_main
 from hubert.train import QuantizerRecipe, main, quantizer_options, train
 
 from .conftest import ROOT
@@ -301,3 +304,29 @@ def test_a_step_too_large_for_the_memory_names_the_flag(tmp_path: Path) -> None:
         with module._memory_named(4):
             raise RuntimeError("another fault")
     assert dataset.entries
+
+
+def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of the walkthrough, with the sizes of a test added at its end."""
+    if not (ROOT / "bark" / "nano" / "config.json").is_file():
+        pytest.skip("needs nano, which is not in this checkout")
+    mains = {"synthesize": synthesize_main, "prepare": prepare_main, "train": main, "evaluate": evaluate_main}
+    smaller = {
+        "synthesize": "--count 8 --device cpu",
+        "prepare": "--validation 0.3 --test 0.3 --max-refused 0.5 --device cpu",
+        "train": "--steps 4 --validate-every 2 --hidden-size 16 --batch 2 --device cpu",
+        "evaluate": "--round-trip 1 --device cpu",
+    }
+    text = (ROOT / "training" / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"```sh\n\s*(.*?)\n\s*```", text.split("# Train a quantizer for your language")[1])
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for command in commands:
+        if command.startswith("printf"):
+            subprocess.run(["bash", "-c", command], check=True)
+            continue
+        name = re.match(r"python -m hubert\.(\w+) ", command).group(1)  # type: ignore[union-attr]
+        assert mains[name]([*shlex.split(command)[3:], *shlex.split(smaller[name])]) == 0, command
+        ran.append(name)
+    assert ran == ["synthesize", "prepare", "train", "evaluate"]
+    assert Path("run/quantizer.pth").is_file() and "round trip" in Path("run/evaluation.md").read_text()

@@ -1,0 +1,118 @@
+"""Utterances a second of our trainer beside a faithful one-utterance-per-step loop, at the true size.
+
+    python -m benchmarks.quantizer_throughput [--utterances 9] [--rounds 3] [--threads 2]
+
+The loop does what the community's training script does for each utterance, on the CPU instead of its fixed
+CUDA: one forward pass of the version 0 network (768 → 1024 → 10 000), log-softmax, one-hot labels,
+cross-entropy, backward, Adam. Ours is `hubert.train` as it ships, on utterances of the same lengths:
+`hubert.trainer`, padded batches, bfloat16. Rounds of both alternate, so that other work on the machine slows
+both. Lengths are like those of Bark's shipped voices: 158 to 731 tokens. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from hubert.dataset import PAIRS, PreparedDataset, pair_file, write_pair
+from hubert.networks import LSTMNetwork, QuantizerSizes
+from hubert.objective import QuantizerObjective
+from hubert.run_folder import read_metrics
+from hubert.train import quantizer_options
+from hubert.trainer import Trainer
+
+SIZES = QuantizerSizes()
+LENGTHS = (158, 250, 300, 330, 346, 360, 420, 500, 731)
+
+
+def make_pairs(folder: Path, count: int) -> PreparedDataset:
+    """Write `count` utterances of noise with Bark's lengths, and one to validate on."""
+    generator = np.random.default_rng(0)
+    entries = []
+    for number in range(count + 1):
+        length = LENGTHS[number % len(LENGTHS)] if number < count else 20
+        features = generator.normal(size=(length, SIZES.input_size))
+        tokens = generator.integers(0, SIZES.output_size, length)
+        info = {"name": str(number), "split": "train" if number < count else "validation"}
+        entries.append(write_pair(folder / PAIRS / pair_file(info["name"]), features, tokens, info))
+    return PreparedDataset(folder, {}, SIZES.input_size, SIZES.output_size, tuple(entries))
+
+
+class OneByOne:
+    """The community's training step."""
+
+    def __init__(self) -> None:
+        self.network = LSTMNetwork(SIZES)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), 0.001)
+        self.loss = nn.CrossEntropyLoss()
+
+    def step(self, features: torch.Tensor, tokens: torch.Tensor) -> None:
+        """Learn from one utterance, (S, 768) and (S,)."""
+        self.network.zero_grad()
+        predicted = nn.functional.log_softmax(self.network(features), dim=1)
+        hot = torch.zeros(len(tokens), SIZES.output_size)
+        hot[range(len(tokens)), tokens] = 1
+        self.loss(predicted, hot).backward()
+        self.optimizer.step()
+
+    def rate(self, dataset: PreparedDataset, count: int) -> float:
+        """Return utterances a second over the first `count`."""
+        pairs = [dataset.read(entry) for entry in dataset.split("train")[:count]]
+        started = time.perf_counter()
+        for features, tokens in pairs:
+            self.step(torch.from_numpy(features), torch.from_numpy(tokens))
+        return count / (time.perf_counter() - started)
+
+
+def our_rate(dataset: PreparedDataset, folder: Path, batch: int, precision: str) -> float:
+    """Return utterances a second of the second step of a fresh run; the first one warms up."""
+    options = quantizer_options(steps=2, log_every=1, mixed_precision=precision, device="cpu")
+    Trainer(LSTMNetwork(SIZES), QuantizerObjective(dataset, batch), folder, options).run()
+    seconds = [row["seconds"] for row in read_metrics(folder) if row["phase"] == "train"]
+    return batch / (seconds[1] - seconds[0])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--utterances", type=int, default=9, help="of the loop, in each round")
+    parser.add_argument("--batch", type=int, default=36, help="utterances of one of our steps")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    theirs, ours = [], []
+    with tempfile.TemporaryDirectory() as name:
+        dataset = make_pairs(Path(name), arguments.batch)
+        loop = OneByOne()
+        loop.rate(dataset, 1)  # warm up
+        for number in range(arguments.rounds):
+            theirs.append(loop.rate(dataset, arguments.utterances))
+            run = Path(name) / f"run{number}"
+            ours.append(our_rate(dataset, run, arguments.batch, arguments.precision))
+            print(f"round {number + 1}: loop {theirs[-1]:.2f}/s, ours {ours[-1]:.2f}/s", flush=True)
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    figures = {
+        "loop_per_second": round(statistics.median(theirs), 3),
+        "ours_per_second": round(statistics.median(ours), 3),
+        "ratio": round(ratio, 2),
+        "threads": arguments.threads,
+        "batch": arguments.batch,
+        "precision": arguments.precision,
+    }
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
