@@ -56,6 +56,17 @@ def test_eight_pairs_are_learned_by_heart(tmp_path: Path, version: int) -> None:
     assert losses[-1] < 0.2 * losses[0] and result.step == 80  # dropout keeps version 2's up
 
 
+@pytest.mark.parametrize("version", sorted(NETWORKS))
+def test_it_learns_in_bfloat16(tmp_path: Path, version: int) -> None:
+    dataset = make_dataset(tmp_path / "data", 10, splits="train," * 8 + "validation,test", noise=0.1)
+    recipe = QuantizerRecipe(version=version, hidden_size=16, batch=8)
+    options = quantizer_options(steps=20, mixed_precision="bf16", **FAST)
+    quantizer, _, _ = train(dataset, tmp_path / "run", recipe, options)
+    losses = [row["loss"] for row in read_metrics(tmp_path / "run") if row["phase"] == "train"]
+    assert losses[-1] < losses[0]
+    assert {tensor.dtype for tensor in quantizer.network.state_dict().values()} == {torch.float32}
+
+
 def test_the_batched_loss_is_the_mean_over_the_single_ones(tmp_path: Path) -> None:
     objective = QuantizerObjective(make_dataset(tmp_path), 5)
     for version, kind in NETWORKS.items():
