@@ -1,6 +1,8 @@
 """Where tests find the references, and the rules of the house they run under."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,12 @@ def tiny_bark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from .tiny import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    """Let no test hand on its device and number type: accelerate keeps them as long as a process lives."""
+    yield
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(True)
+        state.GradientState._reset_state()
