@@ -46,11 +46,13 @@ def speak_command(words: Sequence[str]) -> int:
     options = parse_options(words)
     if options.list_speakers:
         return voices_command(["list"])
+    from hubert.consent import ask_at_terminal
+
     from .speak import show_plan, speak
 
     if options.text_splits_only or options.dry_run:
         return _print(show_plan(options))
-    for take in speak(options, ask=_ask):
+    for take in speak(options, ask=ask_at_terminal):
         _print([str(take.audio)])
     return 0
 
@@ -91,14 +93,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "replay": replay_command,
     "voices": voices_command,
 }
-
-
-def _ask(question: str) -> str | None:
-    """Ask the person at the terminal; None where nobody is there."""
-    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    _say(question, sys.stderr)
-    return sys.stdin.readline().strip()
 
 
 def _print(lines: Sequence[str]) -> int:

@@ -27,7 +27,7 @@ from bark.tokens import BARK, TokenLayout
 from bark.version import __version__
 from bark.voice import Voice
 
-from .consent import ALLOWED, check_consent
+from .consent import ALLOWED, ask_at_terminal, check_consent, require_consent
 from .encoder import SemanticEncoder, hub_files
 from .features import SAMPLE_RATE
 from .languages import LANGUAGES
@@ -200,6 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(options.recordings, lambda path: _checked(path, options.start, options.end))
     try:
         places = _places(options.recordings, options.output, options.force)
+        consent = require_consent(options.consent, ask_at_terminal)
         cloner = Cloner.from_pretrained(
             options.model, options.language, quantizer=options.quantizer, device=options.device
         )
@@ -207,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
 
     def clone(path: Path) -> tuple[str, tuple[Finding, ...]]:
-        made = cloner.clone(path, start=options.start, end=options.end, consent=options.consent)
+        made = cloner.clone(path, start=options.start, end=options.end, consent=consent)
         saved = made.voice.save(places[path], cloner.layout)
         voice = made.voice
         return f"{saved}: {len(voice.semantic)} tokens from {made.report}", made.findings

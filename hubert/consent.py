@@ -4,6 +4,8 @@ Anyone can clone a voice without its owner's leave: this is a local tool and pol
 It asks, once and plainly, and the answer travels inside the voice.
 """
 
+import re
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +15,7 @@ from bark.errors import MissingFileError, SettingError
 ALLOWED = "self, licensed:NOTE, recorded:FILE, synthetic"
 QUESTION = f"Whose voice is this, and may you clone it? ({ALLOWED}) "
 MAX_LENGTH = 2_000  # characters
+KEPT = re.compile(r".+ sha256:[0-9a-f]{64}")  # a recorded consent that was checked before
 
 
 def check_consent(statement: str) -> str:
@@ -33,6 +36,8 @@ def check_consent(statement: str) -> str:
         return basis
     if short and basis == "licensed" and note:
         return f"licensed:{note}"
+    if short and basis == "recorded" and KEPT.fullmatch(note):
+        return f"recorded:{note}"
     if short and basis == "recorded" and note:
         path = Path(note).expanduser()
         if not path.is_file():
@@ -56,3 +61,12 @@ def require_consent(statement: str | None, ask: Callable[[str], str | None] | No
             fix="Add --consent self, licensed:NOTE, recorded:FILE or synthetic",
         )
     return check_consent(statement)
+
+
+def ask_at_terminal(question: str) -> str | None:
+    """Ask the person at the terminal; None where nobody is there."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()

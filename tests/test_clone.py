@@ -160,10 +160,10 @@ def test_the_command_writes_a_voice_and_one_line(
     assert Voice.load(place, LAYOUT).info["consent"] == "self"
 
     before = place.read_bytes()
-    assert main([str(wav), "-o", str(place), "--model", str(model)]) == 1
+    assert main([str(wav), "-o", str(place), "--model", str(model), "--consent", "self"]) == 1
     assert "already there" in capsys.readouterr().err
     assert place.read_bytes() == before
-    assert main([str(wav), "-o", str(place), "--model", str(model), "--force"]) == 0
+    assert main([str(wav), "-o", str(place), "--model", str(model), "--force", "--consent", "synthetic"]) == 0
     assert place.read_bytes() != before
 
 
@@ -173,7 +173,7 @@ def test_the_command_clones_what_it_can(
     (tmp_path / "bad.wav").write_bytes(b"this is no sound")
     soundfile.write(tmp_path / "short.wav", phrase([(1.4, 0.4)]), 24_000)
     words = [str(tmp_path / name) for name in ("bad.wav", "me.wav", "short.wav")]
-    assert main([*words, "-o", str(tmp_path / "voices"), "--model", str(model)]) == 1
+    assert main([*words, "-o", str(tmp_path / "voices"), "--model", str(model), "--consent", "self"]) == 1
     captured = capsys.readouterr()
     assert sorted(file.name for file in (tmp_path / "voices").iterdir()) == ["me.npz", "short.npz"]
     assert captured.out.count("\n") == 2
@@ -204,7 +204,7 @@ def test_failures_are_one_line(
     words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        returned: object = main(words)
+        returned: object = main([*words, "--consent", "self"])
     except SystemExit as stop:  # argparse
         returned = stop.code
     captured = capsys.readouterr()
@@ -213,6 +213,12 @@ def test_failures_are_one_line(
     if code == 1:
         assert captured.err.count("\n") == 1
     assert not captured.out
+
+
+def test_nobody_is_cloned_without_a_word(wav: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(wav), "-o", str(wav.parent / "me.npz"), "--model", str(model)]) == 1
+    assert "nobody said whose this is. Add --consent self" in capsys.readouterr().err
+    assert list(wav.parent.iterdir()) == [wav]
 
 
 def test_bad_recordings_leave_nothing_behind(cloner: Cloner, tmp_path: Path) -> None:

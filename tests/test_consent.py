@@ -14,6 +14,7 @@ def test_the_four_answers(tmp_path: Path) -> None:
     assert check_consent("self") == "self" and check_consent("synthetic") == "synthetic"
     assert check_consent("licensed: CC0: from the archive") == "licensed:CC0: from the archive"
     kept = check_consent(f"recorded:{agreed}")
+    assert check_consent(kept) == kept
     assert kept.startswith("recorded:ana agrees.wav sha256:") and str(tmp_path) not in kept
 
 
