@@ -1,0 +1,243 @@
+"""Turns Coqui's way of asking for Bark, its object and its folders of voices, into our calls.
+
+Code written for ``TTS("tts_models/multilingual/multi-dataset/bark")`` runs with `BarkTTS` in its place.
+Differences on purpose: a recording is cloned again when it has changed; long text is spoken part by part in
+one voice; every call takes a ``seed``.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from bark.audio import save_audio
+from bark.errors import SettingError
+from bark.longform import LongTake, plan_parts, speak_long
+from bark.pipeline import Bark
+from bark.voice import Voice
+
+from .library import RANDOM, Cloner, coqui_voice, inside
+from .options import COQUI_MODEL
+from .runs import new_seed
+from .takes import tags
+
+logger = logging.getLogger(__name__)
+
+SETTINGS = {  # Coqui's and Suno's names → ours
+    "text_temp": "semantic_temperature",
+    "waveform_temp": "coarse_temperature",
+    "top_k": "semantic_top_k",
+    "top_p": "semantic_top_p",
+    "max_gen_duration_s": "max_duration_s",
+}
+Folders = str | Path | Sequence[str | Path] | None
+
+
+@dataclass(frozen=True)
+class BarkConfig:
+    """What `BarkTTS.from_config` needs to know."""
+
+    model: str = COQUI_MODEL  # or large, small, nano, a folder or a hub id
+    device: str = "auto"
+    voice_dirs: Folders = None  # where voices are looked for when a call names no folder
+    settings: dict[str, Any] = field(default_factory=dict)  # for every call
+
+
+class BarkTTS:
+    """Bark behind Coqui's calls; the model is loaded at the first one.
+
+    Parameters
+    ----------
+    model_name : Coqui's name of Bark, or large, small, nano, a folder or a hub id.
+    gpu : the same as ``device="cuda"``.
+    progress_bar : show progress.
+    consent : whose voice recordings hold, for the voices cloned from them (`hubert.consent`).
+    bark : a model that is loaded already.
+    """
+
+    def __init__(
+        self,
+        model_name: str = COQUI_MODEL,
+        gpu: bool = False,
+        progress_bar: bool = True,
+        *,
+        device: str = "auto",
+        consent: str | None = None,
+        bark: Bark | None = None,
+    ) -> None:
+        self.config = BarkConfig(model_name if bark is None else bark.name, "cuda" if gpu else device)
+        self.progress_bar, self.consent = progress_bar, consent
+        self._bark = bark
+
+    @classmethod
+    def from_config(cls, config: BarkConfig, **options: Any) -> Self:
+        """Build the object from a `BarkConfig`."""
+        made = cls(**options)
+        made.config = config
+        return made
+
+    @property
+    def bark(self) -> Bark:
+        """The model."""
+        if self._bark is None:
+            name = "large" if self.config.model == COQUI_MODEL else self.config.model
+            self._bark = Bark.from_pretrained(name, device=self.config.device)
+        return self._bark
+
+    def to(self, device: str) -> Self:
+        """Choose the device; a loaded model is loaded anew there."""
+        self.config = BarkConfig(self.config.model, device, self.config.voice_dirs, self.config.settings)
+        self._bark = None
+        return self
+
+    def tts(
+        self,
+        text: str,
+        speaker: str | None = None,
+        language: str | None = None,
+        speaker_wav: str | Path | Sequence[str | Path] | None = None,
+        *,
+        voice_dir: Folders = None,
+        seed: int | None = None,
+        split_sentences: bool = True,
+        **settings: Any,
+    ) -> np.ndarray:
+        """Speak `text` and return (N,) float32 at 24 kHz.
+
+        Parameters
+        ----------
+        speaker : a voice of `voice_dir`, cloned when first used; without `voice_dir` a voice's name; None or
+            "random" for a new voice.
+        language : of the recording that is cloned, such as "de"; English if None.
+        speaker_wav : a recording to clone; with `voice_dir` and `speaker` it is kept there under that name.
+        voice_dir : a folder, or several, of ``<speaker>/speaker.wav`` (.mp3, .flac, .npz).
+        split_sentences : False speaks the text as one part, which must not be long.
+        **settings : ``text_temp``, ``waveform_temp``, ``top_k``, ``min_eos_p``, ..., or any field of
+            `bark.pipeline.Settings`.
+
+        Raises
+        ------
+        BarkError
+            If a voice, the text or a setting cannot be used.
+        """
+        voice = self._voice(speaker, speaker_wav, voice_dir, language)
+        return self._speak(text, voice, new_seed(seed), split_sentences, settings).audio
+
+    def tts_to_file(
+        self,
+        text: str,
+        speaker: str | None = None,
+        language: str | None = None,
+        speaker_wav: str | Path | Sequence[str | Path] | None = None,
+        file_path: str | Path = "output.wav",
+        *,
+        seed: int | None = None,
+        **options: Any,
+    ) -> str | Path:
+        """Speak `text` into a file, which is replaced if it exists, and return its path; see `tts`."""
+        seed = new_seed(seed)
+        audio = self.tts(text, speaker, language, speaker_wav, seed=seed, **options)
+        save_audio(file_path, audio, self.bark.layout.sample_rate, tags({"text": text, "seed": seed}))
+        return file_path
+
+    def synthesize(
+        self,
+        text: str,
+        config: BarkConfig | None = None,
+        speaker_id: str | None = RANDOM,
+        voice_dirs: Folders = None,
+        *,
+        speaker_wav: str | Path | None = None,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Speak `text` and return the dictionary that Coqui's page documents.
+
+        Returns
+        -------
+        ``wav`` (N,) float32; ``text_inputs``, the text; ``text_input``, its token ids;
+        ``deterministic_seed``; ``voice_samples``, the recording that was cloned or None;
+        ``conditioning_latents``, the history prompt as a dictionary or None.
+        """
+        config = config or self.config
+        voice = self._voice(speaker_id, speaker_wav, voice_dirs or config.voice_dirs, None)
+        seed = new_seed(seed)
+        spoken = self._speak(text, voice, seed, True, {**config.settings, **settings})
+        encode = self.bark.tokenizer.encode
+        return {
+            "wav": spoken.audio,
+            "text_inputs": text,
+            "text_input": [number for part in spoken.parts for number in encode(part.text)],
+            "deterministic_seed": seed,
+            "voice_samples": speaker_wav,
+            "conditioning_latents": None if voice is None else voice.to_dict(),
+        }
+
+    def _speak(
+        self, text: str, voice: Voice | None, seed: int, split: bool, settings: dict[str, Any]
+    ) -> LongTake:
+        named = {SETTINGS.get(name, name): value for name, value in settings.items()}
+        parts = plan_parts(self.bark, text)
+        if not split and len(parts) > 1:
+            raise SettingError(
+                "the text is too long for one part", f"{len(parts)} parts", fix="Leave split_sentences on"
+            )
+        return speak_long(self.bark, parts, voice, seed=seed, progress=self.progress_bar, **named)
+
+    def _voice(
+        self,
+        speaker: str | None,
+        recording: str | Path | Sequence[str | Path] | None,
+        folders: Folders,
+        language: str | None,
+    ) -> Voice | None:
+        if isinstance(recording, (list, tuple)):
+            if len(recording) > 1:
+                logger.warning("Bark goes on from one recording: %s; the others are not used", recording[0])
+            recording = recording[0] if recording else None
+        places = [folders] if isinstance(folders, (str, Path)) else list(folders or ())
+        clone = self._cloner(language)
+        if recording is not None:
+            return self._cloned(Path(str(recording)), speaker, places, clone)
+        if not places:
+            return self.bark.resolve_voice(None if speaker == RANDOM else speaker)
+        path = coqui_voice(speaker, places, clone, self.bark.layout, self.bark.name)
+        return self.bark.resolve_voice(path)
+
+    def _cloned(
+        self,
+        recording: Path,
+        speaker: str | None,
+        places: Sequence[str | Path],
+        clone: Cloner,
+    ) -> Voice:
+        if not places or speaker is None or speaker == RANDOM:
+            return clone(recording)
+        path = inside(Path(places[0]).expanduser(), f"{speaker}.npz")
+        if not path.is_file():  # Coqui clones under a name once
+            clone(recording).save(path, self.bark.layout)
+        return Voice.load(path, self.bark.layout)
+
+    def _cloner(self, language: str | None) -> Cloner:
+        def clone(recording: Path) -> Voice:
+            from hubert.clone import Cloner as Machine
+
+            machine = Machine.from_pretrained(self.bark.name, language or "en")
+            return machine.clone(recording, consent=self.consent).voice
+
+        return clone
+
+
+def synthesize(
+    text: str,
+    config: BarkConfig | None = None,
+    speaker_id: str | None = RANDOM,
+    voice_dirs: Folders = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Load the model of `config`, speak `text`, and return `BarkTTS.synthesize`'s dictionary."""
+    made = BarkTTS.from_config(config or BarkConfig(), progress_bar=False)
+    return made.synthesize(text, None, speaker_id, voice_dirs, **options)

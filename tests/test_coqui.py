@@ -1,0 +1,136 @@
+"""Coqui's calls on the tiny model: files, folders of voices, and the dictionary of their page."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import hubert.clone
+from bark import Bark
+from bark.errors import BarkError, SettingError, VoiceError
+from bark.voice import Voice
+from booth.coqui import BarkConfig, BarkTTS, synthesize
+from booth.takes import file_hash
+
+SETTINGS: dict[str, Any] = {"allow_early_stop": False, "max_gen_duration_s": 0.5}
+
+
+@pytest.fixture(scope="module")
+def bark(tiny_bark: Path) -> Bark:
+    return Bark.from_pretrained(str(tiny_bark))
+
+
+@pytest.fixture
+def tts(bark: Bark) -> BarkTTS:
+    return BarkTTS(progress_bar=False, consent="synthetic", bark=bark)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, bark: Bark, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Coqui's folder with one recording, and a cloner that needs no HuBERT and counts in ``clones``."""
+    place = tmp_path / "bark_voices" / "ljspeech"
+    place.mkdir(parents=True)
+    (place / "speaker.wav").write_bytes(b"one")
+
+    def clone(recording: Path, consent: str | None) -> SimpleNamespace:
+        clones = tmp_path / "clones"
+        clones.write_text((clones.read_text() if clones.exists() else "") + "x")
+        voice = bark.generate("A recording.", seed=len(clones.read_text())).voice
+        info = {"source_sha256": file_hash(recording), "model": bark.name, "consent": consent or "none"}
+        return SimpleNamespace(voice=Voice(voice.semantic, voice.coarse, voice.fine, info))
+
+    machine = SimpleNamespace(clone=clone)
+    monkeypatch.setattr(hubert.clone.Cloner, "from_pretrained", lambda model, language: machine)
+    return place.parent
+
+
+def test_tts_to_file_clones_once_and_again_after_a_change(tts: BarkTTS, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output.wav"
+    for _ in range(2):
+        made = tts.tts_to_file(text="Hello.", file_path=output, voice_dir=str(folder) + "/", speaker="ljspeech",
+                               seed=1, **SETTINGS)  # fmt: skip
+    assert made == output and (tmp_path / "clones").read_text() == "x"
+    stored = Voice.load(folder / "ljspeech" / "speaker.npz", tts.bark.layout)
+    assert stored.info["consent"] == "synthetic"
+    wanted = tts.bark.generate("Hello.", stored, seed=1, allow_early_stop=False, max_duration_s=0.5)
+    with soundfile.SoundFile(output) as file:
+        assert "AI-generated speech" in file.comment and file.title == "Hello."
+        assert np.abs(file.read() - wanted.audio).max() < 1e-3
+    (folder / "ljspeech" / "speaker.wav").write_bytes(b"two")
+    tts.tts("Hello.", voice_dir=folder, speaker="ljspeech", **SETTINGS)
+    assert (tmp_path / "clones").read_text() == "xx"
+
+
+def test_random_voices_and_seeds(tts: BarkTTS, tmp_path: Path) -> None:
+    first, again, other = (tts.tts("Hello.", seed=seed, **SETTINGS) for seed in (1, 1, 2))
+    assert first.dtype == np.float32 and np.array_equal(first, again) and not np.array_equal(first, other)
+    assert np.array_equal(tts.tts("Hello.", "random", seed=1, voice_dir=tmp_path, **SETTINGS), first)
+    assert not np.array_equal(tts.tts("Hello.", **SETTINGS), tts.tts("Hello.", **SETTINGS))
+
+
+def test_speaker_wav_clones_on_the_fly_or_under_a_name(
+    tts: BarkTTS, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording = tmp_path / "me.wav"
+    recording.write_bytes(b"me")
+    tts.tts("Hello.", speaker_wav=recording, **SETTINGS)
+    tts.tts("Hello.", speaker_wav=[str(recording), "other.wav"], **SETTINGS)
+    assert "the others are not used" in caplog.text
+    assert (tmp_path / "clones").read_text() == "xx" and not list(folder.glob("*.npz"))
+    for _ in range(2):
+        tts.tts("Hello.", speaker="me", speaker_wav=recording, voice_dir=folder, **SETTINGS)
+    assert (tmp_path / "clones").read_text() == "xxx" and (folder / "me.npz").exists()
+    tts.tts("Hello.", speaker="me", voice_dir=[tmp_path / "absent", folder], **SETTINGS)
+    assert (tmp_path / "clones").read_text() == "xxx"
+
+
+def test_synthesize_returns_the_documented_dictionary(tts: BarkTTS, folder: Path) -> None:
+    made = tts.synthesize(
+        "Hello.", tts.config, speaker_id="ljspeech", voice_dirs=str(folder), seed=3, **SETTINGS
+    )
+    assert set(made) == {
+        "wav", "text_inputs", "text_input", "deterministic_seed", "voice_samples", "conditioning_latents"
+    }  # fmt: skip
+    assert made["text_inputs"] == "Hello." and made["deterministic_seed"] == 3
+    assert made["text_input"] == tts.bark.tokenizer.encode("Hello.")
+    stored = Voice.load(folder / "ljspeech" / "speaker.npz", tts.bark.layout)
+    assert Voice.from_dict(made["conditioning_latents"], tts.bark.layout).digest == stored.digest
+    again = tts.bark.generate(
+        "Hello.", made["conditioning_latents"], seed=3, allow_early_stop=False, max_duration_s=0.5
+    )
+    assert np.array_equal(made["wav"], again.audio)
+    anyone = tts.synthesize("Hello.", None, speaker_id="random", seed=3, **SETTINGS)
+    assert anyone["conditioning_latents"] is None and anyone["voice_samples"] is None
+
+
+def test_synthesize_as_a_function_loads_the_configured_model(tiny_bark: Path) -> None:
+    config = BarkConfig(model=str(tiny_bark), device="cpu", settings=SETTINGS)
+    made = synthesize("Hello.", config, speaker_id="random", voice_dirs=None, seed=4)
+    assert made["wav"].shape == (37 * 320,)  # half a second in whole frames
+
+
+def test_long_text_is_spoken_part_by_part(tts: BarkTTS) -> None:
+    text = "This is the first sentence of a text. This is the second one, and it goes on."
+    made = tts.tts(text, seed=1, **SETTINGS)
+    assert len(made) > 24_000
+    with pytest.raises(SettingError, match="too long for one part"):
+        tts.tts(text, split_sentences=False, **SETTINGS)
+
+
+def test_wrong_calls_say_so(tts: BarkTTS, folder: Path) -> None:
+    with pytest.raises(VoiceError, match="no voice is named 'nobody'"):
+        tts.tts("Hello.", speaker="nobody", voice_dir=folder)
+    with pytest.raises(VoiceError, match="no name for a voice"):
+        tts.tts("Hello.", speaker="../ljspeech", voice_dir=folder)
+    with pytest.raises(BarkError, match="nothing in the text"):
+        tts.tts("")
+    with pytest.raises(SettingError, match="unknown setting: got speed"):
+        tts.tts("Hello.", speed=2.0)
+
+
+def test_gpu_and_to_choose_the_device() -> None:
+    assert BarkTTS(gpu=True).config.device == "cuda"
+    assert BarkTTS().to("cpu").config.device == "cpu"
