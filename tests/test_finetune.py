@@ -17,6 +17,7 @@ from bark.checkpoints import find_model
 from bark.errors import CheckpointError, SettingError, StorageError
 from bark.formats import build_network, load_stage
 from bark.pipeline import Bark
+from bark.semantic import semantic_prompt
 from bark.tokens import BARK
 from bark.voice import Voice
 from bark.weights import read_weights
@@ -24,12 +25,14 @@ from hubert.run_folder import checkpoints, read_metrics
 from training import finetune as finetune_module
 from training.examples import Example
 from training.export import export_model
-from training.finetune import FinetuneOptions, FinetuneResult, finetune, main, steps_per_epoch
+from training.finetune import EvenShares, FinetuneOptions, FinetuneResult, finetune, main, steps_per_epoch
 from training.lora import add_lora, plain_weights
-from training.stages import STAGES
+from training.objectives import ObjectiveOptions, SemanticObjective
+from training.stages import OBJECTIVES, STAGES
 from training.voice_data import Entry, VoiceData, token_file
 
 from .listening import make_tiny_hubert
+from .suno_files import add_codec, suno_folder
 from .tiny import LAYOUT
 
 TEXTS = ("one two three", "four five six", "seven eight nine")
@@ -143,7 +146,7 @@ class Killed(Exception):
 def test_a_killed_run_ends_as_if_nothing_had_happened(
     lora: int | None, options: FinetuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = replace(options, stage="coarse", steps=6, validate_every=2, lora=lora)
+    options = replace(options, stage="semantic", steps=6, validate_every=2, lora=lora)
     whole = finetune(options)
 
     def kill(self: object, step: int) -> None:
@@ -224,6 +227,70 @@ def test_an_export_takes_the_base_with_all_its_parts(tiny_bark: Path, tmp_path: 
 def half_of(model: Path, stage: str) -> tuple[Any, dict[str, torch.Tensor]]:
     network = load_stage(model, stage)
     return network.config, {name: weight / 2 for name, weight in plain_weights(network).items()}
+
+
+@pytest.fixture(scope="module")
+def barks_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Bark in Suno's own files with its real vocabularies, and utterances that fill every window."""
+    base = add_codec(suno_folder(tmp_path_factory.mktemp("suno")))
+    folder = tmp_path_factory.mktemp("barks_data")
+    generator = np.random.default_rng(0)
+    entries = []
+    for line in range(1, 4):
+        fine = generator.integers(0, 1024, (8, 1152))
+        voice = Voice(generator.integers(0, 10_000, 767), fine[:2], fine).canonical()
+        voice.save(token_file(folder, f"u{line}"))
+        ids = tuple(generator.integers(0, 119_547, 256).tolist())
+        frames = voice.fine.shape[1]
+        entries.append(Entry(f"u{line}", line, "a", ids, len(voice.semantic), frames, voice.digest))
+    VoiceData(folder, str(base), BARK, 0.05, tuple(entries)).save()
+    return folder
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_barks_own_layout_and_files(stage: str, options: FinetuneOptions, barks_data: Path) -> None:
+    result = finetune(
+        replace(options, data=barks_data, stage=stage, steps=2, lora=1, validate_every=1, patience=9)
+    )
+    assert np.isfinite(result.best_loss)
+    files = find_model(result.model)
+    assert files.layout == BARK and files.codec_type == "encodec"
+    base = find_model(VoiceData.load(barks_data).model)
+    tuned, before = files.load(stage).state_dict(), base.load(stage).state_dict()
+    changed = {name for name in before if not torch.equal(tuned[name], before[name])}
+    assert changed and all(name.split(".")[-2] in ("c_attn", "c_proj", "c_fc") for name in changed)
+
+
+def test_barks_windows_are_full(barks_data: Path) -> None:
+    data = VoiceData.load(barks_data)
+    speaker = data.speaker(data.entries)
+    whole = ObjectiveOptions(batch=1, cut_short=0.0, joined=0.0, no_history=0.0)
+    drawn = {
+        stage: OBJECTIVES[stage]([speaker], [], BARK, whole).batch(np.random.default_rng(1))
+        for stage in STAGES
+    }
+    semantic = {name: tensor.numpy()[0] for name, tensor in drawn["semantic"].items()}
+    text = next(e.text_ids for e in data.entries if e.text_ids[0] + BARK.text_offset == semantic["text"][0])
+    known = semantic["history"][semantic["history"] != BARK.semantic_pad]
+    prompt = semantic_prompt(text, known, BARK)
+    np.testing.assert_array_equal(np.concatenate([semantic["text"], semantic["history"]]), prompt[:-1])
+    assert len(semantic["targets"]) == BARK.max_semantic  # 767 tokens and the end
+    assert drawn["coarse"]["semantic"].shape == (1, 256) and drawn["coarse"]["coarse"].shape == (1, 690)
+    assert drawn["fine"]["codes"].shape == (1, 1024, 8)
+
+
+@pytest.mark.parametrize(
+    ("items", "shared"), [(7, [0, 1, 2, 3, 4, 5]), (3, [0, 1, 2]), (2, [0, 1, 0]), (1, [0] * 3)]
+)
+def test_processes_share_a_batch_evenly(items: int, shared: list[int]) -> None:
+    class Counting(SemanticObjective):
+        def __init__(self) -> None:
+            pass
+
+        def batch(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+            return {"text": torch.arange(items)}
+
+    assert EvenShares(Counting(), 3).batch(np.random.default_rng(0))["text"].tolist() == shared
 
 
 def test_an_epoch_draws_what_the_utterances_hold() -> None:

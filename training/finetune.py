@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bark.audio import AI_TAG, save_audio
@@ -36,7 +38,7 @@ from bark.tokens import TokenLayout
 from bark.voice import Voice
 from bark.weights import read_json
 from hubert.run_folder import BEST, load_tensors
-from hubert.trainer import Trainer, TrainerOptions, load_network, network_tensors
+from hubert.trainer import Objective, Trainer, TrainerOptions, load_network, network_tensors
 
 from .attention import use_block_attention
 from .examples import Example
@@ -107,12 +109,15 @@ def finetune(options: FinetuneOptions) -> FinetuneResult:
         raise SettingError(f"{options.data} holds tokens of {data.model}", base, "a Bark with its layout")
     trained, validating = data.split(options.stage)
     speaker = data.speaker(trained)
-    objective = OBJECTIVES[options.stage](
+    objective: Objective = OBJECTIVES[options.stage](
         [speaker],
         [data.speaker(validating)],
         data.layout,
         ObjectiveOptions(batch=options.batch_size),
     )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as accelerate's launcher tells it
+    if processes > 1:
+        objective = EvenShares(objective, processes)
     network = start_network(files, options)
     config, start = network.config, weights_digest(network)
     if options.lora:
@@ -215,6 +220,22 @@ def loss_before(trainer: Trainer, out: Path) -> float:
     if accelerator.is_main_process:
         atomic_write_text(path, json.dumps({"loss_before": before}) + "\n")
     return before
+
+
+class EvenShares:
+    """An objective whose batches processes can share: surplus items are left out, or some come twice."""
+
+    def __init__(self, objective: Objective, processes: int) -> None:
+        self.objective, self.processes = objective, processes
+        self.validation, self.begin_step = objective.validation, objective.begin_step
+        self.loss = objective.loss
+
+    def batch(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Draw a training batch of a multiple of `processes` items."""
+        batch = self.objective.batch(generator)
+        items = len(next(iter(batch.values())))
+        chosen = torch.arange(max(1, items // self.processes) * self.processes) % items
+        return {name: tensor[chosen] for name, tensor in batch.items()}
 
 
 class SampleSpeaker:
