@@ -1,0 +1,70 @@
+"""The notebooks: they call and never define, keep no outputs, and run top to bottom offline."""
+
+import ast
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from .conftest import ROOT
+from .listening import make_tiny_hubert
+from .tiny import LAYOUT, make_tiny_model
+
+NOTEBOOKS = ("clone_voice.ipynb", "generate.ipynb")
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+def read(name: str) -> Any:
+    return nbformat.read(ROOT / name, as_version=4)
+
+
+def code(notebook: Any) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_only_call(name: str) -> None:
+    notebook = read(name)
+    cells = code(notebook)
+    assert len(cells) <= 12
+    assert re.search(r'^MODEL = "nano"', cells[0], re.M)
+    trees = [ast.parse(cell.replace("%matplotlib inline", "")) for cell in cells]
+    assert not [node for tree in trees for node in ast.walk(tree) if isinstance(node, DEFINITIONS)]
+    for cell in notebook.cells:
+        assert cell.cell_type != "code" or (not cell.outputs and cell.execution_count is None)
+    assert max(len(line) for cell in cells for line in cell.splitlines()) <= 110
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The model to run on: nano if it is here, else the tiny random one of the same code path."""
+    if (ROOT / "bark" / "nano" / "config.json").is_file():
+        return "nano"
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"))
+    make_tiny_hubert(folder / "hubert", LAYOUT.semantic_vocab)
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_run_top_to_bottom_offline(
+    name: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nbclient import NotebookClient
+
+    for variable, value in {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    notebook = read(name)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    first.source = first.source.replace('MODEL = "nano"', f"MODEL = {model!r}")
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    kinds = {kind for output in shown for kind in output.get("data", {})}
+    assert "image/png" in kinds  # the plots
+    assert sum("<audio" in output.get("data", {}).get("text/html", "") for output in shown) >= 3
+    assert list((tmp_path / "out").glob("*.npz"))
+    assert not [output for output in shown if output.output_type == "error"]
