@@ -1,4 +1,4 @@
-"""Bark: text (+ a voice) → speech. Names are loaded when first used, so importing this package costs nothing."""
+"""Bark: text (+ a voice) → speech. Names are loaded when first used, so importing this costs nothing."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -8,12 +8,20 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import (
         generate_audio as generate_audio,
+    )
+    from .api import (
         save_as_prompt as save_as_prompt,
+    )
+    from .api import (
         semantic_to_waveform as semantic_to_waveform,
+    )
+    from .api import (
         text_to_semantic as text_to_semantic,
     )
-    from .generation import SAMPLE_RATE as SAMPLE_RATE, preload_models as preload_models
-    from .pipeline import Bark as Bark, Generation as Generation
+    from .generation import SAMPLE_RATE as SAMPLE_RATE
+    from .generation import preload_models as preload_models
+    from .pipeline import Bark as Bark
+    from .pipeline import Generation as Generation
     from .sampling import Sampling as Sampling
     from .voice import Voice as Voice
 

@@ -70,7 +70,7 @@ class AudioSource:
         return audio[:filled]
 
     def blocks(self, start: float | None = None, end: float | None = None) -> Iterator[np.ndarray]:
-        """Decode [start, end) seconds of any length block by block: mono (n,) float32 at the source's rate."""
+        """Decode [start, end) seconds of any length by blocks: mono (n,) float32 at the source's rate."""
         return self._mono_blocks(*self._span(start, end, math.inf))
 
     def _span(self, start: float | None, end: float | None, max_seconds: float) -> tuple[int, int]:
@@ -223,8 +223,10 @@ def save_audio(
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
     samples, clipped = _ready(audio, kind)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        _write(file, samples, sample_rate, kind, tags or {})
+    encoded = io.BytesIO()  # a full disk must meet our write: soundfile answers it with a bare assertion
+    _write(encoded, samples, sample_rate, kind, tags or {})
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(encoded.getbuffer())
     return clipped
 
 

@@ -58,9 +58,7 @@ class SelfAttention(nn.Module):
                 key, value = cache[0][:batch, :, : positions.stop], cache[1][:batch, :, : positions.stop]
                 causal = False
         dropout = self.dropout if self.training else 0.0
-        y = self.attend(
-            query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal and length > 1
-        )
+        y = self.attend(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal and length > 1)
         return self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
 
 

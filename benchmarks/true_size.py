@@ -1,7 +1,7 @@
 """Peak memory and seconds of true-size Bark networks with random weights, on this machine's CPU.
 
-Random weights say nothing about sound; they cost what real ones cost. Each size runs in a process of its own, so
-that its peak memory is its own. `python -m benchmarks.true_size [small large] [--seconds 2]`
+Random weights say nothing about sound; they cost what real ones cost. Each size runs in a process of its own,
+so that its peak memory is its own. `python -m benchmarks.true_size [small large] [--seconds 2]`
 """
 
 import argparse
@@ -44,22 +44,28 @@ def measure(size: str, seconds: float, dtype: str) -> dict[str, float | str]:
         report[f"{name}_seconds"] = round(time.perf_counter() - start, 2)
         return result
 
-    # the largest vocabulary first: each network is freed before the next is built, as offload does
-    network = GPT(GPTConfig(**sizes, input_vocab_size=129_600, output_vocab_size=10_048)).to(kind).eval()
-    report["semantic_parameters"] = sum(p.numel() for p in network.parameters())
-    semantic = timed("semantic", lambda: SemanticStage(network, BARK).generate(
-        list(range(1, 40)), voice.semantic, sampling=Sampling(), min_eos_p=None, max_duration_s=seconds,
-        allow_early_stop=False, generator=torch.Generator().manual_seed(0)))  # fmt: skip
-    del network
-    network = GPT(GPTConfig(**sizes, input_vocab_size=12_096, output_vocab_size=12_096)).to(kind).eval()
-    report["coarse_parameters"] = sum(p.numel() for p in network.parameters())
-    coarse = timed("coarse", lambda: CoarseStage(network, BARK).generate(
-        semantic, voice, sampling=Sampling(), generator=torch.Generator().manual_seed(0)))  # fmt: skip
-    del network
-    fine_network = FineGPT(FineGPTConfig(**sizes)).to(kind).eval()
-    report["fine_parameters"] = sum(p.numel() for p in fine_network.parameters())
-    timed("fine", lambda: FineStage(fine_network, BARK).generate(
-        coarse, voice.fine, temperature=0.5, generator=torch.Generator().manual_seed(0)))  # fmt: skip
+    def network(vocabulary: tuple[int, int]) -> GPT:
+        config = GPTConfig(**sizes, input_vocab_size=vocabulary[0], output_vocab_size=vocabulary[1])
+        return GPT(config).to(kind).eval()
+
+    def source() -> torch.Generator:
+        return torch.Generator().manual_seed(0)
+
+    # a function for each stage: its network is freed before the next is built, as offload does
+    def run_semantic() -> np.ndarray:
+        stage = SemanticStage(network((129_600, 10_048)), BARK)
+        return timed("semantic", lambda: stage.generate(
+            list(range(1, 40)), voice.semantic, sampling=Sampling(), min_eos_p=None, max_duration_s=seconds,
+            allow_early_stop=False, generator=source()))  # fmt: skip
+
+    def run_coarse(semantic: np.ndarray) -> np.ndarray:
+        stage = CoarseStage(network((12_096, 12_096)), BARK)
+        return timed("coarse", lambda: stage.generate(
+            semantic, voice, sampling=Sampling(), generator=source()))  # fmt: skip
+
+    coarse = run_coarse(run_semantic())
+    fine_stage = FineStage(FineGPT(FineGPTConfig(**sizes)).to(kind).eval(), BARK)
+    timed("fine", lambda: fine_stage.generate(coarse, voice.fine, temperature=0.5, generator=source()))
     report["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return report
 
