@@ -67,13 +67,13 @@ def test_it_learns_in_bfloat16(tmp_path: Path, version: int) -> None:
     assert {tensor.dtype for tensor in quantizer.network.state_dict().values()} == {torch.float32}
 
 
+@torch.no_grad()
 def test_the_batched_loss_is_the_mean_over_the_single_ones(tmp_path: Path) -> None:
     objective = QuantizerObjective(make_dataset(tmp_path), 5)
     for version, kind in NETWORKS.items():
         network = kind(QuantizerSizes(DIM, 8, VOCABULARY, version)).eval()
         entries = objective.train[:5]
-        with torch.no_grad():
-            together, figures = objective.loss(network, objective.load(entries), 0, torch.Generator())
+        together, figures = objective.loss(network, objective.load(entries), 0, torch.Generator())
         single = [objective.loss(network, objective.load([entry]), 0, torch.Generator()) for entry in entries]
         counts = np.array([f["weight"] for _, f in single])
         assert float(together) == pytest.approx(
