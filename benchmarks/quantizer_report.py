@@ -52,11 +52,13 @@ def nano_pairs(folder: Path, count: int) -> PreparedDataset:
 
 
 def run(
-    dataset: PreparedDataset, out: Path, recipe: QuantizerRecipe, steps: int, seed: int
+    dataset: PreparedDataset, kind: str, recipe: QuantizerRecipe, arguments: argparse.Namespace, seed: int
 ) -> tuple[Evaluation, float]:
     """Train one quantizer, or find it trained; return its test figures and the millions of its parameters."""
+    steps = arguments.steps
     options = quantizer_options(
         steps=steps,
+        learning_rate=arguments.learning_rate,
         seed=seed,
         warmup=steps // 10,
         validate_every=max(1, steps // 10),
@@ -64,7 +66,8 @@ def run(
         patience=None,
         device="cpu",
     )
-    quantizer, _, _ = train(dataset, out, recipe, options)
+    budget = f"{steps}x{recipe.batch}-{arguments.learning_rate:g}"
+    quantizer, _, _ = train(dataset, arguments.out / f"{kind}-{budget}", recipe, options)
     size = sum(parameter.numel() for parameter in quantizer.network.parameters()) / 1e6
     return evaluate(quantizer, dataset, "test", recipe.shift), size
 
@@ -77,8 +80,8 @@ def report(dataset: PreparedDataset, arguments: argparse.Namespace) -> dict[str,
     print("|---|---|---|---|---|---|")
     for seed in range(arguments.seeds):
         for version in sorted(NETWORKS):
-            out = arguments.out / f"v{version}-seed{seed}-{arguments.steps}"
-            result, size = run(dataset, out, replace(recipe, version=version), arguments.steps, seed)
+            chosen = replace(recipe, version=version)
+            result, size = run(dataset, f"v{version}-seed{seed}", chosen, arguments, seed)
             errors.setdefault(f"v{version}", []).append(1 - result.top1)
             print(
                 f"| {version} | {size:.2f} M | {seed} | {1 - result.top1:.4f} | {1 - result.top5:.4f} "
@@ -96,6 +99,7 @@ def report(dataset: PreparedDataset, arguments: argparse.Namespace) -> dict[str,
         "test_tokens": result.tokens,
         "steps": arguments.steps,
         "batch": arguments.batch,
+        "learning_rate": arguments.learning_rate,
     }
     if arguments.shifts:
         record["shifts"] = shifts(dataset, arguments, recipe)
@@ -110,13 +114,9 @@ def shifts(
     print("\n| shift | version 0, token error | version 2, token error |\n|---|---|---|")
     for shift in SHIFTS:
         for version in (0, 2):
-            kind = (
-                f"v{version}-shift{shift}-{arguments.steps}"
-                if shift
-                else f"v{version}-seed0-{arguments.steps}"
-            )
+            kind = f"v{version}-shift{shift}" if shift else f"v{version}-seed0"
             chosen = replace(recipe, version=version, shift=shift)
-            result, _ = run(dataset, arguments.out / kind, chosen, arguments.steps, 0)
+            result, _ = run(dataset, kind, chosen, arguments, 0)
             found.setdefault(f"v{version}", {})[str(shift)] = round(1 - result.top1, 4)
         print(f"| {shift:+d} | {found['v0'][str(shift)]:.4f} | {found['v2'][str(shift)]:.4f} |", flush=True)
     return found
@@ -132,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder of the runs (default: {OUT})")
     parser.add_argument("--steps", type=int, default=300, help="of each version and seed")
     parser.add_argument("--batch", type=int, default=16, help="utterances of a step")
+    parser.add_argument("--learning-rate", type=float, default=4e-3, help="of all versions")
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
