@@ -27,6 +27,7 @@ class Run:
     seed: int
     done: dict[int, str] = field(default_factory=dict)  # number of the take, from 0 → its record's name
     file: IO[bytes] | None = None
+    resumed: bool = False  # an earlier process began it
 
     def journal(self, number: int) -> Path:
         """Return the journal of one take's parts."""
@@ -56,6 +57,7 @@ class Run:
             json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()
         ]  # the last may be torn
         self.seed = int(lines[0]["seed"])
+        self.resumed = True
         self.done = {int(line["take"]): str(line["name"]) for line in lines[1:]}
 
 

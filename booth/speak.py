@@ -25,7 +25,7 @@ from .records import Job, keep, last_take, perform, stem_of
 from .replay import replay
 from .runs import identity, open_run
 from .script import Planner, plan, read_texts
-from .takes import Take, slug, tags
+from .takes import Take, slug, tags, workshop
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +45,14 @@ def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
         With a sentence that says what is kept and how to go on.
     """
     texts = read_texts(options)
+    if options.output_filename != "-":
+        with workshop(_target(options).parent):
+            pass  # it can be written: better to know before the work
     model = model_of(options)
     bark = Bark.from_pretrained(**model)
     who = cast(options, bark, ask)
-    scripts: list[Script] = [(t, plan(t, options, bark)) for t in texts for _ in range(options.iterations)]
+    plans: list[Script] = [(text, plan(text, options, bark)) for text in texts]
+    scripts = [script for script in plans for _ in range(options.iterations)]
     total, finished = sum(len(turns) for _, turns in scripts), 0
     _check_single(options, len(scripts))
     name = _identity(options, bark, who, scripts)
@@ -69,6 +73,8 @@ def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
         open_run(folder, name, options.seed, kept=total > 1 and options.output_filename != "-") as run,
         tqdm(total=total, desc="whole", unit="part", disable=not shown or total == 1) as bar,
     ):
+        if run.resumed:
+            logger.warning("going on where an earlier run of this command stopped")
         try:
             for number, (text, turns) in enumerate(scripts):
                 if run.has(number):

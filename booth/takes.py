@@ -120,7 +120,7 @@ def save_take(
         If the audio is empty or holds NaN, which means that the model failed.
     """
     target = Path(folder).expanduser() / stem
-    with _workshop(target.parent) as shop:
+    with workshop(target.parent) as shop:
         sound = shop / f"audio{suffix}"
         save_audio(sound, audio, sample_rate, tags=tags(record))
         prompt = shop / "voice.npz" if voice is not None else None
@@ -149,7 +149,7 @@ def _names(stem: str) -> Iterator[str]:
 def save_voice(voice: Voice, folder: str | Path, stem: str, layout: TokenLayout = BARK) -> Path:
     """Write a voice under the first free name: ``stem.npz``, ``stem_2.npz``, ..."""
     folder = Path(folder).expanduser()
-    with _workshop(folder) as shop:
+    with workshop(folder) as shop:
         made = voice.save(shop / "voice.npz", layout)
         for name in _names(stem):
             with suppress(FileExistsError):
@@ -179,7 +179,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _workshop(folder: Path) -> Iterator[Path]:
+def workshop(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder inside `folder`, so that a finished file can be linked out of it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

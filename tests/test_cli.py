@@ -158,6 +158,13 @@ def test_no_text_speaks_default_texts(bark: Any, tmp_path: Path, heard: list[dic
     assert [call["text"] for call in heard] == list(DEFAULT_TEXTS)
 
 
+def test_progress_bars_for_the_whole_and_the_part(bark: Any) -> None:
+    flags = ["--text", WORDS, "--split_by_words", "3"]
+    assert bark(*flags).err == []  # nobody watches
+    shown = "".join(bark(*flags, "--progress_bar").err)
+    assert "whole" in shown and "2/2" in shown and "semantic" in shown
+
+
 # ---- texts and parts ------------------------------------------------------------------------------------
 
 
@@ -364,7 +371,12 @@ class Stopper:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_book_goes_on_with_identical_results(
-    bark: Any, heard: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: int
+    bark: Any,
+    heard: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     flags = ["--text", WORDS, "--split_by_words", "2", "--seed", "5"]
     with monkeypatch.context() as patch:
@@ -374,7 +386,7 @@ def test_an_interrupted_book_goes_on_with_identical_results(
     assert done.err == ["bark: interrupted. 2 of 3 parts are kept: give the same command again to go on."]
     assert not list((tmp_path / "out").glob("*.wav"))
     heard.clear()
-    assert bark(*flags).code == 0
+    assert bark(*flags).code == 0 and "going on where an earlier run of this command stopped" in caplog.text
     assert len(heard) == 1  # only the third part
     assert not list((tmp_path / "out").glob(".*"))
     assert bark(*flags, "--output_dir", str(tmp_path / "straight")).code == 0

@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,19 @@ def test_a_record_is_plain_readable_json(tmp_path: Path) -> None:
     take = save_take(AUDIO, 24_000, {"text": "Grüße", "seed": 1}, folder=tmp_path, stem="g")
     text = take.record.read_text("utf-8")
     assert "Grüße" in text and json.loads(text)["voice_file"] is None
+
+
+def _save_within(limit: int, folder: str) -> str:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        save(Path(folder), voice=make_voice())
+    except BarkError as error:
+        return type(error).__name__
+    return "saved"
+
+
+@pytest.mark.parametrize("limit", [10, 300, 3_000, 9_000])
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(_save_within, (limit, str(tmp_path))) in ("StorageError", "AudioError")
+    assert list(tmp_path.iterdir()) == []
