@@ -28,16 +28,16 @@ from .synthesis import SAMPLE_RATE
 FORMAT_VERSION = 1
 LARGEST_FILE = 16 * 2**20  # bytes: what the package may hold in one file
 PRESET_SECONDS = 8.0
-# name → training voice; low and high, each synthesiser's base
+# name → training voice, near the synthesiser's own
 PRESETS = {
-    "alba": "flite_slt_00",
-    "bruno": "flite_rms_00",
-    "clara": "flite_slt_07",
-    "dario": "flite_awb_00",
-    "edith": "flite_awb_05",
-    "felix": "flite_kal16_00",
-    "greta": "flite_slt_13",
-    "hugo": "flite_kal16_09",
+    "alba": "flite_slt_02",
+    "bruno": "flite_rms_06",
+    "clara": "flite_slt_12",
+    "dario": "flite_awb_12",
+    "edith": "flite_slt_06",
+    "felix": "flite_kal16_08",
+    "greta": "flite_slt_08",
+    "hugo": "flite_rms_03",
 }
 DEFAULTS = {
     "semantic_temperature": 0.5,

@@ -152,7 +152,7 @@ def synthetic_rows(bark: Bark, cloner: Cloner, work: Path, hubert: Path, texts: 
     ]
     spoken = list(speak(bark, voices, wanted))
     digits = [choose(test, ("digits",), texts // 2) for test in tests]
-    copies = list(copy_synthesis(bark, lambda audio: clone(cloner, audio), voices, digits))
+    copies = list(copy_synthesis(bark, lambda audio: cloner.encoder.encode(audio, 24_000), voices, digits))
     copied = ears.voices(copies, references)
     cloned = ears.voices(spoken, references)
     count = len(tests)

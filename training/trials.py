@@ -24,7 +24,7 @@ from .synthesis import SAMPLE_RATE
 PROMPT_SECONDS = 6.0  # of reference audio for the cloner
 GROUP = 10  # clips generated together
 
-CloneFunction = Callable[[np.ndarray], Voice]  # (N,) float32 at 24 kHz → voice
+Listen = Callable[[np.ndarray], np.ndarray]  # (N,) float32 at 24 kHz → semantic tokens (S,)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def speak(bark: Bark, voices: Sequence[Voice], wanted: Sequence[Sequence[tuple[s
 
 def copy_synthesis(
     bark: Bark,
-    clone: CloneFunction,
+    listen: Listen,
     voices: Sequence[Voice],
     tests: Sequence[Sequence[tuple[str, str, np.ndarray]]],
     fine: bool = True,
@@ -119,7 +119,7 @@ def copy_synthesis(
     for index, (voice, items) in enumerate(zip(voices, tests, strict=True)):
         for start in range(0, len(items), GROUP):
             group = items[start : start + GROUP]
-            semantic = [clone(audio).semantic for _, _, audio in group]
+            semantic = [listen(audio) for _, _, audio in group]
             codes = bark.coarse.generate_batch(
                 semantic,
                 voice,
