@@ -14,9 +14,10 @@ from bark.errors import SettingError
 from bark.semantic import semantic_prompt
 from bark.tokens import BARK, TokenLayout, flatten_codebooks
 from hubert.trainer import Trainer, TrainerOptions
+from training.acoustic import new_coarse, new_fine
 from training.attention import block_attention
 from training.examples import Example, Speaker
-from training.initial import NetworkSize, nano_layout, new_coarse, new_fine, new_semantic
+from training.initial import NetworkSize, nano_layout, new_semantic
 from training.objectives import IGNORE, CoarseObjective, FineObjective, ObjectiveOptions, SemanticObjective
 
 UNITS, TEXT_IDS = 1000, 30

@@ -15,10 +15,11 @@ from bark.tokens import TokenLayout
 from hubert.run_folder import load_tensors
 from hubert.trainer import Trainer, TrainerOptions, TrainingResult, load_network
 
+from .acoustic import new_coarse, new_fine
 from .attention import use_block_attention
 from .corpus import load_voice
 from .examples import Speaker, load_speakers
-from .initial import NetworkSize, nano_layout, new_coarse, new_fine, new_semantic
+from .initial import NetworkSize, nano_layout, new_semantic
 from .objectives import CoarseObjective, FineObjective, ObjectiveOptions, SemanticObjective
 from .synthesis import PHONES, UNKNOWN
 
