@@ -48,6 +48,10 @@ class SettingError(BarkError):
     """An argument is outside its range."""
 
 
+class SilentError(SettingError):
+    """The model ended its speech before it began: a matter of the seed."""
+
+
 class MissingFileError(BarkError, FileNotFoundError):
     """A file or a model is not there."""
 

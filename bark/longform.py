@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import SettingError, TextError, VoiceError
+from .errors import SettingError, SilentError, TextError, VoiceError
 from .journal import Journal
 from .splitting import Budget, Turn, parse_dialogue, split_text
 from .text import TextTokenizer, speakable
@@ -22,6 +22,7 @@ SILENCE = 0.25  # seconds between parts, as in Suno's notebook
 EDGE = 0.005  # seconds of fade at a silence, against clicks
 FILL = 0.85  # of the longest utterance is planned for: the estimate of seconds is rough
 MAX_SECONDS = 13.0
+TRIES = 5  # of a part whose speech ends before it begins
 
 
 class Speaker(Protocol):
@@ -152,13 +153,26 @@ def speak_parts(
             if record is None and number in regenerate:
                 take = 1
             history = _history(anchors[turn.speaker], own, every, bark.layout)
-            chosen = part_seed(seed, number, take)
-            spoken = bark.generate(turn.text, history, seed=chosen, **settings)
+            chosen, spoken = _spoken(bark, turn.text, history, part_seed(seed, number, take), settings)
             made = Part(number, turn.text, turn.speaker, chosen, take, spoken.audio, spoken.tokens)
             if record is not None:
                 record.add(number, take, chosen, made.tokens)
         own.append(made.tokens)
         yield made
+
+
+def _spoken(
+    bark: Speaker, text: str, history: Voice | None, seed: int, settings: Mapping[str, Any]
+) -> tuple[int, Any]:
+    """Speak one part and return its seed too: another one if nothing was said, so that no book is stuck."""
+    for attempt in range(TRIES):
+        try:
+            return seed, bark.generate(text, history, seed=seed, **settings)
+        except SilentError:
+            if attempt == TRIES - 1:
+                raise
+            seed = part_seed(seed, 0, attempt + 1)
+    raise AssertionError  # pragma: no cover - the last try returns or raises
 
 
 def speak_long(

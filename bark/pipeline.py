@@ -14,7 +14,7 @@ from .checkpoints import find_model
 from .coarse import CoarseStage
 from .codec import Codec
 from .devices import borrowed, choose_device, choose_dtype
-from .errors import SettingError
+from .errors import SettingError, SilentError
 from .fine import FineStage
 from .sampling import Sampling
 from .semantic import SemanticStage
@@ -321,7 +321,7 @@ def _new_seed() -> int:
 def _check_spoken(semantic: Sequence[np.ndarray], texts: Sequence[str]) -> None:
     for tokens, text in zip(semantic, texts, strict=True):
         if len(tokens) == 0:
-            raise SettingError(
+            raise SilentError(
                 f"nothing was spoken for {text[:40]!r}: the first token already ended the speech",
                 fix="Raise min_eos_p, or try another seed",
             )

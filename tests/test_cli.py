@@ -16,6 +16,8 @@ import pytest
 import soundfile
 
 from bark import Bark
+from bark.errors import SilentError
+from bark.longform import part_seed
 from bark.voice import Voice
 from booth.cli import main
 from booth.library import SOURCE_HASH
@@ -349,6 +351,31 @@ def test_single_parts_are_drawn_anew(bark: Any, tmp_path: Path) -> None:
     done = bark("--text", "Another text.", "--regenerate", "1")
     assert done.code == 1 and "no take of this very command" in done.err[0]
     assert bark(*flags, "--regenerate", "4").code == 1
+
+
+def test_a_part_that_says_nothing_is_drawn_again(
+    bark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its seed is settled, so without this the same command would stop there for ever."""
+    generate, silent = Bark.generate, {part_seed(5, 2)}
+
+    def sometimes_silent(self: Bark, text: str, *args: Any, seed: int, **rest: Any) -> Any:
+        if seed in silent:
+            raise SilentError("nothing was spoken")
+        return generate(self, text, *args, seed=seed, **rest)
+
+    monkeypatch.setattr(Bark, "generate", sometimes_silent)
+    flags = ["--text", WORDS, "--split_by_words", "2", "--seed", "5", "--filename", "a.wav"]
+    assert bark(*flags).code == 0
+    second = read_record(tmp_path / "out" / "a.json")["parts"][1]
+    assert second["seed"] == part_seed(part_seed(5, 2), 0, 1) and second["take"] == 0
+    assert main(["replay", str(tmp_path / "out" / "a.json")]) == 0
+    silent |= {part_seed(part_seed(5, 2), 0, 1)}
+    silent |= {part_seed(number, 0, 2) for number in list(silent)}
+    silent |= {part_seed(number, 0, 3) for number in list(silent)}
+    silent |= {part_seed(number, 0, 4) for number in list(silent)}
+    done = bark(*flags)
+    assert done.code == 1 and "nothing was spoken" in done.err[0]  # not for ever
 
 
 # ---- interruption -----------------------------------------------------------------------------------------
