@@ -2,8 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,24 @@ logger = logging.getLogger(__name__)
 Script = tuple[str, tuple[Turn, ...]]  # a text and its parts
 
 
+@dataclass(frozen=True)
+class Work:
+    """A command with its model and voices, ready to be spoken."""
+
+    options: SpeakOptions
+    model: Mapping[str, Any]  # arguments of ``Bark.from_pretrained``
+    bark: Bark
+    cast: Cast
+    scripts: tuple[Script, ...]  # one for each take
+    name: str  # of the run
+    shown: bool  # progress bars
+
+    @property
+    def folder(self) -> Path:
+        """Where its takes go."""
+        return _target(self.options).parent
+
+
 def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
     """Speak what the options ask for and yield each take when it is on disk.
 
@@ -44,6 +62,16 @@ def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
     KeyboardInterrupt
         With a sentence that says what is kept and how to go on.
     """
+    work = _prepared(options, ask)
+    if options.regenerate is None:
+        yield from _takes(work)
+    else:
+        path = last_take(work.folder, work.name)
+        yield replay(path, bark=work.bark, regenerate=options.regenerate, progress=work.shown).take
+
+
+def _prepared(options: SpeakOptions, ask: Ask | None) -> Work:
+    """Read the texts, load the model, find the voices and plan every part."""
     texts = read_texts(options)
     if options.output_filename != "-":
         with workshop(_target(options).parent):
@@ -51,18 +79,17 @@ def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
     model = model_of(options)
     bark = Bark.from_pretrained(**model)
     who = cast(options, bark, ask)
-    plans: list[Script] = [(text, plan(text, options, bark)) for text in texts]
-    scripts = [script for script in plans for _ in range(options.iterations)]
-    total, finished = sum(len(turns) for _, turns in scripts), 0
+    plans = [(text, plan(text, options, bark)) for text in texts]
+    scripts = tuple(script for script in plans for _ in range(options.iterations))
     _check_single(options, len(scripts))
-    name = _identity(options, bark, who, scripts)
-    folder = _target(options).parent
     shown = options.progress_bar or (not options.silent and sys.stderr.isatty())
+    return Work(options, model, bark, who, scripts, _identity(options, bark, who, scripts), shown)
 
-    if options.regenerate is not None:
-        path = last_take(folder, name)
-        yield replay(path, bark=bark, regenerate=options.regenerate, progress=shown).take
-        return
+
+def _takes(work: Work) -> Iterator[Take]:
+    """Speak the takes that an earlier process has not finished."""
+    options, total, finished = work.options, sum(len(turns) for _, turns in work.scripts), 0
+    to_file = options.output_filename != "-"
 
     def tick(parts: int = 1) -> None:
         nonlocal finished
@@ -70,25 +97,26 @@ def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
         bar.update(parts)
 
     with (
-        open_run(folder, name, options.seed, kept=total > 1 and options.output_filename != "-") as run,
-        tqdm(total=total, desc="whole", unit="part", disable=not shown or total == 1) as bar,
+        open_run(work.folder, work.name, options.seed, kept=total > 1 and to_file) as run,
+        tqdm(total=total, desc="whole", unit="part", disable=not work.shown or total == 1) as bar,
     ):
         if run.resumed:
             logger.warning("going on where an earlier run of this command stopped")
         try:
-            for number, (text, turns) in enumerate(scripts):
+            for number, (text, turns) in enumerate(work.scripts):
                 if run.has(number):
                     tick(len(turns))
                     continue
                 journal = run.journal(number) if len(turns) > 1 and run.file is not None else None
-                job = _job(options, bark, text, turns, who, seed_of(run.seed, number))
-                spoken = perform(bark, job, journal, progress=shown, tick=tick)
-                if options.output_filename == "-":
+                job = _job(options, work.bark, text, turns, work.cast, seed_of(run.seed, number))
+                spoken = perform(work.bark, job, journal, progress=work.shown, tick=tick)
+                if not to_file:
                     _to_stdout(spoken, job, options.output_format or "wav")
                     continue
                 take = keep(
-                    job, spoken, bark, model, run=name, target=_target(options, job), suffix=_suffix(options),
-                    journal=journal, with_voice=options.always_save_speaker or options.output_full,
+                    job, spoken, work.bark, work.model, run=work.name, target=_target(options, job),
+                    suffix=_suffix(options), journal=journal,
+                    with_voice=options.always_save_speaker or options.output_full,
                 )  # fmt: skip
                 run.finish(number, take.record.name)
                 yield take

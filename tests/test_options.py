@@ -1,10 +1,14 @@
 """The command line's flags: every neighbour's spelling works, and every bad value is one line and code 2."""
 
+import re
+import shlex
 from dataclasses import fields
 
 import pytest
 
 from booth.options import GROUPS, SpeakOptions, build_parser, parse_options
+
+from .conftest import ROOT
 
 FLAGS = {item.name: item.metadata for item in fields(SpeakOptions)}
 GOOD = {
@@ -17,6 +21,7 @@ GOOD = {
     "coarse_top_p": "1", "fine_temp": "0.5", "split_by_words": "35", "split_by_lines": "2",
     "split_character_goal_length": "110", "split_character_max_length": "175", "long_mode": "reanchor=3",
     "stable_mode_interval": "0", "add_silence_between_segments": "0.25", "regenerate": "7,3",
+    "crossfade_between_segments": "0.1",
     "output_filename": "out.wav", "output_dir": "out", "output_format": "flac", "iterations": "3",
 }  # fmt: skip
 BAD = {
@@ -25,7 +30,7 @@ BAD = {
     "waveform_temp": "nan", "coarse_top_k": "1.5", "coarse_top_p": "2", "fine_temp": "inf",
     "split_by_words": "-3", "split_by_lines": "many", "split_character_goal_length": "9",
     "split_character_max_length": "x", "long_mode": "reanchor=0", "stable_mode_interval": "-1",
-    "add_silence_between_segments": "61", "regenerate": "0,3", "voices": "ANA", "output_format": "mp4",
+    "add_silence_between_segments": "61", "regenerate": "0,3", "crossfade_between_segments": "-1", "voices": "ANA", "output_format": "mp4",
     "iterations": "0",
 }  # fmt: skip
 ALIASES = [(name, other) for name, meta in FLAGS.items() for other in meta["others"]]
@@ -141,6 +146,17 @@ def test_contradictions_and_unknown_words(
     words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in refused(words.split(), capsys)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/coming-from.md"])
+def test_every_command_in_the_documents_is_understood(name: str) -> None:
+    """Those of the main command; ``bark clone`` and the others have parsers of their own."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    commands = re.findall(r"(?:^|`)bark ([^`\n]*)", text, re.M)
+    found = [words for words in map(shlex.split, commands) if words and words[0].startswith("--")]
+    for words in found:
+        assert parse_options(words)
+    assert name == "README.md" or len(found) >= 10
 
 
 def test_help_is_grouped_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
