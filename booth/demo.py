@@ -2,17 +2,26 @@
 
 import argparse
 import logging
+import re
 import sys
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from bark import Bark
 from bark.audio import load_audio, save_audio
-from bark.errors import BarkError
+from bark.errors import BarkError, MissingFileError
+from bark.longform import speak_long
 from booth.pictures import figure, save_figure
-from hubert.clone import clone_voice
+from hubert.clone import Cloner
+from hubert.judge import Likeness, Recogniser
 
 TEXT = "Hello. This voice was cloned from a few seconds of speech."
+PARAGRAPH = (
+    "The sun began to shine. The traveller felt warm, then warmer still, and at last he took off his cloak "
+    "and sat down under a tree. So the north wind had to say that the sun was the stronger of the two."
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,22 +43,54 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: Path) -> None:
-    """Clone `reference`, speak `text` with it, and write ``demo.npz``, ``demo.wav`` and ``demo.png``."""
+    """Clone `reference`, speak `text` and a paragraph with it; write the voice, both and a picture."""
     bundled = resources.files("booth") / "samples" / "reference.flac"
     with resources.as_file(bundled) as sample:
         recording = reference if reference is not None else sample
         bark = Bark.from_pretrained(model)
-        voice = clone_voice(recording, model=model)
-        heard = load_audio(recording, bark.layout.sample_rate)
-    generation = bark.generate(text, voice, seed=seed)
-    voice.save(folder / "demo.npz")
-    save_audio(folder / "demo.wav", generation.audio, generation.sample_rate, tags={"title": text})
-    pictured = {f"reference: {recording.name}": heard[: 12 * bark.layout.sample_rate], text: generation.audio}
-    save_figure(figure(pictured, bark.layout.sample_rate), folder / "demo.png")
-    seconds = sum(generation.timings.values())
-    print(f"voice   {folder / 'demo.npz'}  from {recording.name}")  # noqa: T201
-    print(f"speech  {folder / 'demo.wav'}  {generation.duration:.1f} s, made in {seconds:.1f} s")  # noqa: T201
-    print(f"picture {folder / 'demo.png'}")  # noqa: T201
+        made = Cloner.from_pretrained(model).clone(
+            recording, consent="synthetic" if reference is None else None
+        )
+        start, end = made.report.start, made.report.end
+        heard = load_audio(recording, bark.layout.sample_rate, start=start, end=end)
+    _show(
+        "voice",
+        made.voice.save(folder / "demo.npz", bark.layout),
+        f"from {start:.1f} to {end:.1f} s of {recording}",
+    )
+    for finding in made.findings:
+        print(f"         {finding.message}")  # noqa: T201
+    take = bark.generate(text, made.voice, seed=seed)
+    rate = take.sample_rate
+    save_audio(folder / "demo.wav", take.audio, rate, tags={"title": text})
+    seconds = sum(take.timings.values())
+    _show("speech", folder / "demo.wav", f"{take.duration:.1f} s, made in {seconds:.1f} s: {text}")
+    for line in _judged(heard, take.audio, text, rate):
+        print(f"         {line}")  # noqa: T201
+    save_figure(figure({f"reference: {recording.name}": heard, text: take.audio}, rate), folder / "demo.png")
+    _show("picture", folder / "demo.png", "waveform and mel spectrogram of both")
+    paragraph = speak_long(bark, PARAGRAPH, made.voice, seed=seed)
+    save_audio(folder / "demo_long.wav", paragraph.audio, rate, tags={"title": "demo, long form"})
+    _show(
+        "long", folder / "demo_long.wav", f"{len(paragraph.parts)} parts, {len(paragraph.audio) / rate:.1f} s"
+    )
+
+
+def _judged(reference: np.ndarray, speech: np.ndarray, text: str, rate: int) -> list[str]:
+    """Say how alike the voices are and which words are heard, where those tools are installed."""
+    try:
+        likeness = Likeness()
+        words = sorted(set(re.findall(r"[a-z']+", text.lower())))
+        recogniser = Recogniser(f"#JSGF V1.0; grammar g; public <g> = ({' | '.join(words) or 'the'})+;")
+    except (MissingFileError, RuntimeError):  # not installed, or a word is not in the recogniser's dictionary
+        return []
+    alike = float(likeness(reference, rate) @ likeness(speech, rate))
+    heard = " ".join(recogniser(speech, rate))
+    return [f"likeness to the reference {alike:.2f} (resemblyzer)", f"heard among the text's words: {heard}"]
+
+
+def _show(what: str, path: Path, note: str) -> None:
+    print(f"{what:8} {path}  {note}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from bark.errors import BarkError, SettingError
 from bark.files import atomic_write, atomic_write_text
 
 from .dataset import DatasetError, PreparedDataset, align
+from .judge import edit_distance
 from .quantizer import LSTMQuantizer, Quantizer, load_quantizer
 
 if TYPE_CHECKING:
@@ -111,21 +112,6 @@ def check_fits(quantizer: Quantizer, dataset: PreparedDataset) -> None:
                 allowed=needed,
                 fix="Use the HuBERT and the Bark it was trained with",
             )
-
-
-def edit_distance(ours: np.ndarray, theirs: np.ndarray) -> int:
-    """Return the fewest insertions, deletions and replacements that turn one sequence into the other.
-
-    >>> edit_distance(np.array([1, 2, 3, 4]), np.array([2, 3, 5, 4, 4]))
-    3
-    """
-    steps = np.arange(len(theirs) + 1)
-    row = steps.copy()
-    for count, token in enumerate(ours, start=1):
-        replaced = row[:-1] + (theirs != token)
-        best = np.concatenate([[count], np.minimum(replaced, row[1:] + 1)])
-        row = np.minimum.accumulate(best - steps) + steps  # insertions run along the row
-    return int(row[-1])
 
 
 def round_trip(

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
+from hubert.judge import Likeness, Recogniser, edit_distance
 from training.measures import (
-    Likeness,
-    Recogniser,
     centroid,
-    edits,
     figure,
     intelligibility,
     nearest_voice,
@@ -16,11 +14,11 @@ from training.measures import (
 
 
 def test_edits_count_each_kind_of_error_once() -> None:
-    assert edits("one two three".split(), "one two three".split()) == 0
-    assert edits("one two three".split(), "one three".split()) == 1
-    assert edits("one two".split(), "one two two".split()) == 1
-    assert edits("one two".split(), "one too".split()) == 1
-    assert edits([], "a b".split()) == 2 and edits("a b".split(), []) == 2
+    assert edit_distance("one two three".split(), "one two three".split()) == 0
+    assert edit_distance("one two three".split(), "one three".split()) == 1
+    assert edit_distance("one two".split(), "one two two".split()) == 1
+    assert edit_distance("one two".split(), "one too".split()) == 1
+    assert edit_distance([], "a b".split()) == 2 and edit_distance("a b".split(), []) == 2
 
 
 def test_figure_is_the_mean_with_an_interval_around_it() -> None:

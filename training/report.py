@@ -25,13 +25,11 @@ from bark.pipeline import Bark
 from bark.voice import Voice
 from hubert.clone import Cloner
 from hubert.encoder import hubert_folder
+from hubert.judge import Likeness, Recogniser, edit_distance
 
 from .measures import (
     Figure,
-    Likeness,
-    Recogniser,
     centroid,
-    edits,
     figure,
     intelligibility,
     nearest_voice,
@@ -85,7 +83,7 @@ class Ears:
         for clip in clips:
             if clip.kind in kinds:
                 wanted = clip.text.replace(",", "").split()
-                wrong.append(edits(wanted, self.words[clip.kind](clip.audio)))
+                wrong.append(edit_distance(wanted, self.words[clip.kind](clip.audio)))
                 total.append(len(wanted))
         return figure(wrong, total)
 
@@ -231,7 +229,7 @@ def phone_errors(clips: Sequence[Clip], hear: PhoneListener) -> Figure:
             symbols = tokenizer.decode(tokenizer.encode(clip.text)).split()
             spoken = [symbol.rstrip("01").lower() for symbol in symbols if symbol != ","]
             wanted = [phone for i, phone in enumerate(spoken) if i == 0 or phone != spoken[i - 1]]
-            wrong.append(edits(wanted, hear(clip.audio)))
+            wrong.append(edit_distance(wanted, hear(clip.audio)))
             total.append(len(wanted))
     return figure(wrong, total)
 
