@@ -1,6 +1,6 @@
 """The three quantizer versions trained on the same pairs with the same budget, three seeds each.
 
-    python -m benchmarks.quantizer_report [--pairs DIR] [--steps 300] [--shifts]
+    python -m benchmarks.quantizer_report [--pairs DIR] [--steps 150] [--shifts]
 
 Without `--pairs`, nano speaks the pairs itself (`hubert.synthesize`, its own voices and texts of its grammar)
 and its HuBERT hears them (`hubert.prepare`). Errors are shares of wrong tokens on the test split, whose pairs
@@ -128,10 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--pairs", type=Path, help="folder made by hubert.prepare (default: nano speaks them)"
     )
-    parser.add_argument("--count", type=int, default=300, help="pairs nano speaks")
+    parser.add_argument("--count", type=int, default=240, help="pairs nano speaks")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder of the runs (default: {OUT})")
-    parser.add_argument("--steps", type=int, default=300, help="of each version and seed")
-    parser.add_argument("--batch", type=int, default=16, help="utterances of a step")
+    parser.add_argument("--steps", type=int, default=150, help="of each version and seed")
+    parser.add_argument("--batch", type=int, default=8, help="utterances of a step")
     parser.add_argument("--learning-rate", type=float, default=4e-3, help="of all versions")
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
