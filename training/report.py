@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ from .trials import Clip, TestVoice, choose, copy_synthesis, held_out_voices, re
 
 logger = logging.getLogger(__name__)
 
+SHORTEST_PHONE = 2  # units
 CODEC_SECONDS = 8.0  # of each real recording that the codec is measured on
 REAL_CLIPS = 10  # of each real speaker
 
@@ -213,11 +215,14 @@ class PhoneListener:
         self.phone_of_unit = unit_phones(work, cloner.layout)
 
     def __call__(self, audio: np.ndarray) -> list[str]:
-        """Return the phones heard in ``(N,)`` audio at 24 kHz; runs of one phone count once."""
-        units = self.cloner.encoder.encode(audio, 24_000)
-        phones = [self.phone_of_unit[unit] for unit in units]
-        runs = [phone for index, phone in enumerate(phones) if index == 0 or phone != phones[index - 1]]
-        return [phone for phone in runs if phone != "pau"]
+        """Return the phones heard in ``(N,)`` audio at 24 kHz."""
+        return self.phones(self.cloner.encoder.encode(audio, 24_000))
+
+    def phones(self, units: np.ndarray) -> list[str]:
+        """Return the phones of units: each run counts once, a single unit (20 ms) does not count."""
+        runs = [(phone, len(list(run))) for phone, run in groupby(self.phone_of_unit[unit] for unit in units)]
+        lasting = [phone for phone, length in runs if length >= SHORTEST_PHONE and phone != "pau"]
+        return [phone for phone, _ in groupby(lasting)]
 
 
 def phone_errors(clips: Sequence[Clip], hear: PhoneListener) -> Figure:
