@@ -10,6 +10,7 @@ pytest.importorskip("accelerate", reason="the training extra is not installed")
 
 from bark.errors import MissingFileError
 from training.measures import Figure
+from training.pictures import draw_spectrograms
 from training.report import Row, write_report
 from training.trials import PROMPT_SECONDS, choose, held_out_voices, recorded_voices
 
@@ -58,3 +59,11 @@ def test_real_speakers_are_folders(tmp_path: Path) -> None:
     (voice,) = recorded_voices(tmp_path)
     assert voice.name == "ann" and len(voice.prompt) == PROMPT_SECONDS * 24_000
     assert [len(clip) for clip in voice.references] == [48_000, 72_000]
+
+
+def test_spectrograms_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    noise = np.random.default_rng(0).normal(size=30_000)
+    path = tmp_path / "picture.png"
+    draw_spectrograms(path, [("ann", noise, noise[:9000]), ("bob", noise, noise)])
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.stat().st_size > 10_000

@@ -40,7 +40,7 @@ PRESETS = {
     "hugo": "flite_rms_03",
 }
 DEFAULTS = {
-    "semantic_temperature": 0.5,
+    "semantic_temperature": 0.4,
     "coarse_temperature": 0.5,
     "fine_temperature": 0.8,
     "min_eos_p": 0.2,

@@ -36,6 +36,7 @@ from .measures import (
     nearest_voice,
     quality,
 )
+from .pictures import draw_spectrograms
 from .speed import measure_speed
 from .stages import HUBERT, unit_phones
 from .texts import jsgf
@@ -44,6 +45,7 @@ from .trials import Clip, TestVoice, choose, copy_synthesis, held_out_voices, re
 
 logger = logging.getLogger(__name__)
 
+SAMPLE_TEXT = "The old man found seven red boats near the river."
 SHORTEST_PHONE = 2  # units
 CODEC_SECONDS = 8.0  # of each real recording that the codec is measured on
 REAL_CLIPS = 10  # of each real speaker
@@ -198,6 +200,11 @@ def real_rows(bark: Bark, cloner: Cloner, work: Path, real: Sequence[TestVoice],
     ]
 
 
+def sample_of(bark: Bark, cloner: Cloner, test: TestVoice) -> np.ndarray:
+    """Return a sentence in the clone of a voice."""
+    return bark.generate(SAMPLE_TEXT, clone(cloner, test.prompt), seed=0).audio
+
+
 def clone(cloner: Cloner, audio: np.ndarray) -> Voice:
     """Clone ``(N,)`` audio at 24 kHz."""
     return cloner.clone(audio, sample_rate=24_000).voice
@@ -296,7 +303,10 @@ def report(options: argparse.Namespace) -> None:
         Row("speed: real-time factor", 0.5, speed.factor, above=False),
         Row("speed: peak memory, MB", 700, speed.memory, above=False),
     ]
-    notes = [f"Measured on {datetime.now(UTC):%Y-%m-%d}."]
+    picture = options.out.with_name("spectrograms.png")
+    shown = held_out_voices(options.work)[:2] + real[:1]
+    draw_spectrograms(picture, [(test.name, test.prompt, sample_of(bark, cloner, test)) for test in shown])
+    notes = [f"Measured on {datetime.now(UTC):%Y-%m-%d}.", "", f"![spectrograms]({picture.name})"]
     write_report(options.out, rows, notes)
 
 
