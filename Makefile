@@ -45,6 +45,7 @@ quantizer-report: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.decoding
+	$(BIN)/python -m benchmarks.quantizer_throughput
 
 clean:
 	rm -rf .venv out build dist *.egg-info
