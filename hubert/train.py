@@ -33,7 +33,7 @@ from .training_report import draw_curves, model_card
 
 logger = logging.getLogger(__name__)
 
-# Token t of Bark is taken to belong to frame t of HuBERT: both start at 0 s. Not measured on Bark yet (`--shifts`).
+# Token t is taken to belong to frame t: both start at 0 s. Not yet measured on Bark (report --shifts).
 SHIFT = 0
 
 
