@@ -8,8 +8,9 @@ REAL ?= runs/unseen
 
 .PHONY: demo test test-slow test-download lint venv nano nano-report quantizer-report bench clean
 
+# one thread: nano is too small for two, which only wait for each other when the machine is busy
 demo: $(STAMP)
-	$(BIN)/python -m booth.demo $(if $(REF),--reference "$(REF)") --text "$(TEXT)" --output-dir out
+	OMP_NUM_THREADS=1 $(BIN)/python -m booth.demo $(if $(REF),--reference "$(REF)") --text "$(TEXT)" --output-dir out
 
 # two processes of one thread each: on small networks faster than one of two threads
 test: $(STAMP)

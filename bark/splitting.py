@@ -42,7 +42,7 @@ _ABBREVIATIONS = frozenset(
     г гг ул им т тыс руб проф стр см др пр ok ks prof dr hab ul np tzn itd itp godz
     """.split()
 )
-_MARKER = re.compile(r"\[voice:\s*([^\]\n]{1,80}?)\s*\]")
+_MARKER = re.compile(r"\[voice:\s*([^\]\n]{1,240}?)\s*\]")
 
 # Seconds of speech for one character: a rule of thumb, 15 Latin letters a second and others to match.
 _DURATIONS = (

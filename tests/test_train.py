@@ -329,7 +329,9 @@ def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.
         "evaluate": "--round-trip 1 --device cpu",
     }
     text = (ROOT / "training" / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"```sh\n\s*(.*?)\n\s*```", text.split("# Train a quantizer for your language")[1])
+    commands = re.findall(
+        r"```sh\n\s*(.*?)\n\s*```", text.split("# Train a quantizer for your language")[1].split("\n# ")[0]
+    )
     monkeypatch.chdir(tmp_path)
     ran = []
     for command in commands:
