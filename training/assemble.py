@@ -90,7 +90,12 @@ def make_voices(work: Path, target: Path) -> None:
         audio = voice.audio[: voice.starts[min(enough, len(voice.starts) - 1)]].astype(np.float32) / 32768
         clone = cloner.clone(audio, sample_rate=SAMPLE_RATE, end=len(audio) / SAMPLE_RATE, start=0.0)
         info = {key: value for key, value in clone.voice.info.items() if key != "date"}
-        info |= {"name": name, "source": f"synthetic speech, {source}", "consent": "synthetic"}
+        info |= {
+            "name": name,
+            "model": "nano",
+            "source": f"synthetic speech, {source}",
+            "consent": "synthetic",
+        }
         replace(clone.voice, info=info).save(target / "voices" / f"{name}.npz", cloner.layout)
 
 

@@ -36,4 +36,4 @@ def draw_spectrograms(
     for place in axes[-1]:
         place.set_xlabel("s")
     with atomic_write(path) as temporary:
-        picture.savefig(temporary, dpi=80)
+        picture.savefig(temporary, dpi=60)
