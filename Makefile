@@ -39,6 +39,7 @@ nano: $(STAMP)
 	$(BIN)/python -m training.nano all --work runs/nano
 
 nano-report: $(STAMP) # REAL: a folder of recordings for each real speaker, none of them trained on
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report]"
 	$(BIN)/python -m training.report --work runs/nano --real "$(REAL)"
 
 quantizer-report: $(STAMP)
