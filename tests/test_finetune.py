@@ -132,7 +132,9 @@ def test_merged_adapters_are_the_network_with_them(stage: str, tiny_bark: Path) 
     weights = plain_weights(network)
     merged = build_network(network.config, weights, "merged")
     assert not any("lora" in name or "base_layer" in name for name in weights)
-    torch.testing.assert_close(logits(merged, stage), adapted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        logits(merged, stage), adapted, rtol=1e-4, atol=1e-4
+    )  # the bound of golden logits
     torch.testing.assert_close(logits(network, stage), adapted)  # still with adapters
     with pytest.raises(SettingError, match="LoRA rank: got 0"):
         add_lora(network, 0)

@@ -1,0 +1,49 @@
+"""The main job in one command, on the bundled clip and on real people's recordings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bark import Voice
+from bark.checkpoints import find_model
+from booth.demo import main
+from booth.pictures import mel_spectrogram
+
+
+def check(folder: Path, printed: str) -> None:
+    layout = find_model("nano").layout
+    Voice.load(folder / "demo.npz", layout).validate(layout)
+    for name in ("demo.wav", "demo_long.wav"):
+        audio, rate = soundfile.read(folder / name)
+        assert rate == 24_000 and len(audio) > rate / 2 and np.abs(audio).max() > 0.01
+        assert name in printed
+    assert (folder / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_bundled_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--output-dir", str(tmp_path), "--text", "Two words."]) == 0
+    check(tmp_path, capsys.readouterr().out)
+
+
+def test_a_real_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: Path) -> None:
+    recording = sorted((shared / "speech" / "eval").glob("*/*.flac"))[0]
+    assert main(["--output-dir", str(tmp_path), "--reference", str(recording), "--text", "Two words."]) == 0
+    check(tmp_path, capsys.readouterr().out)
+
+
+def test_a_broken_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "me.wav").write_bytes(b"no audio")
+    assert main(["--output-dir", str(tmp_path / "out"), "--reference", str(tmp_path / "me.wav")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and "me.wav" in error
+
+
+def test_the_spectrogram_shows_a_tone_where_it_is() -> None:
+    seconds = np.arange(24_000) / 24_000
+    low, high = (
+        mel_spectrogram(np.sin(2 * np.pi * hertz * seconds), 24_000).mean(axis=1) for hertz in (300, 3000)
+    )
+    assert low.argmax() < high.argmax()
+    assert low.max() <= 0 and low.min() >= -80
