@@ -52,6 +52,33 @@ class Codec(Protocol):
         """Move to a device."""
 
 
+def check_samples(audio: np.ndarray) -> np.ndarray:
+    """Return what a codec is to encode as (N,) float32; refuse another shape, NaN and infinity."""
+    samples = np.asarray(audio, dtype=np.float32)
+    if samples.ndim != 1:
+        raise AudioError("codec input has the wrong shape", got=samples.shape, allowed="(N,) mono samples")
+    if not np.isfinite(samples).all():
+        raise AudioError("codec input", got="NaN or infinite samples", allowed="finite samples")
+    return samples
+
+
+def check_codes(codes: np.ndarray, codec: Codec) -> np.ndarray:
+    """Return what `codec` is to decode as (K, T) int64; refuse another shape, type or range.
+
+    int64, since torch has no embedding for the uint16 of old presets.
+    """
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or not 1 <= codes.shape[0] <= codec.num_codebooks:
+        allowed = f"(K, T) with K from 1 to {codec.num_codebooks}"
+        raise AudioError("codes have the wrong shape", got=codes.shape, allowed=allowed)
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise AudioError("codes have the wrong type", got=codes.dtype, allowed="integers")
+    if codes.size and (codes.min() < 0 or codes.max() >= codec.codebook_size):
+        allowed = f"0 to {codec.codebook_size - 1}"
+        raise AudioError("codes out of range", got=f"{codes.min()} to {codes.max()}", allowed=allowed)
+    return codes.astype(np.int64)
+
+
 class EncodecCodec:
     """EnCodec at 24 kHz and 6 kbit/s.
 
@@ -100,13 +127,7 @@ class EncodecCodec:
         AudioError
             If the array is not one-dimensional or not finite.
         """
-        samples = np.asarray(audio, dtype=np.float32)
-        if samples.ndim != 1:
-            raise AudioError(
-                "codec input has the wrong shape", got=samples.shape, allowed="(N,) mono samples"
-            )
-        if not np.isfinite(samples).all():
-            raise AudioError("codec input", got="NaN or infinite samples", allowed="finite samples")
+        samples = check_samples(audio)
         if samples.size == 0:
             return np.zeros((self.num_codebooks, 0), dtype=np.int64)
         with torch.inference_mode():
@@ -130,20 +151,11 @@ class EncodecCodec:
         AudioError
             If the shape, the type or a code is out of bounds.
         """
-        codes = np.asarray(codes)
-        if codes.ndim != 2 or not 1 <= codes.shape[0] <= self.num_codebooks:
-            allowed = f"(K, T) with K from 1 to {self.num_codebooks}"
-            raise AudioError("codes have the wrong shape", got=codes.shape, allowed=allowed)
-        if not np.issubdtype(codes.dtype, np.integer):
-            raise AudioError("codes have the wrong type", got=codes.dtype, allowed="integers")
+        codes = check_codes(codes, self)
         if codes.size == 0:
             return np.zeros(0, dtype=np.float32)
-        if codes.min() < 0 or codes.max() >= self.codebook_size:
-            allowed = f"0 to {self.codebook_size - 1}"
-            raise AudioError("codes out of range", got=f"{codes.min()} to {codes.max()}", allowed=allowed)
         with torch.inference_mode():
-            # int64 first: torch has no embedding for the uint16 of old presets
-            ids = torch.from_numpy(codes.astype(np.int64))[:, None].to(self.device)  # (K, 1, T)
+            ids = torch.from_numpy(codes)[:, None].to(self.device)  # (K, 1, T)
             audio = self.network.decoder(self.network.quantizer.decode(ids))  # (1, 1, 320 T)
         return audio[0, 0].float().cpu().numpy()
 

@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import AudioError, CheckpointError, MissingFileError
+from .codec import check_codes, check_samples
+from .errors import CheckpointError, MissingFileError
 from .files import atomic_write, atomic_write_text
 
 SAMPLE_RATE = 24_000  # Hz
@@ -281,13 +282,7 @@ class MelCodec:
         AudioError
             If the array is not one-dimensional or not finite.
         """
-        samples = np.asarray(audio, dtype=np.float32)
-        if samples.ndim != 1:
-            raise AudioError(
-                "codec input has the wrong shape", got=samples.shape, allowed="(N,) mono samples"
-            )
-        if not np.isfinite(samples).all():
-            raise AudioError("codec input", got="NaN or infinite samples", allowed="finite samples")
+        samples = check_samples(audio)
         if samples.size == 0:
             return np.zeros((NUM_CODEBOOKS, 0), dtype=np.int64)
         length = math.ceil(samples.size / HOP_LENGTH) * HOP_LENGTH
@@ -316,21 +311,12 @@ class MelCodec:
         AudioError
             If the shape, type or a code is out of bounds.
         """
-        codes = np.asarray(codes)
-        if codes.ndim != 2 or not 1 <= codes.shape[0] <= NUM_CODEBOOKS:
-            raise AudioError(
-                "codes have the wrong shape", got=codes.shape, allowed="(K, T) with K from 1 to 8"
-            )
-        if not np.issubdtype(codes.dtype, np.integer):
-            raise AudioError("codes have the wrong type", got=codes.dtype, allowed="integers")
+        codes = check_codes(codes, self)
         if codes.size == 0:
             return np.zeros(0, dtype=np.float32)
-        if codes.min() < 0 or codes.max() >= CODEBOOK_SIZE:
-            allowed = f"0 to {CODEBOOK_SIZE - 1}"
-            raise AudioError("codes out of range", got=f"{codes.min()} to {codes.max()}", allowed=allowed)
         network = self.network
         with torch.inference_mode():
-            latent = network.dequantize(torch.from_numpy(codes.astype(np.int64)).to(network.mean.device))
+            latent = network.dequantize(torch.from_numpy(codes).to(network.mean.device))
             mel = network.log_mel(network.decoder(latent[None])).exp() - network.config.floor
             magnitude = (mel.clamp(min=0) @ network.inverse.T).clamp(min=MIN_MAGNITUDE)
             audio = griffin_lim(magnitude, network.config.iterations, network.config.momentum)
