@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bark import Bark
-from bark.audio import load_audio, save_audio
+from bark.audio import AI_TAG, load_audio, save_audio
 from bark.errors import BarkError, MissingFileError
 from bark.longform import speak_long
 from booth.pictures import figure, save_figure
@@ -62,7 +62,7 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
         print(f"         {finding.message}")  # noqa: T201
     take = bark.generate(text, made.voice, seed=seed)
     rate = take.sample_rate
-    save_audio(folder / "demo.wav", take.audio, rate, tags={"title": text})
+    save_audio(folder / "demo.wav", take.audio, rate, tags={"title": text, "comment": AI_TAG})
     seconds = sum(take.timings.values())
     _show("speech", folder / "demo.wav", f"{take.duration:.1f} s, made in {seconds:.1f} s: {text}")
     for line in _judged(heard, take.audio, text, rate):
@@ -70,7 +70,9 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
     save_figure(figure({f"reference: {recording.name}": heard, text: take.audio}, rate), folder / "demo.png")
     _show("picture", folder / "demo.png", "waveform and mel spectrogram of both")
     paragraph = speak_long(bark, PARAGRAPH, made.voice, seed=seed)
-    save_audio(folder / "demo_long.wav", paragraph.audio, rate, tags={"title": "demo, long form"})
+    save_audio(
+        folder / "demo_long.wav", paragraph.audio, rate, tags={"title": "demo, long form", "comment": AI_TAG}
+    )
     _show(
         "long", folder / "demo_long.wav", f"{len(paragraph.parts)} parts, {len(paragraph.audio) / rate:.1f} s"
     )

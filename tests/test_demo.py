@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from bark import Voice
+from bark.audio import AI_TAG
 from bark.checkpoints import find_model
 from booth.demo import main
 from booth.pictures import mel_spectrogram
@@ -19,6 +20,8 @@ def check(folder: Path, printed: str) -> None:
         audio, rate = soundfile.read(folder / name)
         assert rate == 24_000 and len(audio) > rate / 2 and np.abs(audio).max() > 0.01
         assert name in printed
+        with soundfile.SoundFile(folder / name) as file:
+            assert file.comment == AI_TAG
     assert (folder / "demo.png").read_bytes().startswith(b"\x89PNG")
 
 
