@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
 
+from .optimizers import make_optimizers
 from .run_folder import BEST, Metrics, checkpoints, load_tensors, locked, save_tensors
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class TrainerOptions:
     final_rate: float = 0.02  # share of the learning rate left at the last step
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.03  # matrices only; vectors and tables of positions are left alone
+    optimizer: str = "adamw"  # or "muon": Muon for the matrices of hidden layers, AdamW for the rest
     clip: float = 1.0  # norm of all gradients
     seed: int = 0
     validate_every: int = 250  # steps
@@ -136,10 +138,11 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.on_validation, self.fingerprint = on_validation, fingerprint or {}
         self.accelerator = _accelerator(options)
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(network, options.weight_decay), lr=options.learning_rate, betas=options.betas
+        self.optimizers = make_optimizers(
+            network, options.optimizer, options.learning_rate, options.weight_decay, options.betas
         )
-        self.module, self.prepared = self.accelerator.prepare(_LossModule(network, objective), self.optimizer)
+        module = _LossModule(network, objective)
+        self.module, *self.prepared = self.accelerator.prepare(module, *self.optimizers)
         self.step = 0
         self.best_loss, self.best_step, self.stale, self.seconds = math.inf, 0, 0, 0.0
         self.not_saved: StorageError | None = None
@@ -192,11 +195,12 @@ class Trainer:
         torch.manual_seed(options.seed * 1_000_003 + step * 1_009 + self.accelerator.process_index)  # dropout
         batch = self._share(self.objective.batch(np.random.default_rng([options.seed, step, 0])))
         rate = learning_rate(step, options)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
         loss, figures = self.module(batch, step, generator)
-        self.prepared.zero_grad()
+        self.network.zero_grad()
         self.accelerator.backward(loss)
         norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), options.clip))
         value = float(loss.detach())
@@ -210,7 +214,8 @@ class Trainer:
                 allowed="finite numbers",
                 fix=f"Lower the learning rate and run again: {self.folder} holds the weights before it",
             )
-        self.prepared.step()
+        for optimizer in self.prepared:
+            optimizer.step()
         return {"loss": value, "rate": rate, "gradient": norm} | figures
 
     @torch.no_grad()
@@ -272,9 +277,10 @@ class Trainer:
 
     def _save_checkpoint(self) -> None:
         tensors = {f"network.{name}": tensor for name, tensor in network_tensors(self.network).items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        for first, optimizer in self._numbered_optimizers():
+            for index, state in optimizer.state_dict()["state"].items():
+                for name, value in state.items():
+                    tensors[f"optimizer.{first + index}.{name}"] = torch.as_tensor(value)
         scaler = self.accelerator.scaler
         state_of_run = {
             "step": self.step,
@@ -304,7 +310,10 @@ class Trainer:
                 if name.startswith("optimizer."):
                     _, index, key = name.split(".")
                     state.setdefault(int(index), {})[key] = tensor
-            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
+            for first, optimizer in self._numbered_optimizers():
+                own = {index - first: state[index] for index in state if index >= first}
+                optimizer.load_state_dict(optimizer.state_dict() | {"state": own})
+                state = {index: state[index] for index in state if index < first}
             if self.accelerator.scaler and state_of_run.get("scaler"):
                 self.accelerator.scaler.load_state_dict(state_of_run["scaler"])
             self.step, self.stale = int(state_of_run["step"]), int(state_of_run["stale"])
@@ -313,6 +322,12 @@ class Trainer:
             self.best_step, self.seconds = int(state_of_run["best_step"]), state_of_run.get("seconds", 0.0)
             logger.info("going on from step %d of %s", self.step, self.folder)
             return
+
+    def _numbered_optimizers(self) -> list[tuple[int, torch.optim.Optimizer]]:
+        """Return optimizers, the last one first, with the number of their first parameter among all."""
+        sizes = [sum(len(group["params"]) for group in each.param_groups) for each in self.optimizers]
+        firsts = [sum(sizes[:index]) for index in range(len(sizes))]
+        return list(zip(firsts, self.optimizers, strict=True))[::-1]
 
     def _check_fingerprint(self, earlier: dict[str, str]) -> None:
         changed = [
@@ -341,14 +356,6 @@ def _accelerator(options: TrainerOptions) -> Any:
         cpu=options.device == "cpu",
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-
-
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Put matrices under weight decay, vectors and position tables not; frozen parameters stay out."""
-    named = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
-    decayed = [weight for name, weight in named if weight.dim() > 1 and "wpe" not in name]
-    plain = [weight for name, weight in named if not (weight.dim() > 1 and "wpe" not in name)]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
 def network_tensors(network: nn.Module) -> dict[str, Tensor]:

@@ -64,7 +64,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_codes_lie_on_the_grid_of_the_tokens(work: Path) -> None:
-    speakers = load_speakers(work, "train", ("tokens", "codes"), lambda text: [len(text)])
+    speakers = load_speakers(work, "train", ("tokens", "codes"), lambda text: [len(text) % 40])
     assert [speaker.name for speaker in speakers] == ["flite_a", "flite_b", "real_1", "real_2_a"]
     for speaker in speakers:
         for example in speaker.examples:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
+from bark.model import GPT, GPTConfig
+from hubert.optimizers import make_optimizers
 from hubert.run_folder import LOCK, checkpoints, load_tensors, locked, read_metrics, save_tensors
 from hubert.trainer import Trainer, TrainerOptions, learning_rate
 
@@ -59,6 +61,9 @@ def weights(net: nn.Module) -> list[bytes]:
     return [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
 
 
+MUON = TrainerOptions(**(vars(OPTIONS) | {"optimizer": "muon"}))
+
+
 def run(
     folder: Path, objective: Line | None = None, options: TrainerOptions = OPTIONS, **more: Any
 ) -> nn.Module:
@@ -67,9 +72,9 @@ def run(
     return net
 
 
-def _run_slowly(folder: Path) -> None:
+def _run_slowly(folder: Path, options: TrainerOptions) -> None:
     torch.set_num_threads(1)
-    run(folder, Line(pause=0.01))
+    run(folder, Line(pause=0.01), options)
 
 
 def test_the_loss_falls_and_the_records_say_so(tmp_path: Path) -> None:
@@ -85,20 +90,23 @@ def test_the_loss_falls_and_the_records_say_so(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    whole = weights(run(tmp_path / "whole"))
+@pytest.mark.parametrize("options", [OPTIONS, MUON], ids=["adamw", "muon"])
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(
+    tmp_path: Path, options: TrainerOptions
+) -> None:
+    whole = weights(run(tmp_path / "whole", options=options))
     generator = np.random.default_rng(3)
     context = multiprocessing.get_context("fork")
     folder = tmp_path / "killed"
     steps = set()
     for _ in range(10):
-        job = context.Process(target=_run_slowly, args=(folder,))
+        job = context.Process(target=_run_slowly, args=(folder, options))
         job.start()
         time.sleep(float(generator.uniform(0.05, 0.25)))
         os.kill(job.pid or 0, signal.SIGKILL)
         job.join()
         steps.add(checkpoints(folder)[-1].name if folder.is_dir() and checkpoints(folder) else "none")
-    assert weights(run(folder)) == whole
+    assert weights(run(folder, options=options)) == whole
     first, second = (load_tensors(tmp_path / name / "best.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(first[0][name], second[0][name]) for name in first[0]) and first[1] == second[1]
     kept = [row for row in read_metrics(folder) if row["phase"] == "validation"]
@@ -215,6 +223,23 @@ def test_a_validation_counts_by_its_weight(tmp_path: Path) -> None:
     run(tmp_path, Weighted())
     row = next(row for row in read_metrics(tmp_path) if row["phase"] == "validation")
     assert row["loss"] == pytest.approx((1 * 1 + 3 * 3) / 4) and "weight" not in row
+
+
+def test_muon_takes_hidden_matrices_and_nothing_else() -> None:
+    model = GPT(
+        GPTConfig(n_layer=1, n_head=1, n_embd=8, block_size=4, input_vocab_size=5, output_vocab_size=6)
+    )
+    adam, muon = make_optimizers(model, "muon", 1e-3, 0.1, (0.9, 0.95))
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    inside = {names[id(weight)] for group in muon.param_groups for weight in group["params"]}
+    linears = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    assert inside == {f"transformer.h.0.{name}.weight" for name in linears}
+    decay = {names[id(w)]: group["weight_decay"] for group in adam.param_groups for w in group["params"]}
+    assert decay.keys() | inside == set(names.values())
+    assert decay["transformer.wte.weight"] == decay["lm_head.weight"] == 0.1
+    assert decay["transformer.wpe.weight"] == decay["transformer.ln_f.weight"] == 0
+    with pytest.raises(SettingError, match="adamw or muon"):
+        make_optimizers(model, "sgd", 1e-3, 0.1, (0.9, 0.95))
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bark.errors import MissingFileError
 
+from .alignment import align_text
 from .corpus import voice_paths
 
 TextEncoder = Callable[[str], list[int]]
@@ -22,6 +23,7 @@ class Example:
     text: np.ndarray | None  # (L,) int64 ids of the tokenizer; None when nobody wrote down the words
     semantic: np.ndarray  # (S,) int64
     codes: np.ndarray  # (8, T) int64, or (8, 0) when not encoded yet
+    alignment: np.ndarray | None = None  # (S,) `align_text`: the text token that sounds in each unit
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def load_speakers(
         with np.load(path, allow_pickle=False) as voice:
             if str(voice["split"]) != split:
                 continue
-            starts, texts, roles = voice["starts"], voice["texts"], voice["roles"]
+            starts, texts, roles, phones = (voice[key] for key in ("starts", "texts", "roles", "phones"))
         semantic = (
             _read(work, "tokens", path.name, "semantic") if "tokens" in needs else np.zeros(0, np.int64)
         )
@@ -65,7 +67,8 @@ def load_speakers(
             ids = np.array(encode(words), dtype=np.int64) if encode and words else None
             first, last = int(starts[index]), int(starts[index + 1])
             units, frames = slice(first // 480, last // 480), slice(first // 320, last // 320)
-            examples.append(Example(ids, semantic[units], codes[:, frames]))
+            alignment = align_text(phones[units], ids) if ids is not None else None
+            examples.append(Example(ids, semantic[units], codes[:, frames], alignment))
         speakers.append(Speaker(path.stem, path.stem.startswith("real_"), tuple(examples)))
     if not speakers:
         raise MissingFileError(f"no {split} voices in {work / 'corpus'}", fix="Run the step corpus first")

@@ -23,6 +23,7 @@ from bark.model import GPT
 from bark.model_fine import FineGPT
 from bark.tokens import TokenLayout, flatten_codebooks
 
+from .attention import guides
 from .examples import Example, Speaker
 
 IGNORE = -100  # target of positions that are not learned
@@ -40,6 +41,7 @@ class ObjectiveOptions:
     joined: float = (
         0.3  # semantic: share of batches whose items are two utterances spoken one after the other
     )
+    guidance: float = 0.2  # semantic: weight of each guided head's loss
     cut_short: float = 0.4  # coarse: share of batches, fine: of windows, that end before the window does
     validation_batches: int = 16
 
@@ -144,26 +146,29 @@ class SemanticObjective(_Drawn):
             self._row(*ranked[place], join, generator)
             for place in range(first, min(first + count, len(ranked)))
         ]
-        longest = max(len(target) for _, _, target in rows)
-        targets = np.full((len(rows), longest), IGNORE)
-        for row, (_, _, target) in enumerate(rows):
+        longest = max(len(target) for _, _, target, _ in rows)
+        targets, sounding = np.full((2, len(rows), longest), IGNORE)
+        for row, (_, _, target, places) in enumerate(rows):
             targets[row, : len(target)] = target
+            sounding[row, : len(places)] = places
         return {
-            "text": torch.from_numpy(np.stack([text for text, _, _ in rows])),
-            "history": torch.from_numpy(np.stack([history for _, history, _ in rows])),
+            "text": torch.from_numpy(np.stack([text for text, *_ in rows])),
+            "history": torch.from_numpy(np.stack([history for _, history, *_ in rows])),
             "targets": torch.from_numpy(targets),
+            "sounding": torch.from_numpy(sounding),
         }
 
     def _row(
         self, speaker: Speaker, index: int, join: bool, generator: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return text ``(W,)``, history ``(W,)`` and targets ``(S + 1,)`` of one item."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return text and history ``(W,)``, targets ``(S + 1,)`` and the place in the text of each."""
         layout, example = self.layout, speaker.examples[index]
-        text, semantic = _text(example), example.semantic
+        text, semantic, sounding = _text(example), example.semantic, _sounding(example, 0)
         if join:
             second = speaker.examples[int(generator.integers(len(speaker.examples)))]
             fits = len(text) + len(_text(second)) <= layout.text_window
             if fits and len(semantic) + len(second.semantic) < layout.max_semantic:
+                sounding = np.concatenate([sounding[:-1], _sounding(second, len(text))])
                 text = np.concatenate([text, _text(second)])
                 semantic = np.concatenate([semantic, second.semantic])
         others = _pieces(speaker, generator, layout.text_window)
@@ -180,6 +185,7 @@ class SemanticObjective(_Drawn):
                 layout.semantic_pad,
             ),
             np.append(semantic[: layout.max_semantic - 1], layout.semantic_pad),
+            np.where(sounding < layout.text_window, sounding, IGNORE)[: layout.max_semantic],
         )
 
     def loss(
@@ -194,7 +200,11 @@ class SemanticObjective(_Drawn):
         embedded = torch.cat([merged, network.embed(torch.cat([infer, spoken], 1))], 1)
         hidden = network.hidden(embedded)[:, layout.text_window :]
         logits = network.lm_head(hidden)[..., : layout.semantic_vocab + 1].float()
-        return _cross_entropy(logits, targets)
+        loss, figures = _cross_entropy(logits, targets)
+        if network.training:
+            for guide in guides(network):
+                loss = loss + self.options.guidance * guide.loss(batch["sounding"], layout.text_window)
+        return loss, figures
 
 
 class CoarseObjective(_Drawn):
@@ -335,6 +345,14 @@ def _by_length(groups: list[list[Speaker]]) -> list[tuple[Speaker, int]]:
         (speaker, index) for group in groups for speaker in group for index in range(len(speaker.examples))
     ]
     return sorted(pairs, key=lambda pair: len(pair[0].examples[pair[1]].semantic))
+
+
+def _sounding(example: Example, before: int) -> np.ndarray:
+    """Return the text places of an example's units and of its end, ``(S + 1,)``, `before` tokens in front."""
+    if example.alignment is None or example.text is None:
+        return np.full(len(example.semantic) + 1, IGNORE)
+    known = example.alignment >= 0
+    return np.append(np.where(known, example.alignment + before, IGNORE), before + len(example.text))
 
 
 def _text(example: Example) -> np.ndarray:
