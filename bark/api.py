@@ -47,7 +47,7 @@ def semantic_to_waveform(
 
 
 def save_as_prompt(filepath: str | Path, full_generation: dict[str, np.ndarray]) -> None:
-    """Save a generation made with ``output_full=True`` as a history prompt ``.npz`` of canonical lengths."""
+    """Save a generation made with ``output_full=True`` as a history prompt ``.npz``."""
     if Path(filepath).suffix != ".npz":
         raise SettingError("file name of a history prompt", str(filepath), "a name ending in .npz")
     Voice.from_dict(full_generation).save(filepath)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .errors import CheckpointError, MissingFileError, SettingError
+from .errors import CheckpointError, MissingFileError, MissingModelError, SettingError
 from .formats import HF_WEIGHTS, STAGES, SUNO_NAMES, Network, folder_format, hf_weights, load_stage, suno_file
 from .hub import Wanted, cached, fetch, fetch_all, fetch_first, fetch_optional, user_cache
 from .model_fine import FineGPTConfig
 from .tokens import BARK, TokenLayout
+from .voice import Voice, VoiceLike, resolve_voice
+from .voice_names import check_made_for
 from .weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
 
 if TYPE_CHECKING:
@@ -111,6 +113,12 @@ class ModelFiles:
         network = load_stage(self.path(stage), stage, dtype)
         check_layout(network, stage, self.layout, self.name)
         return network
+
+    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+        """Find a voice for this model, as `bark.Bark.resolve_voice` does, without loading the model."""
+        found = resolve_voice(voice, self.layout, model_folder=self.voices)
+        check_made_for({} if found is None else found.info, self.name)
+        return found
 
     def load_codec(self) -> "Codec":
         """Load the codec on the CPU."""
@@ -276,10 +284,10 @@ def _from_hub(repo: str) -> ModelFiles:
     """Fetch a whole model, in Hugging Face's layout or ours."""
     try:
         config = fetch(repo, "config.json")
-    except MissingFileError as error:
+    except MissingModelError as error:
         patterns = "'*.json' '*.txt' 'model*' 'pytorch_model*'"
         fix = f"Where there is a network, run: hf download {repo} --include {patterns}"
-        raise MissingFileError(error.what, fix=fix) from None
+        raise MissingModelError(error.what, fix=fix) from None
     folder = config.parent
     if read_json(config).get("format") == "bark":
         fetch_all([(repo, f"{part}.safetensors") for part in (*STAGES, "codec")])

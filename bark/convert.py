@@ -4,11 +4,9 @@
 type. The result appears at once when it is complete; an existing DST is never touched.
 """
 
-import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from . import commands
 from .checkpoints import HF_LAYOUT, ModelFiles, find_model, hf_layout
 from .errors import BarkError, CheckpointError, SettingError, StorageError
 from .files import atomic_write, atomic_write_text
@@ -100,19 +99,19 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
     return destination
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m bark.convert") -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bark.convert", description=__doc__.split("\n")[0])
-    parser.add_argument("source", help="large, small, nano, a folder or a hub id")
-    parser.add_argument("destination", help="a new folder")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="layout of the new folder")
-    arguments = parser.parse_args(argv)
-    try:
-        print(convert(arguments.source, arguments.destination, arguments.to))  # noqa: T201
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    parser = commands.OneLineParser(prog=prog, description=__doc__.split("\n")[0], epilog=commands.EXIT_CODES)
+    parser.add_argument("source", type=commands.MODEL, help="large, small, nano, a folder or a hub id")
+    parser.add_argument("destination", type=commands.FOLDER, help="a new folder")
+    parser.flag("--to", commands.choice(*FORMATS), "layout of the new folder", required=True)
+
+    def work() -> int:
+        asked = parser.parse_args(argv)
+        commands.say(str(convert(asked.source, asked.destination, asked.to)))
+        return 0
+
+    return commands.run("convert", work)
 
 
 def _check_expressible(files: ModelFiles, to: str) -> None:

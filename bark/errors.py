@@ -12,6 +12,8 @@ class BarkError(ValueError):
     fix : one imperative sentence.
     """
 
+    exit_code = 1  # of a command that ends so; 2 where what was named cannot be used
+
     def __init__(self, what: str, got: object = None, allowed: object = None, fix: str | None = None) -> None:
         self.what, self.got, self.allowed, self.fix = what, got, allowed, fix
         text = what
@@ -31,13 +33,19 @@ class BarkError(ValueError):
 class AudioError(BarkError):
     """A recording cannot be used."""
 
+    exit_code = 2
+
 
 class VoiceError(BarkError):
     """A history prompt, or the name of one, cannot be used."""
 
+    exit_code = 2
+
 
 class TextError(BarkError):
     """A text cannot be spoken."""
+
+    exit_code = 2
 
 
 class CheckpointError(BarkError):
@@ -47,13 +55,25 @@ class CheckpointError(BarkError):
 class SettingError(BarkError):
     """An argument is outside its range."""
 
+    exit_code = 2
+
 
 class SilentError(SettingError):
     """The model ended its speech before it began: a matter of the seed."""
 
+    exit_code = 1
+
 
 class MissingFileError(BarkError, FileNotFoundError):
     """A file or a model is not there."""
+
+    exit_code = 2
+
+
+class MissingModelError(MissingFileError):
+    """Files of a known model are neither on this computer nor to be had."""
+
+    exit_code = 1
 
 
 class StorageError(BarkError, OSError):

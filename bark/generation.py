@@ -25,7 +25,7 @@ from .semantic import SemanticStage
 from .text import SUPPORTED_LANGS as SUPPORTED_LANGS
 from .text import TextTokenizer, fit_tokens, tidy
 from .tokens import BARK, TokenLayout
-from .voice import Voice, VoiceLike, resolve_voice
+from .voice import Voice, VoiceLike
 from .voice_names import SUNO_PRESETS
 
 CONTEXT_WINDOW_SIZE = 1024
@@ -252,8 +252,7 @@ def _layout(key: str) -> TokenLayout:
 def _voice(voice: VoiceLike | None, key: str) -> Voice | None:
     if voice is None:
         return None
-    files = _sources[key]
-    return resolve_voice(voice, files.layout, model_folder=files.voices)
+    return _sources[key].resolve_voice(voice)
 
 
 def _generator(key: str, seed: int | None) -> torch.Generator | None:

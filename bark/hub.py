@@ -8,11 +8,15 @@ read at each call.
 
 import errno
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import CheckpointError, MissingFileError, StorageError
+from .errors import CheckpointError, MissingFileError, MissingModelError, StorageError
+
+logger = logging.getLogger(__name__)
 
 # MD5 of Suno's files in suno/bark, as published in serp-ai's notebooks.
 SUNO_MD5 = {
@@ -152,9 +156,11 @@ def _download(repo: str, file: str) -> tuple[Path | None, str]:
     from huggingface_hub import hf_hub_download
 
     folder = cache_folder()
+    logger.warning("fetching %s of %s", file, repo)
     try:
         endpoint = os.environ.get("HF_ENDPOINT") or None
-        return Path(hf_hub_download(repo, file, cache_dir=folder, endpoint=endpoint)), ""
+        with _without_retry_notes():
+            return Path(hf_hub_download(repo, file, cache_dir=folder, endpoint=endpoint)), ""
     except Exception as error:  # the client's errors have no common base
         if isinstance(error, OSError) and error.errno in _STORAGE_FAULTS:
             raise StorageError(
@@ -163,6 +169,18 @@ def _download(repo: str, file: str) -> tuple[Path | None, str]:
                 fix="Free some space, or set HF_HOME to another folder",
             ) from error
         return None, _reason(error, repo)
+
+
+@contextmanager
+def _without_retry_notes() -> Iterator[None]:
+    """Keep the client from telling each of its tries: what came of them is told once, at the end."""
+    client = logging.getLogger("huggingface_hub")
+    before = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        client.setLevel(before)
 
 
 def _reason(error: Exception, repo: str) -> str:
@@ -180,7 +198,7 @@ def _reason(error: Exception, repo: str) -> str:
     return f"the download failed ({type(error).__name__})"
 
 
-def _missing(missing: Sequence[Wanted], looked: Iterable[Path], reason: str) -> MissingFileError:
+def _missing(missing: Sequence[Wanted], looked: Iterable[Path], reason: str) -> MissingModelError:
     by_repo: dict[str, list[str]] = {}
     for repo, file in missing:
         by_repo.setdefault(repo, []).append(file)
@@ -188,7 +206,7 @@ def _missing(missing: Sequence[Wanted], looked: Iterable[Path], reason: str) -> 
     places = ", ".join(str(place) for place in [*dict.fromkeys(looked), cache_folder()])
     commands = " && ".join(f"hf download {repo} {' '.join(files)}" for repo, files in by_repo.items())
     why = reason or "the network is off: HF_HUB_OFFLINE"
-    return MissingFileError(
+    return MissingModelError(
         f"missing files of {names}; looked in {places}; {why}",
-        fix=f"Where there is a network, run: {commands}",
+        fix=f"The model nano needs no download; where there is a network, run: {commands}",
     )

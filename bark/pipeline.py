@@ -21,6 +21,7 @@ from .semantic import SemanticStage
 from .text import TextTokenizer, fit_tokens, tidy
 from .tokens import TokenLayout
 from .voice import Voice, VoiceLike, resolve_voice
+from .voice_names import check_made_for
 
 STAGES = ("semantic", "coarse", "fine")
 PARTS = (*STAGES, "codec")
@@ -177,7 +178,9 @@ class Bark:
 
     def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
         """Find a voice: a `Voice`, a path, a dictionary, or the name of an own or preset voice."""
-        return resolve_voice(voice, self.layout, model_folder=self.voices_folder)
+        found = resolve_voice(voice, self.layout, model_folder=self.voices_folder)
+        check_made_for({} if found is None else found.info, self.name)
+        return found
 
     def generate(
         self,

@@ -20,7 +20,7 @@ from .errors import BarkError, VoiceError
 from .files import atomic_write, atomic_write_text
 from .npz import read_bounded, read_npy, read_npz
 from .tokens import BARK, TokenLayout
-from .voice_names import SUNO_REPOSITORY, check_name, find_voice, is_suno_preset, not_found, voice_folders
+from .voice_names import SUNO_REPOSITORY, check_name, find_voice, is_suno_preset, not_found, places_of
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Voice:
         """Return one sentence for each oddity of a valid voice that Bark tolerates but a listener may not."""
         found = []
         tokens, frames = _canonical_lengths(len(self.semantic), self.fine.shape[1], layout)
-        if (tokens, frames) != (len(self.semantic), self.fine.shape[1]):
+        if len(self.semantic) - tokens > SLACK_TOKENS or self.fine.shape[1] - frames > SLACK_TOKENS:
             found.append(
                 f"{len(self.semantic)} tokens and {self.fine.shape[1]} frames do not end together; "
                 f"canonical() cuts them to {tokens} and {frames}"
@@ -248,15 +248,16 @@ class Voice:
             logger.warning("%s: %s", path, note)
         return voice
 
-    def save(self, path: str | Path, layout: TokenLayout = BARK) -> Path:
-        """Write the canonical voice as ``.npz``, whole or not at all, and return its path.
+    def save(self, path: str | Path, layout: TokenLayout | None = None) -> Path:
+        """Write the voice as ``.npz``, whole or not at all, and return its path.
 
-        Suno's Bark, Hugging Face's ``BarkProcessor`` and ours read it.
+        Suno's Bark, Hugging Face's ``BarkProcessor`` and ours read it. With a `layout` it is cut to that
+        model's canonical lengths; without one it must be valid, and is kept as whoever made it has cut it.
         """
         path = Path(path)
         if path.suffix.lower() != ".npz":
             path = path.with_name(path.name + ".npz")
-        voice = self.canonical(layout)
+        voice = self.validate() if layout is None else self.canonical(layout)
         members: dict[str, np.ndarray] = voice.to_dict()
         if voice.info:
             text = json.dumps(voice.info, ensure_ascii=False, sort_keys=True).encode()
@@ -267,7 +268,7 @@ class Voice:
             np.savez(file, **members)  # type: ignore[arg-type]
         return path
 
-    def export_hf(self, folder: str | Path, name: str, layout: TokenLayout = BARK) -> Path:
+    def export_hf(self, folder: str | Path, name: str) -> Path:
         """Add the voice to a Hugging Face Bark folder, for ``BarkProcessor.from_pretrained(folder)``.
 
         Writes ``speaker_embeddings/<name>_<key>.npy`` and the entry in ``speaker_embeddings_path.json``,
@@ -284,7 +285,7 @@ class Voice:
             raise VoiceError(f"{index_path} is not a JSON object", fix="Repair or remove it")
         index.setdefault("repo_or_path", ".")
         index[name] = {}
-        for key, tokens in self.canonical(layout).to_hf_preset().items():
+        for key, tokens in self.validate().to_hf_preset().items():
             place = f"speaker_embeddings/{name}_{key}.npy"
             with atomic_write(folder / place) as temporary:
                 np.save(temporary, tokens, allow_pickle=False)
@@ -307,8 +308,8 @@ def resolve_voice(
     Parameters
     ----------
     voice : a `Voice`; a dictionary of arrays; a path (a `Path`, or any string that ends in ``.npz``); or a
-        name, looked for in `folders`, in ``$BARK_VOICES``, in the user's data folder, in `model_folder`,
-        and among Suno's presets (``v2/en_speaker_6``, ``announcer``), which come from the model hub.
+        name, looked for in `folders`, in ``$BARK_VOICES``, in the user's data folder, in `model_folder`, and
+        among nano's and Suno's presets (``v2/en_speaker_6``, ``announcer``); Suno's come from the model hub.
 
     Raises
     ------
@@ -326,7 +327,7 @@ def resolve_voice(
     if not isinstance(voice, str):
         raise VoiceError("this is no voice", type(voice).__name__, "a name, a path, a dictionary or a Voice")
     name = check_name(voice)
-    places = voice_folders(folders, model_folder)
+    places = places_of(folders, model_folder)
     found = find_voice(name, places)
     if not found and is_suno_preset(name):
         from .hub import fetch

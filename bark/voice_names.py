@@ -3,12 +3,13 @@
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .errors import VoiceError
 from .text import SUPPORTED_LANGS
 
+SUNO_MODELS = frozenset({"large", "small", "suno/bark", "suno/bark-small"})  # one family: they share voices
 SUNO_REPOSITORY = "suno/bark"
 SUNO_PRESETS = (
     "announcer",
@@ -19,6 +20,7 @@ SUNO_PRESETS = (
         for n in range(10)
     ),
 )
+NANO_VOICES = Path(__file__).parent / "nano" / "voices"
 FOLDERS_VARIABLE = "BARK_VOICES"  # folders, separated as in PATH
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -51,6 +53,20 @@ def is_suno_preset(name: str) -> bool:
     return name in SUNO_PRESETS
 
 
+def check_made_for(info: Mapping[str, str], model: str) -> None:
+    """Refuse a voice whose info says that its tokens are those of another family of models.
+
+    Only nano and Suno's are known to differ; whatever else a voice names may be a fine-tuned copy.
+    """
+    made_for = info.get("model")
+    pair = {made_for, model}
+    if made_for is not None and "nano" in pair and pair & SUNO_MODELS:
+        raise VoiceError(
+            f"the voice was made for {made_for}; {model} understands other tokens",
+            fix=f"Speak with the model {made_for}, or clone the recording again for {model}",
+        )
+
+
 def voice_folders(
     folders: Iterable[str | Path] = (), model_folder: str | Path | None = None
 ) -> tuple[Path, ...]:
@@ -65,6 +81,11 @@ def voice_folders(
     model = [Path(model_folder)] if model_folder is not None else []
     ordered = [Path(folder).expanduser() for folder in (*folders, *named, *own, *model)]
     return tuple(dict.fromkeys(ordered))
+
+
+def places_of(folders: Iterable[str | Path] = (), model_folder: str | Path | None = None) -> tuple[Path, ...]:
+    """Return `voice_folders` and nano's presets last: a name found there says which model to take."""
+    return tuple(dict.fromkeys([*voice_folders(folders, model_folder), NANO_VOICES]))
 
 
 def find_voice(name: str, folders: Iterable[Path]) -> list[Path]:

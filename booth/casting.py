@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bark.errors import VoiceError
-from bark.pipeline import Bark
 from bark.splitting import Turn
-from bark.voice import Voice
+from bark.tokens import TokenLayout
+from bark.voice import Voice, VoiceLike
 from hubert.consent import require_consent
 
 from .library import RANDOM, Cloner, coqui_voice, inside, is_current
@@ -16,6 +16,21 @@ from .options import SpeakOptions
 from .takes import save_voice, slug
 
 Ask = Callable[[str], str | None]  # a question → the answer, or None where nobody is there
+
+
+class Model(Protocol):
+    """What casting needs to know of a model: a `bark.Bark`, or a `ModelFiles` that is not loaded yet."""
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+
+    @property
+    def layout(self) -> TokenLayout:
+        """Its token numbers."""
+
+    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+        """Find a voice."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +45,18 @@ class Cast:
     @property
     def label(self) -> str:
         """Who speaks, for a file name."""
-        if self.voices:
-            return "dialogue"
-        return slug(Path(self.reference).stem) if self.reference else ""
+        return label_of(self.reference, bool(self.voices))
 
 
-def cast(options: SpeakOptions, bark: Bark, ask: Ask | None = None) -> Cast:
+def label_of(reference: str | None, dialogue: bool) -> str:
+    """Return who speaks, for a file name; Coqui's ``ana/speaker.npz`` is ana."""
+    if dialogue or reference is None:
+        return "dialogue" if dialogue else ""
+    path = Path(reference)
+    return slug(path.parent.name if path.name == "speaker.npz" else path.stem)
+
+
+def cast(options: SpeakOptions, model: Model, ask: Ask | None = None) -> Cast:
     """Find or clone the voices that the options name.
 
     Raises
@@ -43,34 +64,33 @@ def cast(options: SpeakOptions, bark: Bark, ask: Ask | None = None) -> Cast:
     SettingError
         If a voice is to be cloned and nobody says whose it is.
     """
-    references = dict(options.voices or ())
-    voices = {name: _resolved(bark, reference) for name, reference in references.items()}
-    clone = cloner(bark, options.consent, ask)
+    references = {name: _absolute(reference) for name, reference in options.voices or ()}
+    voices = {name: _resolved(model, reference) for name, reference in references.items()}
+    clone = cloner(model, options.consent, ask)
     reference: str | None
     if options.audio_file_as_history_prompt is not None:
-        return _from_recording(options, bark, clone, voices, references)
+        return _from_recording(options, model, clone, voices, references)
     if options.voice_dir is not None:
-        stored = coqui_voice(options.speaker, [options.voice_dir], clone, bark.layout, bark.name)
+        stored = coqui_voice(options.speaker, [options.voice_dir], clone, model.layout, model.name)
         reference = None if stored is None else str(stored)
     else:
         reference = options.history_prompt or (None if options.speaker == RANDOM else options.speaker)
-    if reference is not None and reference.lower().endswith(".npz"):
-        reference = str(Path(reference).expanduser().resolve())
-    voice = None if reference is None else _resolved(bark, reference)
+    reference = None if reference is None else _absolute(reference)
+    voice = None if reference is None else _resolved(model, reference)
     return Cast(voice, reference, voices, references)
 
 
-def with_marked(bark: Bark, who: Cast, turns: Sequence[Turn]) -> Cast:
+def with_marked(model: Model, who: Cast, turns: Sequence[Turn]) -> Cast:
     """Add the voices that ``[voice:name]`` marks name and that were not given."""
     names = {turn.speaker for turn in turns if turn.speaker} - set(who.voices)
-    found = {name: _resolved(bark, name) for name in sorted(names)}
+    found = {name: _resolved(model, name) for name in sorted(names)}
     return replace(
         who, voices={**who.voices, **found}, references={**who.references, **{n: n for n in found}}
     )
 
 
-def cloner(bark: Bark, consent: str | None, ask: Ask | None = None) -> Cloner:
-    """Return the function that clones a recording for `bark`, after consent; models load when needed."""
+def cloner(model: Model, consent: str | None, ask: Ask | None = None) -> Cloner:
+    """Return the function that clones a recording for `model`, after consent; models load when needed."""
     loaded: list[Any] = []
 
     def clone(recording: Path) -> Voice:
@@ -78,7 +98,7 @@ def cloner(bark: Bark, consent: str | None, ask: Ask | None = None) -> Cloner:
         if not loaded:
             from hubert.clone import Cloner as Machine
 
-            loaded.append(Machine.from_pretrained(bark.name))
+            loaded.append(Machine.from_pretrained(model.name))
         return loaded[0].clone(recording, consent=statement).voice
 
     return clone
@@ -86,7 +106,7 @@ def cloner(bark: Bark, consent: str | None, ask: Ask | None = None) -> Cloner:
 
 def _from_recording(
     options: SpeakOptions,
-    bark: Bark,
+    model: Model,
     clone: Cloner,
     voices: Mapping[str, Voice],
     references: Mapping[str, str],
@@ -96,17 +116,22 @@ def _from_recording(
     folder = Path(options.voice_dir or options.output_dir).expanduser()
     name = options.speaker or slug(recording.stem)
     path = inside(folder, f"{name}.npz")
-    if recording.is_file() and is_current(path, recording, bark.layout, bark.name, strict=True):
-        return Cast(Voice.load(path, bark.layout), str(path.resolve()), voices, references)
+    if recording.is_file() and is_current(path, recording, model.layout, model.name, strict=True):
+        return Cast(Voice.load(path, model.layout), str(path.resolve()), voices, references)
     voice = clone(recording)
     if not options.always_save_speaker or options.output_filename == "-":
         return Cast(voice, None, voices, references)
-    path = save_voice(voice, folder, name, bark.layout)
+    path = save_voice(voice, folder, name, model.layout)
     return Cast(voice, str(path.resolve()), voices, references)
 
 
-def _resolved(bark: Bark, reference: str) -> Voice:
-    voice = bark.resolve_voice(reference)
+def _absolute(reference: str) -> str:
+    """Return a path that other folders know too; a name stays."""
+    return str(Path(reference).expanduser().resolve()) if reference.lower().endswith(".npz") else reference
+
+
+def _resolved(model: Model, reference: str) -> Voice:
+    voice = model.resolve_voice(reference)
     if voice is None:
         raise VoiceError("no voice is named", repr(reference))
     return voice

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import bark
 from bark.errors import MissingFileError, StorageError, VoiceError
 from bark.tokens import BARK, TokenLayout
 from bark.voice import Voice
 from bark.voice_names import (
+    NANO_VOICES,
+    SUNO_MODELS,
     SUNO_PRESETS,
     check_name,
     find_voice,
@@ -27,10 +28,8 @@ from bark.voice_names import (
 
 from .takes import file_hash, link_new
 
-NANO_VOICES = Path(bark.__file__).parent / "nano" / "voices"
 RANDOM = "random"  # Coqui's name for a voice that Bark makes up
 RECORDINGS = (".wav", ".mp3", ".flac")
-SUNO_MODELS = {"large", "small", "suno/bark", "suno/bark-small"}  # understand each other's voices
 SOURCE_HASH = "source_sha256"  # of the recording, in a cloned voice's info
 
 
@@ -93,6 +92,13 @@ class Library:
             "sha256": voice.digest,
         }
         return facts | {"consent": "unknown"} | voice.info
+
+    def model_of(self, name_or_path: str) -> str | None:
+        """Return the Bark that a voice was made for; None if it does not say."""
+        if is_suno_preset(name_or_path):
+            return None
+        path = Path(name_or_path) if name_or_path.lower().endswith(".npz") else self.find(name_or_path)
+        return Voice.load(path).info.get("model")
 
     def add(self, path: str | Path, name: str | None = None) -> Path:
         """Copy a voice file into the library under a new name (its own if None) and return the copy."""

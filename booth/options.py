@@ -10,25 +10,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
-from .flags import (
-    CONSENT,
-    FILE,
-    FORMATS,
-    FREE,
-    MODE,
-    PARTS,
-    SEED,
-    SPEAKERS,
-    TRUTH,
-    WORD,
-    Kind,
-    OneLineParser,
-    choice,
-    number,
-    whole,
-)  # fmt: skip
+from bark import commands
+from bark.commands import FILE, FOLDER, WORD, Kind, OneLineParser, choice, number, whole
+from bark.version import __version__
+from hubert.consent import CONSENT
+
+from .flags import FORMATS, FREE, MODE, PARTS, SPEAKERS, TRUTH
 
 COQUI_MODEL = "tts_models/multilingual/multi-dataset/bark"  # Coqui's name for Suno's large model
+VOICE = Kind("VOICE", WORD.read)
 GROUPS = {
     "text": "what to say",
     "voice": "who says it",
@@ -57,14 +47,18 @@ class SpeakOptions:
     prompt_text_suffix: str | None = flag("text", FREE, "put this behind every part")
 
     history_prompt: str | None = flag(
-        "voice", WORD, "a voice: an .npz file, one of your voices, or a preset (bark voices list)", "voice"
+        "voice", VOICE, "a voice: an .npz file, one of your voices, or a preset (bark voices list)", "voice"
     )
     audio_file_as_history_prompt: str | None = flag(
-        "voice", FILE, "clone the voice of a recording and speak with it", "speaker_wav"
+        "voice",
+        FILE,
+        "clone the voice of a recording in English and speak with it; for other languages "
+        "and more choices: bark clone",
+        "speaker_wav",
     )
-    voice_dir: str | None = flag("voice", FILE, "a folder of voices, each as NAME.npz or NAME/speaker.wav")
+    voice_dir: str | None = flag("voice", FOLDER, "a folder of voices, each as NAME.npz or NAME/speaker.wav")
     speaker: str | None = flag(
-        "voice", WORD, "a voice of --voice_dir, cloned when first used; random for a new one", "speaker_idx"
+        "voice", VOICE, "a voice of --voice_dir, cloned when first used; random for a new one", "speaker_idx"
     )
     voices: tuple[tuple[str, str], ...] | None = flag(
         "voice", SPEAKERS, "the voices of a dialogue with lines such as 'ANA: Hello.': ANA=ana.npz,BO=bo.npz"
@@ -75,7 +69,10 @@ class SpeakOptions:
     list_speakers: bool = flag("voice", TRUTH, "list the voices and stop", default=False)
 
     model: str | None = flag(
-        "model", WORD, "large, small, nano, a folder or a hub id; large if nothing is said", "model_name"
+        "model",
+        commands.MODEL,
+        "large, small, nano, a folder or a hub id; large if nothing is said",
+        "model_name",
     )
     use_smaller_models: bool = flag(
         "model", TRUTH, "the same as --model small", "USE_SMALL_MODELS", default=False
@@ -83,7 +80,7 @@ class SpeakOptions:
     text_use_small: bool = flag("model", TRUTH, "take only the semantic stage from small", default=False)
     coarse_use_small: bool = flag("model", TRUTH, "take only the coarse stage from small", default=False)
     fine_use_small: bool = flag("model", TRUTH, "take only the fine stage from small", default=False)
-    device: str = flag("model", WORD, "auto, cpu, cuda, cuda:1 or mps", default="auto")
+    device: str = flag("model", commands.DEVICE, "auto, cpu, cuda, cuda:1 or mps", default="auto")
     dtype: str = flag(
         "model", choice("auto", "float32", "float16", "bfloat16"), "the weights' type", default="auto"
     )
@@ -91,8 +88,12 @@ class SpeakOptions:
         "model", TRUTH, "keep one stage on the device at a time", "OFFLOAD_CPU", "offload_cpu", default=False
     )
 
-    seed: int | None = flag("sampling", SEED, "same seed, same tokens; each part gets its own from it",
-                            "single_starting_seed")  # fmt: skip
+    seed: int | None = flag(
+        "sampling",
+        commands.SEED,
+        "same seed, same tokens; each part gets its own from it",
+        "single_starting_seed",
+    )
     text_temp: float | None = flag("sampling", number(), "temperature of the semantic stage", "semantic_temp")
     semantic_top_k: int | None = flag("sampling", whole(1), "draw among the k likeliest semantic tokens")
     semantic_top_p: float | None = flag("sampling", number(0, 1), "draw among the likeliest up to this sum")
@@ -135,7 +136,7 @@ class SpeakOptions:
     output_filename: str | None = flag(
         "output", FILE, "name or path of the audio; - writes to standard output", "filename", "out_path"
     )
-    output_dir: str = flag("output", FILE, "folder for it", default=".")
+    output_dir: str = flag("output", FOLDER, "folder for it", default=".")
     output_format: str | None = flag("output", choice(*FORMATS), "wav if neither this nor the name says")
     iterations: int = flag("output", whole(1), "this many takes of each text", "output_iterations", default=1)
     always_save_speaker: bool = flag(
@@ -193,19 +194,20 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="bark",
         description="Speak a text with Bark, in a voice of your own. Commands beside this one: bark clone, "
-        "bark voices, bark replay, bark convert; each explains itself with --help.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong command, 130 interrupted.",
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
+        "bark voices, bark replay, bark convert; each explains itself with --help. A flag without a value "
+        "may also be given as --flag True or --flag False.",
+        epilog=commands.EXIT_CODES,
+        formatter_class=lambda prog: _Help(prog, max_help_position=34, width=100),
         usage="bark --text TEXT [--history_prompt VOICE] [flags]",
     )
+    parser.add_argument("--version", action="version", version=f"bark-voice-booth {__version__}")
     groups = {name: parser.add_argument_group(name, meaning) for name, meaning in GROUPS.items()}
     for item in fields(SpeakOptions):
         meta = item.metadata
         kind: Kind = meta["kind"]
-        extra: dict[str, Any] = {"dest": item.name, "type": kind.read}
+        extra: dict[str, Any] = {"dest": item.name, "type": kind}
         if kind.name is None:
-            extra |= {"nargs": "?", "const": True, "metavar": "True|False"}
+            extra |= {"nargs": "?", "const": True}
         else:
             extra["metavar"] = kind.name
         meaning = meta["meaning"] + (f" (default {item.default})" if _worth_telling(item.default) else "")
@@ -214,6 +216,14 @@ def build_parser() -> OneLineParser:
         for other in meta["others"]:
             group.add_argument(f"--{other}", default=argparse.SUPPRESS, help=argparse.SUPPRESS, **extra)
     return parser
+
+
+class _Help(argparse.HelpFormatter):
+    """Shows a flag that may stand alone as standing alone."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = super()._format_action_invocation(action)
+        return shown.split()[0] if action.const is True else shown
 
 
 def parse_options(argv: Sequence[str]) -> SpeakOptions:

@@ -57,7 +57,7 @@ def perform(
     return LongTake(audio, tuple(made), rate, job.seed, job.mode, bark.layout)
 
 
-def stem_of(text: str, label: str, seed: int) -> str:
+def stem_of(text: str, label: str, seed: int | str) -> str:
     """Return a readable file name: the text's first words, who speaks, the seed."""
     return "-".join(part for part in (slug(text), label, str(seed)) if part)
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bark.commands import DEVICE, FOLDER, OneLineParser, choice
 from bark.errors import BarkError
 from bark.longform import LongTake
 from bark.pipeline import Bark
 
-from .flags import FILE, FORMATS, PARTS, OneLineParser, choice
+from .flags import FORMATS, PARTS
 from .records import Job, cast_of, keep, perform, turns_of
 from .takes import Take, read_record
 
@@ -79,22 +80,21 @@ def replay(
     return Replay(take, tuple(number for number in differs if number not in regenerate))
 
 
-def run(argv: Sequence[str]) -> tuple[list[str], int]:
-    """Do what ``bark replay`` with these arguments asks; return the lines to print and the exit code."""
+def build_parser() -> OneLineParser:
+    """Return the parser of ``bark replay``."""
     parser = OneLineParser(prog="bark replay", description="Speak a recorded take again, token for token.")
     parser.add_argument("take", help="the .json beside the audio")
-    parser.add_argument("--output_dir", type=FILE.read, help="folder for it (default: beside the first)")
-    parser.add_argument("--output_format", type=choice(*FORMATS).read, help=", ".join(FORMATS))
-    parser.add_argument("--device", type=FILE.read, help="instead of the one the take was made on")
-    parser.add_argument(
-        "--regenerate",
-        type=PARTS.read,
-        default=(),
-        metavar="N,N",
-        help="draw these parts anew",
-    )
+    parser.flag("--output_dir", FOLDER, "folder for it (default: beside the first)")
+    parser.flag("--output_format", choice(*FORMATS), "instead of the first one's")
+    parser.flag("--device", DEVICE, "instead of the one the take was made on")
+    parser.flag("--regenerate", PARTS, "draw these parts anew; all others keep their tokens", ())
     parser.add_argument("--silent", action="store_true", help="no progress bars")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def run(argv: Sequence[str]) -> tuple[list[str], int]:
+    """Do what ``bark replay`` with these arguments asks; return the lines to print and the exit code."""
+    options = build_parser().parse_args(argv)
     done = replay(
         options.take,
         folder=options.output_dir,
@@ -105,7 +105,8 @@ def run(argv: Sequence[str]) -> tuple[list[str], int]:
     )
     lines = [str(done.take.audio)]
     if not done.different:
-        return lines + ["tokens are identical to the take's"], 0
+        others = "the other parts' " if options.regenerate else ""
+        return lines + [f"{others}tokens are identical to the take's"], 0
     parts = ", ".join(map(str, done.different))
     return lines + [f"tokens differ from the take's in part {parts}: another device, model or version"], 1
 

@@ -18,14 +18,15 @@ from bark.longform import SILENCE, LongTake
 from bark.pipeline import Bark
 from bark.splitting import Turn, estimate_seconds
 
-from .casting import Ask, Cast, cast, with_marked
+from .casting import Ask, Cast, cast, label_of, with_marked
 from .flags import FORMATS
+from .library import RANDOM
 from .options import SpeakOptions
 from .records import Job, keep, last_take, perform, stem_of
 from .replay import replay
 from .runs import identity, open_run
 from .script import Planner, plan, read_texts
-from .takes import Take, slug, tags, workshop
+from .takes import Take, tags, workshop
 
 logger = logging.getLogger(__name__)
 
@@ -73,15 +74,17 @@ def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
 def _prepared(options: SpeakOptions, ask: Ask | None) -> Work:
     """Read the texts, load the model, find the voices and plan every part."""
     texts = read_texts(options)
+    model = model_of(options)
+    files = replace(find_model(model["name"]), name=model["name"])  # no weights yet: first what is quick
+    planner = Planner(files.layout, files.load_tokenizer())
+    plans = [(text, plan(text, options, planner)) for text in texts]
+    scripts = tuple(script for script in plans for _ in range(options.iterations))
+    _check_single(options, len(scripts))
     if options.output_filename != "-":
         with workshop(_target(options).parent):
             pass  # it can be written: better to know before the work
-    model = model_of(options)
+    who = cast(options, files, ask)
     bark = Bark.from_pretrained(**model)
-    who = cast(options, bark, ask)
-    plans = [(text, plan(text, options, bark)) for text in texts]
-    scripts = tuple(script for script in plans for _ in range(options.iterations))
-    _check_single(options, len(scripts))
     shown = options.progress_bar or (not options.silent and sys.stderr.isatty())
     return Work(options, model, bark, who, scripts, _identity(options, bark, who, scripts), shown)
 
@@ -157,16 +160,20 @@ def show_plan(options: SpeakOptions) -> list[str]:
     if not (options.split_by_words or options.split_by_lines):
         files = find_model(name)
         planner = Planner(files.layout, files.load_tokenizer())
+    named = options.audio_file_as_history_prompt or options.history_prompt or options.speaker
+    voice = None if named == RANDOM else named
+    seed = "SEED" if options.seed is None else options.seed
     lines = []
     for number, text in enumerate(read_texts(options), 1):
         turns = plan(text, options, planner)
         seconds = sum(estimate_seconds(turn.text) for turn in turns)
         if not options.text_splits_only:
             times = f"{options.iterations} takes of " if options.iterations > 1 else ""
+            parts = f"{len(turns)} part{'s' if len(turns) > 1 else ''}"
+            stem = stem_of(text, label_of(voice, any(turn.speaker for turn in turns)), seed)
             lines.append(
-                f"text {number}: {times}{len(turns)} parts, about {seconds:.0f} s, {options.mode()}, "
-                f"model {name}, voice {options.history_prompt or options.speaker or 'any'}, to "
-                f"{Path(options.output_dir) / (options.output_filename or slug(text) + '-SEED')}"
+                f"text {number}: {times}{parts}, about {seconds:.0f} s, {options.mode()}, model {name}, "
+                f"voice {voice or 'any'}, to {Path(options.output_dir) / (options.output_filename or stem)}"
             )
         for part, turn in enumerate(turns, 1):
             speaker = f"{turn.speaker}: " if turn.speaker else ""

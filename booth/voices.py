@@ -1,14 +1,13 @@
 """Turns ``bark voices ...`` into work on the library of voices."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bark.commands import FOLDER, MODEL, SEED, WORD, OneLineParser
 from bark.text import SUPPORTED_LANGS
 from bark.voice_names import list_voices
 
-from .flags import OneLineParser
 from .library import Library
 
 PREVIEW = "Hello. This is how I sound."
@@ -21,11 +20,11 @@ def build_parser() -> OneLineParser:
         dest="command", metavar="COMMAND", required=True, parser_class=OneLineParser
     )
 
-    def command(name: str, meaning: str, *places: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=meaning, description=meaning)
+    def command(name: str, meaning: str, *places: str) -> OneLineParser:
+        added: OneLineParser = commands.add_parser(name, help=meaning, description=meaning)
         for place in places:
-            added.add_argument(place)
-        added.add_argument("--folder", type=Path, help="the folder of your voices, instead of $BARK_VOICES")
+            added.add_argument(place, type=WORD)
+        added.flag("--folder", FOLDER, "the folder of your voices, instead of $BARK_VOICES")
         return added
 
     command("list", "show your voices, nano's and Suno's presets").add_argument(
@@ -33,21 +32,22 @@ def build_parser() -> OneLineParser:
     )
     command("info", "show what is inside a voice: length, source, date, consent", "voice")
     preview = command("preview", "speak a sentence with a voice", "voice")
-    preview.add_argument("--text", default=PREVIEW)
-    preview.add_argument("--model", help="large, small, nano, a folder or a hub id")
-    preview.add_argument("--output_dir", type=Path, default=Path())
-    preview.add_argument("--seed", type=int)
+    preview.flag("--text", WORD, f"what it says (default: {PREVIEW})", PREVIEW)
+    preview.flag("--model", MODEL, "which Bark speaks (default: the one the voice was made for)")
+    preview.flag("--output_dir", FOLDER, "folder for the audio (default: .)", ".")
+    preview.flag("--seed", SEED, "same seed, same tokens")
     command("rename", "give one of your voices another name", "old", "new")
     command("delete", "delete one of your voices", "voice")
     command("export", "copy a voice to FILE.npz, or into a Hugging Face folder", "voice", "target")
-    command("import", "copy a voice file into your folder", "file").add_argument("--name")
+    added = command("import", "copy a voice file into your folder", "file")
+    added.flag("--name", WORD, "what to call it (default: the file's name)")
     return parser
 
 
 def run(argv: Sequence[str]) -> list[str]:
     """Do what ``bark voices`` with these arguments asks; return the lines to print."""
     options = build_parser().parse_args(argv)
-    library = Library(options.folder)
+    library = Library(None if options.folder is None else Path(options.folder))
     return _ACTIONS[options.command](library, options)
 
 
@@ -84,8 +84,8 @@ def _preview(library: Library, options: Any) -> list[str]:
     asked = SpeakOptions(
         text=options.text,
         history_prompt=str(library.find(options.voice)) if own else options.voice,
-        model=options.model,
-        output_dir=str(options.output_dir),
+        model=options.model or library.model_of(options.voice),
+        output_dir=options.output_dir,
         seed=options.seed,
         always_save_speaker=False,
     )

@@ -4,7 +4,6 @@ The chosen window of the recording goes two ways, each resampled straight from t
 HuBERT and a quantizer into semantic tokens, at 24 kHz through the codec into coarse and fine codes.
 """
 
-import argparse
 import hashlib
 import sys
 from collections import Counter
@@ -17,9 +16,11 @@ from typing import Any, Self, overload
 import numpy as np
 import torch
 
+from bark import commands
 from bark.audio import load_audio
 from bark.checkpoints import find_model
 from bark.codec import Codec
+from bark.commands import FAILED, OneLineParser, complain, number, say
 from bark.devices import choose_device
 from bark.errors import BarkError, SettingError, StorageError
 from bark.hub import fetch_all
@@ -27,7 +28,7 @@ from bark.tokens import BARK, TokenLayout
 from bark.version import __version__
 from bark.voice import Voice
 
-from .consent import ALLOWED, ask_at_terminal, check_consent, require_consent
+from .consent import ALLOWED, CONSENT, ask_at_terminal, check_consent, require_consent
 from .encoder import SemanticEncoder, hub_files
 from .features import SAMPLE_RATE
 from .languages import LANGUAGES
@@ -190,22 +191,22 @@ def _sha256(recording: Recording) -> str:
 # ---- the command --------------------------------------------------------------------------------------
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``python -m hubert.clone``; returns 0, or 1 after a line on stderr for each failed recording."""
-    parser = _parser()
+def main(argv: Sequence[str] | None = None, prog: str = "python -m hubert.clone") -> int:
+    """Run the command line; return the exit code. Each recording that fails is one line on stderr."""
+    return commands.run("clone", lambda: _work(_parser(prog), argv))
+
+
+def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     if len(options.recordings) > 1 and options.output and Path(options.output).suffix == ".npz":
         parser.error("several recordings make several voices: give a folder with -o")
     if options.check:
-        return _run(options.recordings, lambda path: _checked(path, options.start, options.end))
-    try:
-        places = _places(options.recordings, options.output, options.force)
-        consent = require_consent(options.consent, ask_at_terminal)
-        cloner = Cloner.from_pretrained(
-            options.model, options.language, quantizer=options.quantizer, device=options.device
-        )
-    except BarkError as error:
-        return _fail(str(error))
+        return _each(options.recordings, lambda path: _checked(path, options.start, options.end))
+    places = _places(options.recordings, options.output, options.force)
+    consent = require_consent(options.consent, ask_at_terminal)
+    cloner = Cloner.from_pretrained(
+        options.model, options.language, quantizer=options.quantizer, device=options.device
+    )
 
     def clone(path: Path) -> tuple[str, tuple[Finding, ...]]:
         made = cloner.clone(path, start=options.start, end=options.end, consent=consent)
@@ -213,32 +214,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         voice = made.voice
         return f"{saved}: {len(voice.semantic)} tokens from {made.report}", made.findings
 
-    return _run(options.recordings, clone)
+    return _each(options.recordings, clone)
 
 
-def _run(paths: Sequence[Path], job: Callable[[Path], tuple[str, tuple[Finding, ...]]]) -> int:
+def _each(paths: Sequence[Path], job: Callable[[Path], tuple[str, tuple[Finding, ...]]]) -> int:
     """Do a job for each recording; say its result in one line, its findings and failures on stderr."""
-    failed = 0
+    code = 0
     for path in paths:
         try:
             line, findings = job(path)
         except BarkError as error:
-            failed = _fail(str(error))
+            code = complain("clone", str(error), error.exit_code if len(paths) == 1 else FAILED)
             continue
-        print(f"{line}, checks: {' '.join(found.code for found in findings) or 'ok'}")  # noqa: T201
+        say(f"{line}, checks: {' '.join(found.code for found in findings) or 'ok'}")
         for found in findings:
-            print(f"{path}: {found.code}: {found.message}", file=sys.stderr)  # noqa: T201
-    return failed
+            say(f"{path}: {found.code}: {found.message}", sys.stderr)
+    return code
 
 
 def _checked(path: Path, start: float | None, end: float | None) -> tuple[str, tuple[Finding, ...]]:
     report = examine(path, start=start, end=end)
     return f"{path}: {report}", report.findings
-
-
-def _fail(message: str) -> int:
-    print("clone: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201
-    return 1
 
 
 def _places(recordings: Sequence[Path], output: str | None, force: bool) -> dict[Path, Path]:
@@ -261,21 +257,33 @@ def _places(recordings: Sequence[Path], output: str | None, force: bool) -> dict
     return places
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m hubert.clone",
+def _parser(prog: str) -> OneLineParser:
+    parser = OneLineParser(
+        prog=prog,
         description="Clone a voice from a recording, as a history prompt (.npz) for Bark.",
-        epilog="Clone only voices whose owners agreed. Bark hears at most the last 6.8 s of the window.",
+        epilog="Clone only voices whose owners agreed. Bark hears at most the last 6.8 s of the window. "
+        + commands.EXIT_CODES,
     )
     parser.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING", help="wav, flac, mp3 or ogg")
-    parser.add_argument("-o", "--output", help="the voice's file; a folder for several (default: ./NAME.npz)")
-    parser.add_argument("--model", default="large", help="large, small, nano, a folder or a hub id")
-    parser.add_argument("--language", default="en", help=f"of the recording: {', '.join(LANGUAGES)}")
-    parser.add_argument("--quantizer", help="a quantizer file instead of the one for the language")
-    parser.add_argument("--start", type=float, help="where the window starts, in seconds (default: chosen)")
-    parser.add_argument("--end", type=float, help="where the window ends, in seconds (default: at a pause)")
-    parser.add_argument("--consent", help=f"whose voice it is, kept in the file: {ALLOWED}")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, mps or auto")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=commands.FILE,
+        metavar="FILE",
+        help="the voice (default: ./NAME.npz); a folder for several",
+    )
+    parser.flag(
+        "--model",
+        commands.MODEL,
+        "the Bark that is to speak: large (default), small, nano, a folder, a hub id",
+        "large",
+    )
+    parser.flag("--language", commands.WORD, f"of the recording: {', '.join(LANGUAGES)} (default: en)", "en")
+    parser.flag("--quantizer", commands.FILE, "a quantizer file instead of the one for the language")
+    parser.flag("--start", number(), "where the window starts, in seconds (default: chosen)")
+    parser.flag("--end", number(), "where the window ends, in seconds (default: at a pause)")
+    parser.flag("--consent", CONSENT, f"whose voice it is, kept in the file: {ALLOWED}")
+    parser.flag("--device", commands.DEVICE, "auto (default), cpu, cuda or mps", "auto")
     parser.add_argument("--force", action="store_true", help="overwrite an existing voice")
     parser.add_argument(
         "--check", action="store_true", help="only measure; needs no model and writes nothing"

@@ -4,13 +4,15 @@ Anyone can clone a voice without its owner's leave: this is a local tool and pol
 It asks, once and plainly, and the answer travels inside the voice.
 """
 
+import argparse
 import re
 import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from bark.errors import MissingFileError, SettingError
+from bark.commands import Kind
+from bark.errors import BarkError, MissingFileError, SettingError
 
 ALLOWED = "self, licensed:NOTE, recorded:FILE, synthetic"
 QUESTION = f"Whose voice is this, and may you clone it? ({ALLOWED}) "
@@ -61,6 +63,17 @@ def require_consent(statement: str | None, ask: Callable[[str], str | None] | No
             fix="Add --consent self, licensed:NOTE, recorded:FILE or synthetic",
         )
     return check_consent(statement)
+
+
+def _read_consent(word: str) -> str:
+    try:
+        check_consent(word)
+    except BarkError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("consent: ")) from error
+    return word
+
+
+CONSENT = Kind("WHOSE", _read_consent)  # a word of the command line
 
 
 def ask_at_terminal(question: str) -> str | None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ import soundfile
 from bark import Bark
 from bark.errors import SilentError
 from bark.longform import part_seed
+from bark.version import __version__
 from bark.voice import Voice
 from booth.cli import main
 from booth.library import SOURCE_HASH
@@ -309,7 +311,7 @@ def test_replay_gives_identical_tokens(bark: Any, loaded: Bark, tmp_path: Path) 
     assert digests(read_record(tmp_path / "again" / "a.json")) == digests(read_record(take))
     assert (tmp_path / "again" / "a.flac").exists() and done.code == 0
     a_voice(loaded, voice, seed=9)
-    assert main(["replay", str(take)]) == 1
+    assert main(["replay", str(take)]) == 2
 
 
 def test_replay_explains_what_is_missing(
@@ -319,9 +321,9 @@ def test_replay_explains_what_is_missing(
     bark("--text", "Hi.", "--history_prompt", str(voice), "--filename", "a.wav")
     take = tmp_path / "out" / "a.json"
 
-    def fails_with(message: str) -> None:
+    def fails_with(message: str, code: int = 2) -> None:
         capsys.readouterr()
-        assert main(["replay", str(take)]) == 1
+        assert main(["replay", str(take)]) == code
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
 
@@ -332,7 +334,7 @@ def test_replay_explains_what_is_missing(
     record = json.loads(take.read_text())
     del record["parts"]
     take.write_text(json.dumps(record))
-    fails_with("is damaged: KeyError 'parts'")
+    fails_with("is damaged: KeyError 'parts'", 1)
     assert main(["replay"]) == 2 and main(["replay", "x", "--regenerate", "0"]) == 2
 
 
@@ -349,8 +351,8 @@ def test_single_parts_are_drawn_anew(bark: Any, tmp_path: Path) -> None:
     assert main(["replay", str(tmp_path / "out" / "a_3.json")]) == 0
     assert digests(read_record(tmp_path / "out" / "a_4.json")) == third
     done = bark("--text", "Another text.", "--regenerate", "1")
-    assert done.code == 1 and "no take of this very command" in done.err[0]
-    assert bark(*flags, "--regenerate", "4").code == 1
+    assert done.code == 2 and "no take of this very command" in done.err[0]
+    assert bark(*flags, "--regenerate", "4").code == 2
 
 
 def test_a_part_that_says_nothing_is_drawn_again(
@@ -477,7 +479,7 @@ def test_a_recording_is_cloned_once_with_consent(
     recording = tmp_path / "My Voice.wav"
     recording.write_bytes(b"sound")
     done = bark("--text", "Hi.", flag, str(recording))
-    assert done.code == 1 and cloned == []
+    assert done.code == 2 and cloned == []
     assert "nobody said whose this is. Add --consent self" in done.err[0] and len(done.err) == 1
     for _ in range(2):
         assert (
@@ -507,14 +509,14 @@ def test_coquis_folder_from_the_command_line(
         "--progress_bar",
         "False",
     ]
-    assert bark(*flags, "--speaker_idx", "LJ Speech").code == 1  # no consent, and nobody to ask
+    assert bark(*flags, "--speaker_idx", "LJ Speech").code == 2  # no consent, and nobody to ask
     for _ in range(2):
         done = bark(*flags, "--speaker", "LJ Speech", "--consent", "licensed:public domain")
         assert done.code == 0
     assert len(cloned) == 1 and (place / "speaker.npz").exists()
     assert heard[-1]["history"] is not None
     assert bark(*flags, "--speaker", "random").code == 0 and heard[-1]["history"] is None
-    assert bark(*flags, "--speaker", "../x").code == 1
+    assert bark(*flags, "--speaker", "../x").code == 2
 
 
 def test_preview(tiny_bark: Path, loaded: Bark, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -534,6 +536,26 @@ def test_preview(tiny_bark: Path, loaded: Bark, tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.strip() == str(tmp_path / "p" / "hi-ana-1.wav")
 
 
+def test_a_preview_speaks_with_the_model_that_the_voice_was_made_for(
+    tiny_bark: Path, loaded: Bark, tmp_path: Path
+) -> None:
+    made = loaded.generate("Hi.", seed=1).voice
+    path = replace(made, info={"model": str(tiny_bark)}).save(tmp_path / "ana.npz")
+    assert main(["voices", "preview", str(path), "--output_dir", str(tmp_path / "p"), "--seed", "1"]) == 0
+    assert list((tmp_path / "p").glob("*.wav"))
+
+
+def test_coquis_folders_name_the_clip(
+    bark: Any, loaded: Bark, tmp_path: Path, heard: list[dict[str, Any]]
+) -> None:
+    loaded.generate("Hi.", seed=1).voice.save(tmp_path / "voices" / "ana" / "speaker.npz")
+    flags = ["--text", "Hi.", "--voice_dir", str(tmp_path / "voices"), "--speaker", "ana", "--seed", "0"]
+    assert bark(*flags).out == [str(tmp_path / "out" / "hi-ana-0.wav")]
+    assert (
+        str(tmp_path / "out" / "hi-ana-0") in bark(*flags, "--dry_run").out[0]
+    )  # told before as it is after
+
+
 # ---- failures ---------------------------------------------------------------------------------------------
 
 
@@ -547,14 +569,17 @@ def test_preview(tiny_bark: Path, loaded: Bark, tmp_path: Path, capsys: pytest.C
         (["--text", "Hi.", "--history_prompt", "absent.npz"], "absent.npz"),
         (["--text", "Hi.", "--voices", "ANA=absent.npz"], "absent.npz"),
         (["--prompt_file", "absent.txt"], "there is no file absent.txt"),
-        (["--prompt_file", "."], "cannot read ."),
-        (["--text", "Hi.", "--output_dir", "/dev/null/out"], "cannot write to"),
+        (["--text", "Hi.", "--device", "abacus"], "device: got 'abacus'"),
+        (["--text", "Hi.", "--speaker", "nobody"], "no voice is named 'nobody'"),
+        (["--text", "Hi.", "--voice_dir", "absent", "--speaker", "ana"], "no voice is named 'ana'"),
+        (["--text", "Hi.", "--speaker_wav", "absent.wav", "--consent", "self"], "no file absent.wav"),
+        (["--text", "Hi.", "--regenerate", "9"], "no take of this very command"),
         (["--prompt_file", "latin.txt"], "latin.txt is not UTF-8: got byte 0xfc at 2. Save it as UTF-8"),
         (["--prompt_file", "empty.txt"], "empty.txt holds no text"),
         (["--prompt_file", "two.txt", "--prompt_file_separator", "|", "--filename", "-"], "is for one take"),
     ],
 )
-def test_failures_are_one_line_and_code_1(
+def test_what_cannot_be_used_is_one_line_and_code_2(
     bark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -562,13 +587,38 @@ def test_failures_are_one_line_and_code_1(
     Path("empty.txt").write_text(" \n")
     Path("two.txt").write_text("One. | Two.")
     done = bark(*words)
-    assert done.code == 1 and done.out == [] and len(done.err) == 1
+    assert done.code == 2 and done.out == [] and len(done.err) == 1
     assert done.err[0].startswith("bark: ") and message in done.err[0]
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-def test_a_model_that_is_not_there(bark: Any) -> None:
-    done = bark("--text", "Hi.", model="no/such-model")
-    assert done.code == 1 and len(done.err) == 1 and "no/such-model" in done.err[0]
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--prompt_file", "."], "cannot read ."), (["--output_dir", "/dev/null/out"], "cannot write to")],
+)
+def test_what_the_computer_refuses_is_one_line_and_code_1(bark: Any, words: list[str], message: str) -> None:
+    done = bark(*words)
+    assert done.code == 1 and done.out == [] and len(done.err) == 1 and message in done.err[0]
+
+
+@pytest.mark.parametrize(("name", "code"), [("no/such-model", 1), ("lagre", 2)])
+def test_a_model_that_is_not_there(bark: Any, name: str, code: int) -> None:
+    done = bark("--text", "Hi.", model=name)
+    assert done.code == code and len(done.err) == 1 and name in done.err[0]
+
+
+@pytest.mark.parametrize("word", ["help", "Hello there.", "clonee"])
+def test_a_first_word_that_is_no_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 2
+    shown = capsys.readouterr().err
+    assert (
+        shown
+        == f"bark: got {word!r}; allowed: a flag, or one of clone, convert, replay, voices. See bark --help\n"
+    )
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0 and capsys.readouterr().out == f"bark-voice-booth {__version__}\n"
 
 
 def test_help_is_quick_and_loads_no_torch() -> None:

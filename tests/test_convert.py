@@ -198,10 +198,14 @@ def test_command_line(suno, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(tmp_path / "a")
     assert main([str(suno), str(tmp_path / "a"), "--to", "ours"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error.startswith("convert: ")
     assert error.count("\n") == 1
-    with pytest.raises(SystemExit) as caught:
-        main([str(suno), str(tmp_path / "b"), "--to", "onnx"])
-    assert caught.value.code == 2
+    for words, said in (
+        (["--to", "onnx"], "--to: got 'onnx'; allowed: suno, hf, ours"), ([], "--to"), (["--to"], "--to")
+    ):  # fmt: skip
+        assert main([str(suno), str(tmp_path / "b"), *words]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
+    assert main(["absent-model", str(tmp_path / "b"), "--to", "hf"]) == 2
     with pytest.raises(SettingError, match="--to: got 'onnx'; allowed: suno, hf, ours"):
         convert(suno, tmp_path / "b", "onnx")

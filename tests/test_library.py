@@ -139,7 +139,7 @@ def test_command_line(library: Library, tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["voices", "export", "cleo", str(tmp_path / "out.npz")]) == 0
     assert main(["voices", "delete", "cleo"]) == 0
     capsys.readouterr()
-    assert main(["voices", "delete", "cleo"]) == 1
+    assert main(["voices", "delete", "cleo"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["voices", "burn", "cleo"]) == 2
     assert main(["voices", "rename", "cleo"]) == 2

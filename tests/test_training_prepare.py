@@ -244,8 +244,7 @@ def test_the_command(ljspeech: Path, model: Path, tmp_path: Path, capsys: pytest
     captured = capsys.readouterr()
     assert captured.out.startswith("4 of 5 lines, 0.1 min: 4 computed, 0 kept; 3 train, 1 validate\n")
     assert "metadata.csv line 5: there is no such recording: got u9" in captured.out
-    assert main([str(tmp_path / "none"), *words[1:]]) == 1
+    assert main([str(tmp_path / "none"), *words[1:]]) == 2
     assert "no folder" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main([*words, "--validation", "2"])
-    assert "allowed: a share between 0 and 1" in capsys.readouterr().err
+    assert main([*words, "--quantizer", str(tmp_path / "none.pth")]) == 2
+    assert "none.pth" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark.errors import BarkError, VoiceError
-from bark.tokens import TokenLayout
+from bark.tokens import BARK, TokenLayout
 from bark.voice import KEYS, Voice
 
 from .made_voices import RATIO, VOICES, load_bytes, make, members, npy, zipped
@@ -158,6 +158,18 @@ def test_load_undoes_save(tmp_path_factory, tokens, info):
     with np.load(path) as raw:
         assert set(raw.files) == {*KEYS, *(["meta_json"] if info else [])}
         assert all(raw[key].dtype == np.int64 for key in KEYS)
+
+
+@pytest.mark.parametrize(("tokens", "frames"), [(360, 540), (49, 73), (499, 750), (120, 182)])
+def test_without_a_layout_lengths_stay_as_the_maker_cut_them(tmp_path, caplog, tokens, frames):
+    """A model with 50 tokens a second, such as nano, has 540 frames for 360 tokens; Bark has 541."""
+    path = make(tokens, frames).save(tmp_path / "kept.npz")
+    assert Voice.load(path) == make(tokens, frames) and not caplog.text
+    cut = Voice.load(make(tokens, frames).save(tmp_path / "cut.npz", BARK))
+    assert cut == make(tokens, frames).canonical(BARK)
+    assert make(400, 610).notes() == [
+        "400 tokens and 610 frames do not end together; canonical() cuts them to 400 and 601"
+    ]
 
 
 def test_save_adds_the_suffix_and_leaves_the_old_file_on_a_bad_voice(tmp_path):

@@ -2,12 +2,14 @@
 
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 
+from bark.checkpoints import find_model
 from bark.errors import VoiceError
 from bark.voice import Voice, resolve_voice
-from bark.voice_names import check_name, list_voices, voice_folders
+from bark.voice_names import NANO_VOICES, check_made_for, check_name, list_voices, places_of, voice_folders
 
 from .made_voices import VOICES, make
 
@@ -96,3 +98,25 @@ def test_lists_voices_of_all_folders(tmp_path):
 
 def test_check_name_returns_the_name():
     assert check_name("announcer") == "announcer" and check_name("my-voice_2.b") == "my-voice_2.b"
+
+
+@pytest.mark.parametrize(("made_for", "model"), [("nano", "large"), ("suno/bark-small", "nano")])
+def test_a_voice_of_another_family_is_refused(made_for: str, model: str) -> None:
+    with pytest.raises(
+        VoiceError, match=f"made for {made_for}; {model} understands other tokens. Speak with"
+    ):
+        check_made_for({"model": made_for}, model)
+
+
+@pytest.mark.parametrize(
+    ("made_for", "model"), [("small", "large"), ("nano", "nano"), ("nano", "run/model"), (None, "nano")]
+)
+def test_whatever_may_fit_is_taken(made_for: str | None, model: str) -> None:
+    check_made_for({} if made_for is None else {"model": made_for}, model)
+
+
+def test_nanos_presets_are_found_last_and_say_whose_they_are() -> None:
+    assert places_of()[-1] == NANO_VOICES
+    with pytest.raises(VoiceError, match="the voice was made for nano; large understands other tokens"):
+        replace(find_model("nano"), name="large").resolve_voice("alba")
+    assert find_model("nano").resolve_voice("alba")

@@ -9,13 +9,12 @@ checkpoint, to the same weights.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bark import commands
 from bark.audio import AI_TAG, save_audio
 from bark.checkpoints import ModelFiles, check_layout, find_model, load_stage
 from bark.coarse import CoarseStage
@@ -308,67 +308,64 @@ def _memory_named(batch: int) -> Iterator[None]:
 # ---- the command --------------------------------------------------------------------------------------
 
 
-def _number(kind: type, least: float) -> Callable[[str], Any]:
-    """Return a reader of numbers above a bound, for argparse."""
-
-    def read(text: str) -> Any:
-        value = kind(text)
-        if not value >= least or value == float("inf"):
-            raise argparse.ArgumentTypeError(f"{text}; allowed: {least:g} or more")
-        return value
-
-    read.__name__ = "whole number" if kind is int else "number"
-    return read
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.finetune", description=(__doc__ or "").splitlines()[0]
+def _parser() -> commands.OneLineParser:
+    parser = commands.OneLineParser(
+        prog="python -m training.finetune",
+        description=(__doc__ or "").splitlines()[0],
+        epilog=commands.EXIT_CODES,
     )
     defaults = {field.name: field.default for field in fields(FinetuneOptions)}
-    count, rate = _number(int, 1), _number(float, 1e-9)
-    flags: dict[str, tuple[Any, str]] = {
-        "init": (Path, "weights to start the stage from: Suno's .pt or a model folder"),
+    count = commands.whole(1)
+    flags: dict[str, tuple[commands.Kind, str]] = {
+        "stage": (commands.choice(*STAGES), "the stage that learns"),
+        "data": (commands.FOLDER, "folder made by training.prepare"),
+        "out": (commands.FOLDER, "folder of the run"),
+        "model": (commands.MODEL, "the Bark to start from (default: the one the data was prepared for)"),
+        "init": (commands.FILE, "weights to start the stage from: Suno's .pt or a model folder"),
         "lora": (count, "train adapters of this rank only, merged in the result"),
         "steps": (count, f"at most (default: {defaults['steps']})"),
         "batch_size": (count, f"windows in a step (default: {defaults['batch_size']})"),
-        "learning_rate": (rate, f"default: {RATES['full']:g}, with --lora {RATES['lora']:g}"),
+        "learning_rate": (
+            commands.number(0, above=True), f"default: {RATES['full']:g}, with --lora {RATES['lora']:g}"
+        ),
         "validate_every": (count, "steps between validations, samples, checkpoints (default: an epoch)"),
         "patience": (count, f"validations without progress before the end (default: {defaults['patience']})"),
-        "samples": (_number(int, 0), f"texts spoken each time (default: {defaults['samples']})"),
-        "seed": (_number(int, 0), "default: 0"),
-    }
-    parser.add_argument("--stage", required=True, choices=STAGES)
-    parser.add_argument("--data", required=True, type=Path, help="folder made by training.prepare")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the run")
-    parser.add_argument("--model", help="the Bark to start from (default: the one the data was prepared for)")
-    for name, (read, text) in flags.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=read, default=defaults[name], help=text)
-    precisions = ("no", "bf16", "fp16")
-    parser.add_argument("--mixed-precision", choices=precisions, default="bf16", help="default: bf16")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+        "samples": (commands.whole(0), f"texts spoken each time (default: {defaults['samples']})"),
+        "seed": (commands.SEED, "default: 0"),
+        "mixed_precision": (commands.choice("no", "bf16", "fp16"), "default: bf16"),
+        "device": (commands.DEVICE, "auto (default), cpu, cuda or mps"),
+    }  # fmt: skip
+    for name, (kind, meaning) in flags.items():
+        needed = name in ("stage", "data", "out")
+        parser.flag(
+            f"--{name.replace('_', '-')}", kind, meaning, None if needed else defaults[name], required=needed
+        )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if there is a model."""
-    options = FinetuneOptions(**vars(_parser().parse_args(argv)))
+    return commands.run("finetune", lambda: _work(argv))
+
+
+def _work(argv: Sequence[str] | None) -> int:
+    asked = vars(_parser().parse_args(argv))
+    asked |= {name: Path(asked[name]) for name in ("data", "out", "init") if asked[name]}
+    options = FinetuneOptions(**asked)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         result = finetune(options)
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: run the same command again to go on", file=sys.stderr)  # noqa: T201
-        return 130
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(
+            "Give the same command again to go on from the last checkpoint."
+        ) from interrupt
     if result.main_process:
-        print(  # noqa: T201
+        commands.say(
             f"{result.model}: validation loss {result.loss_before:.3f} before, {result.best_loss:.3f} "
             f"after {result.best_step} of {result.step} steps"
         )
         if result.best_loss >= result.loss_before:
-            print("no better than the base: lower --learning-rate or give more data", file=sys.stderr)  # noqa: T201
+            commands.say("no better than the base: lower --learning-rate or give more data", sys.stderr)
     return 0
 
 

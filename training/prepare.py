@@ -9,7 +9,6 @@ correction: what is finished is kept.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
@@ -21,8 +20,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from bark import commands
 from bark.audio import load_audio, open_audio
 from bark.checkpoints import find_model
+from bark.commands import OneLineParser, choice, number, say
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
 from bark.files import atomic_write_text
 from bark.text import TextTokenizer
@@ -233,53 +234,59 @@ def summary(report: PrepareReport, transcript: str) -> str:
     return "\n".join(lines)
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text}; allowed: a share between 0 and 1")
-    return value
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.prepare", description=(__doc__ or "").splitlines()[0]
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="python -m training.prepare",
+        description=(__doc__ or "").splitlines()[0],
+        epilog=commands.EXIT_CODES,
     )
     parser.add_argument("folder", type=Path, metavar="DATA", help="wavs/ + metadata.csv, or train.txt")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the tokens")
-    parser.add_argument(
-        "--model", default="large", help="the Bark to be fine-tuned: large, small, nano, a folder, a hub id"
+    parser.flag("--out", commands.FOLDER, "folder for the tokens", required=True)
+    parser.flag(
+        "--model",
+        commands.MODEL,
+        "the Bark to be fine-tuned: large (default), small, nano, a folder, a hub id",
+        "large",
     )
-    parser.add_argument("--language", default="en", choices=LANGUAGES, help="spoken (default: en)")
-    parser.add_argument("--quantizer", type=Path, help="a quantizer file instead of the one for the language")
-    parser.add_argument(
-        "--validation", type=_share, default=VALIDATION, help=f"share of lines (default: {VALIDATION})"
+    language = commands.Kind("CODE", choice(*LANGUAGES))
+    parser.flag("--language", language, f"spoken: {', '.join(LANGUAGES)} (default: en)", "en")
+    parser.flag("--quantizer", commands.FILE, "a quantizer file instead of the one for the language")
+    parser.flag(
+        "--validation", number(0, 0.9, above=True), f"share of lines (default: {VALIDATION})", VALIDATION
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.flag("--device", commands.DEVICE, "auto (default), cpu, cuda or mps", "auto")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the data can be trained on."""
+    return commands.run("prepare", lambda: _work(argv))
+
+
+def _work(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not arguments.folder.is_dir():
+        raise MissingFileError(f"no folder {arguments.folder}")
+    name = read_transcript(arguments.folder).path.name  # before the models: it may be missing
+    cloner = Cloner.from_pretrained(
+        arguments.model, arguments.language, quantizer=arguments.quantizer, device=arguments.device
+    )
+    tokenizer = find_model(arguments.model).load_tokenizer()
     try:
-        if not arguments.folder.is_dir():
-            raise MissingFileError(f"no folder {arguments.folder}")
-        name = read_transcript(arguments.folder).path.name  # before the models: it may be missing
-        cloner = Cloner.from_pretrained(
-            arguments.model, arguments.language, quantizer=arguments.quantizer, device=arguments.device
-        )
-        tokenizer = find_model(arguments.model).load_tokenizer()
         report = prepare(
-            arguments.folder, arguments.out, cloner, tokenizer, arguments.validation, sys.stderr.isatty()
+            arguments.folder,
+            Path(arguments.out),
+            cloner,
+            tokenizer,
+            arguments.validation,
+            sys.stderr.isatty(),
         )
-        print(summary(report, name))  # noqa: T201
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: run the same command again to go on", file=sys.stderr)  # noqa: T201
-        return 130
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(
+            "What is finished is kept: give the same command again to go on."
+        ) from interrupt
+    say(summary(report, name))
     return 0
 
 
