@@ -16,7 +16,7 @@ from hubert.run_folder import load_tensors
 from hubert.trainer import Trainer, TrainerOptions, TrainingResult, load_network
 
 from .acoustic import new_coarse, new_fine
-from .attention import use_block_attention
+from .attention import guide_heads, use_block_attention
 from .corpus import load_voice
 from .examples import Speaker, load_speakers
 from .initial import NetworkSize, nano_layout, new_semantic
@@ -26,11 +26,13 @@ from .synthesis import PHONES, UNKNOWN
 STAGES = ("semantic", "coarse", "fine")
 SIZES = {stage: NetworkSize() for stage in STAGES}
 BATCHES = {"semantic": 5, "coarse": 3, "fine": 6}  # items as long as the stage's window
+LEARNING_RATES = {"semantic": 3e-3, "coarse": 3e-3, "fine": 3e-3}
 NEEDS = {"semantic": ("tokens",), "coarse": ("tokens", "codes"), "fine": ("codes",)}
 FINE_LAYOUT = nano_layout(1, 1)  # the fine stage reads none of the numbers that depend on units or text
 UNCLEAR = "espeak_"  # voices whose speech is too far from the dictionary's phones to learn reading from
 HUBERT = "hubert_nano"  # folder of the HuBERT folder inside the work folder
 KEPT_BACK = 40  # every 40th real speaker validates instead of training
+GUIDED_LAYERS = (2, 4)  # of the semantic network: their first heads are told which text token sounds
 OBJECTIVES = {"semantic": SemanticObjective, "coarse": CoarseObjective, "fine": FineObjective}
 
 
@@ -63,8 +65,17 @@ def train_stage(
         load_network(network, load_tensors(init)[0], init)
     if device == "cpu" or not torch.cuda.is_available():
         use_block_attention(network)
+    if stage == "semantic":
+        guide_heads(network, GUIDED_LAYERS)
     settings = TrainerOptions(
-        steps=steps, warmup=100, seed=seed, device=device, validate_every=500, checkpoint_every=250
+        steps=steps,
+        learning_rate=LEARNING_RATES[stage],
+        optimizer="muon",
+        warmup=100,
+        seed=seed,
+        device=device,
+        validate_every=500,
+        checkpoint_every=250,
     )
     return Trainer(network, objective, work / "runs" / stage, settings).run()
 
