@@ -206,7 +206,11 @@ class CoarseStage:
         for take in takes:
             groups.setdefault(take.heard, []).append(take)
         with tqdm(
-            total=sum(take.steps for take in takes), desc="coarse", unit="token", disable=not progress
+            total=sum(take.steps for take in takes),
+            desc="coarse",
+            unit="token",
+            leave=None,
+            disable=not progress,
         ) as bar:
             for group in groups.values():
                 self._run(sorted(group, key=lambda take: -take.steps), options, bar)

@@ -99,15 +99,20 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
     return destination
 
 
-def main(argv: Sequence[str] | None = None, prog: str = "python -m bark.convert") -> int:
-    """Run the command line; return the exit code."""
+def build_parser(prog: str = "python -m bark.convert") -> commands.OneLineParser:
+    """Return the parser of the command line."""
     parser = commands.OneLineParser(prog=prog, description=__doc__.split("\n")[0], epilog=commands.EXIT_CODES)
     parser.add_argument("source", type=commands.MODEL, help="large, small, nano, a folder or a hub id")
     parser.add_argument("destination", type=commands.FOLDER, help="a new folder")
     parser.flag("--to", commands.choice(*FORMATS), "layout of the new folder", required=True)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m bark.convert") -> int:
+    """Run the command line; return the exit code."""
 
     def work() -> int:
-        asked = parser.parse_args(argv)
+        asked = build_parser(prog).parse_args(argv)
         commands.say(str(convert(asked.source, asked.destination, asked.to)))
         return 0
 

@@ -138,7 +138,7 @@ class FineStage:
             for codes, voice, source in zip(coarse, voices, sources, strict=True)
         ]
         rounds = max((len(take.windows) for take in takes), default=0)
-        with tqdm(total=rounds, desc="fine", unit="window", disable=not progress) as bar:
+        with tqdm(total=rounds, desc="fine", unit="window", leave=None, disable=not progress) as bar:
             for index in range(rounds):
                 self._fill([take for take in takes if index < len(take.windows)], index, sampling)
                 bar.update()

@@ -170,7 +170,7 @@ class SemanticStage:
         logits = decoder.prefill(self._embed(np.stack(prompts)), rows)
         active = list(range(len(prompts)))  # rows of the decoder → items
         tokens: list[list[int]] = [[] for _ in prompts]
-        with tqdm(total=limit, desc="semantic", unit="token", disable=not progress) as bar:
+        with tqdm(total=limit, desc="semantic", unit="token", leave=None, disable=not progress) as bar:
             for count in range(1, limit + 1):
                 probs = probabilities(logits, sampling)
                 ids = self.draw(probs, [sources[index] for index in active])
@@ -187,6 +187,8 @@ class SemanticStage:
                     decoder.keep(going)
                     ids, active = ids[going], [active[row] for row in going]
                 logits = decoder.step(ids, rows)
+            bar.total = bar.n  # the end of the speech is the end of the work
+            bar.refresh()
         return [np.array(row, dtype=np.int64) for row in tokens]
 
     def _embed(self, prompts: np.ndarray) -> torch.Tensor:

@@ -193,7 +193,7 @@ def _sha256(recording: Recording) -> str:
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m hubert.clone") -> int:
     """Run the command line; return the exit code. Each recording that fails is one line on stderr."""
-    return commands.run("clone", lambda: _work(_parser(prog), argv))
+    return commands.run("clone", lambda: _work(build_parser(prog), argv))
 
 
 def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
@@ -257,7 +257,8 @@ def _places(recordings: Sequence[Path], output: str | None, force: bool) -> dict
     return places
 
 
-def _parser(prog: str) -> OneLineParser:
+def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
+    """Return the parser of the command line."""
     parser = OneLineParser(
         prog=prog,
         description="Clone a voice from a recording, as a history prompt (.npz) for Bark.",

@@ -169,6 +169,16 @@ def test_progress_bars_for_the_whole_and_the_part(bark: Any) -> None:
     assert "whole" in shown and "2/2" in shown and "semantic" in shown
 
 
+def test_bars_of_parts_leave_the_screen(
+    tiny_bark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line stays, that of the whole: the cursor goes up as often as down but once."""
+    flags = ["--model", str(tiny_bark), "--output_dir", str(tmp_path), *HALF_A_SECOND, "--progress_bar"]
+    assert main([*flags, "--text", WORDS, "--split_by_words", "2"]) == 0
+    shown = capsys.readouterr().err
+    assert "semantic" in shown and shown.count("\n") - shown.count("\x1b[A") == 1
+
+
 # ---- texts and parts ------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bark import convert
 from bark.commands import OneLineParser, choice, number, run, say, whole
 from bark.errors import (
     AudioError,
@@ -33,9 +34,10 @@ BY_KIND = {
     "WHOSE": ["maybe"],
 }
 COMMANDS: dict[str, tuple[Main, list[str], OneLineParser]] = {
-    "clone": (bark, ["clone", "me.wav"], clone._parser("bark clone")),
-    "prepare": (prepare.main, ["data", "--out", "out"], prepare._parser()),
-    "finetune": (finetune.main, ["--stage", "fine", "--data", "d", "--out", "o"], finetune._parser()),
+    "clone": (bark, ["clone", "me.wav"], clone.build_parser("bark clone")),
+    "prepare": (prepare.main, ["data", "--out", "out"], prepare.build_parser()),
+    "finetune": (finetune.main, ["--stage", "fine", "--data", "d", "--out", "o"], finetune.build_parser()),
+    "convert": (bark, ["convert", "a", "b"], convert.build_parser("bark convert")),
     "replay": (bark, ["replay", "take.json"], replay.build_parser()),
 }
 (_subparsers,) = (

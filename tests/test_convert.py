@@ -34,11 +34,14 @@ def converted(suno, tmp_path_factory):
     folders = {"hf": convert(suno, root / "hf", "hf")}
     folders["ours"] = convert(folders["hf"], root / "ours", "ours")
     folders["suno"] = convert(folders["ours"], root / "suno", "suno")
+    folders["ours from suno"] = convert(suno, root / "ours2", "ours")  # and the other way round
+    folders["hf from ours"] = convert(folders["ours from suno"], root / "hf2", "hf")
+    folders["suno from hf"] = convert(folders["hf from ours"], root / "suno2", "suno")
     return folders
 
 
-@pytest.mark.parametrize("to", FORMATS)
-def test_every_layout_holds_the_same_model(converted, to):
+@pytest.mark.parametrize("to", [*FORMATS, "ours from suno", "hf from ours", "suno from hf"])
+def test_every_layout_holds_the_same_model_in_all_six_directions(converted, to):
     found = find_model(converted[to])
     for stage in STAGES:
         assert same_network(found.load(stage), network(stage))

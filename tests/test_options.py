@@ -1,14 +1,10 @@
 """The command line's flags: every neighbour's spelling works, and every bad value is one line and code 2."""
 
-import re
-import shlex
 from dataclasses import fields
 
 import pytest
 
 from booth.options import GROUPS, SpeakOptions, build_parser, parse_options
-
-from .conftest import ROOT
 
 FLAGS = {item.name: item.metadata for item in fields(SpeakOptions)}
 GOOD = {
@@ -146,17 +142,6 @@ def test_contradictions_and_unknown_words(
     words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in refused(words.split(), capsys)
-
-
-@pytest.mark.parametrize("name", ["README.md", "docs/coming-from.md"])
-def test_every_command_in_the_documents_is_understood(name: str) -> None:
-    """Those of the main command; ``bark clone`` and the others have parsers of their own."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    commands = re.findall(r"(?:^|`)bark ([^`\n]*)", text, re.M)
-    found = [words for words in map(shlex.split, commands) if words and words[0].startswith("--")]
-    for words in found:
-        assert parse_options(words)
-    assert name == "README.md" or len(found) >= 10
 
 
 def test_help_is_grouped_and_complete(capsys: pytest.CaptureFixture[str]) -> None:

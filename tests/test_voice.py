@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -241,6 +242,20 @@ def test_hugging_faces_processor_takes_our_file_dictionary_and_folder(processor_
     assert Voice.from_dict(processor("hello", voice_preset="me")["history_prompt"]).digest == voice.digest
 
 
+def test_processor_and_model_of_hugging_face_speak_with_our_file(processor_folder, golden, tmp_path):
+    from transformers import BarkModel, BarkProcessor
+
+    path = make(120, consent="synthetic").save(tmp_path / "me.npz")
+    model = BarkModel.from_pretrained(golden / "C_hf_bark").eval()
+    inputs = BarkProcessor.from_pretrained(processor_folder)("hello world", voice_preset=str(path))
+    made = model.generate(**inputs, semantic_max_new_tokens=6, do_sample=False)
+    assert made.shape[0] == 1 and made.shape[1] > 1000
+    with np.load(path) as arrays:
+        history = {key: torch.from_numpy(arrays[key]) for key in KEYS}
+    inputs["history_prompt"] = history
+    assert torch.equal(made, model.generate(**inputs, semantic_max_new_tokens=6, do_sample=False))
+
+
 def test_export_refuses_a_broken_index_and_a_hostile_name(tmp_path):
     (tmp_path / "speaker_embeddings_path.json").write_text("[")
     with pytest.raises(VoiceError, match="is not JSON"):
@@ -257,7 +272,6 @@ def test_errors_are_value_errors_with_the_parts_apart():
 
 def test_hugging_faces_model_speaks_the_same_with_our_file_as_with_sunos(golden, tmp_path):
     """Golden C is a tiny Bark in Hugging Face's layout; Suno's file holds int32 codes, ours int64."""
-    import torch
     from transformers import BarkModel
 
     model = BarkModel.from_pretrained(golden / "C_hf_bark").eval()

@@ -308,7 +308,8 @@ def _memory_named(batch: int) -> Iterator[None]:
 # ---- the command --------------------------------------------------------------------------------------
 
 
-def _parser() -> commands.OneLineParser:
+def build_parser() -> commands.OneLineParser:
+    """Return the parser of the command line."""
     parser = commands.OneLineParser(
         prog="python -m training.finetune",
         description=(__doc__ or "").splitlines()[0],
@@ -349,7 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(argv: Sequence[str] | None) -> int:
-    asked = vars(_parser().parse_args(argv))
+    asked = vars(build_parser().parse_args(argv))
     asked |= {name: Path(asked[name]) for name in ("data", "out", "init") if asked[name]}
     options = FinetuneOptions(**asked)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

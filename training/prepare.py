@@ -234,7 +234,8 @@ def summary(report: PrepareReport, transcript: str) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> OneLineParser:
+def build_parser() -> OneLineParser:
+    """Return the parser of the command line."""
     parser = OneLineParser(
         prog="python -m training.prepare",
         description=(__doc__ or "").splitlines()[0],
@@ -264,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not arguments.folder.is_dir():
         raise MissingFileError(f"no folder {arguments.folder}")
