@@ -15,7 +15,7 @@ from bark.semantic import semantic_prompt
 from bark.tokens import BARK, TokenLayout, flatten_codebooks
 from hubert.trainer import Trainer, TrainerOptions
 from training.acoustic import new_coarse, new_fine
-from training.attention import block_attention
+from training.attention import block_attention, guide_heads, use_block_attention
 from training.examples import Example, Speaker
 from training.initial import NetworkSize, nano_layout, new_semantic
 from training.objectives import IGNORE, CoarseObjective, FineObjective, ObjectiveOptions, SemanticObjective
@@ -45,6 +45,35 @@ def counting_speaker(name: str, lengths: tuple[int, ...], real: bool = False) ->
 
 SPEAKER = counting_speaker("a", (120, 80, 200, 160))
 LONG = counting_speaker("b", (600,), real=True)
+
+
+def test_places_in_the_text_follow_joined_utterances_and_count_in_training_only() -> None:
+    examples = tuple(
+        Example(np.full(4, 5 + 4 * k), np.full(6, k), np.zeros((8, 9), int), np.array([0, 0, 1, 2, 3, 4]))
+        for k in range(2)
+    )
+    options = ObjectiveOptions(batch=1, joined=1.0, guidance=0.5)
+    objective = SemanticObjective([Speaker("a", False, examples)], [], LAYOUT, options)
+    batch = objective.batch(np.random.default_rng(0))
+    places = [0, 0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 8]  # of both utterances' units and of the end
+    assert all(row.tolist() == places for row in batch["sounding"])
+    network = new_semantic(LAYOUT, SMALL, np.eye(UNITS, 8), np.full((TEXT_IDS, UNITS), 1 / UNITS), 10.0)
+    use_block_attention(network)
+    guide_heads(network, (1,))
+    generator = torch.Generator()
+    told, _ = objective.loss(network.train(), batch, 0, generator)
+    alone, _ = objective.loss(network.eval(), batch, 0, generator)
+    assert told > alone + 0.1
+    unknown = batch | {"sounding": torch.full_like(batch["sounding"], IGNORE)}
+    assert torch.isfinite(objective.loss(network.train(), unknown, 0, generator)[0])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_semantic_batches_can_be_shared(processes: int) -> None:
+    options = ObjectiveOptions(batch=2, processes=processes)
+    objective = SemanticObjective([SPEAKER], [], LAYOUT, options)
+    counts = {len(objective.batch(np.random.default_rng(seed))["targets"]) for seed in range(10)}
+    assert all(count and count % processes == 0 for count in counts)
 
 
 def test_semantic_items_are_the_prompts_of_the_stage() -> None:

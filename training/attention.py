@@ -81,7 +81,9 @@ class GuidedAttention:
         self.seen = None
         scores = (query[:, window:] * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)).float()  # (B, n, T)
         future = torch.full(scores.shape[1:], HIDDEN, device=scores.device).triu(window + 1)
-        return nn.functional.cross_entropy((scores + future).flatten(0, 1), places.flatten())
+        seen = (scores + future).flatten(0, 1)
+        total = nn.functional.cross_entropy(seen, places.flatten(), reduction="sum")
+        return total / (places >= 0).sum().clamp(min=1)
 
 
 def guide_heads(network: nn.Module, layers: Sequence[int]) -> None:

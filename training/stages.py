@@ -66,7 +66,7 @@ def train_stage(
     if device == "cpu" or not torch.cuda.is_available():
         use_block_attention(network)
     if stage == "semantic":
-        guide_heads(network, GUIDED_LAYERS)
+        guide_heads(network, [layer for layer in GUIDED_LAYERS if layer < SIZES[stage].layers])
     settings = TrainerOptions(
         steps=steps,
         learning_rate=LEARNING_RATES[stage],
