@@ -6,10 +6,12 @@ A synthetic voice that nano never trained on speaks texts (flite); `training.pre
 teach the stages one after the other. Both models then speak the same texts of the closed grammars, none of
 them among the training texts, with the same prompt and seeds. Likeness is resemblyzer's cosine to the mean of
 other utterances of the voice, words are pocketsphinx's; both stand beside those of the original voice. Run it
-again after an interruption. The last line is one JSON object.
+again after an interruption, or when the model has new weights: recordings are kept, runs belong to the weights.
+The last line is one JSON object.
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import sys
@@ -82,9 +84,10 @@ def unseen(voice: VoiceRecipe, texts: int) -> tuple[list[Clip], list[np.ndarray]
 
 def tune(base: str, data: Path, options: argparse.Namespace) -> str:
     """Fine-tune the stages one after the other, each from the result of the one before."""
+    runs = options.out / weights_mark(base)
     for stage in options.stages:
         settings = FinetuneOptions(
-            stage, data, options.out / f"run-{stage}", base, lora=options.lora, steps=options.steps, samples=0
+            stage, data, runs / stage, base, lora=options.lora, steps=options.steps, samples=0
         )
         if options.learning_rate:
             settings = replace(settings, learning_rate=options.learning_rate)
@@ -96,6 +99,14 @@ def tune(base: str, data: Path, options: argparse.Namespace) -> str:
         )
         base = str(result.model)
     return base
+
+
+def weights_mark(model: str) -> str:
+    """Return a few letters that stand for the weights of a model."""
+    digest = hashlib.sha256()
+    for stage in STAGES:
+        digest.update(find_model(model).path(stage).read_bytes())
+    return f"weights-{digest.hexdigest()[:8]}"
 
 
 class Judge:
@@ -132,6 +143,7 @@ def compare(options: argparse.Namespace) -> dict[str, object]:
     print(f"gain in likeness, clip by clip: {gain}")
     return {
         "voice": options.voice,
+        "model": [options.model, weights_mark(options.model)],
         "minutes": round(prepared.seconds / 60, 1),
         "stages": options.stages,
         "lora": options.lora,

@@ -1,6 +1,5 @@
 """The main job in one command: a recording → a voice → new speech in it, with a picture of both."""
 
-import argparse
 import logging
 import re
 import sys
@@ -11,7 +10,8 @@ import numpy as np
 
 from bark import Bark
 from bark.audio import AI_TAG, load_audio, save_audio
-from bark.errors import BarkError, MissingFileError
+from bark.commands import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, run
+from bark.errors import MissingFileError
 from bark.longform import speak_long
 from booth.pictures import figure, save_figure
 from hubert.clone import Cloner
@@ -25,21 +25,22 @@ PARAGRAPH = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the demo; returns 0, or 1 with one line on stderr when it cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m booth.demo", description=__doc__)
-    parser.add_argument("--reference", type=Path, help="a recording to clone (default: a bundled clip)")
-    parser.add_argument("--text", default=TEXT, help="what to say")
-    parser.add_argument("--model", default="nano", help="nano, small, large, a folder or a hub id")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output-dir", type=Path, default=Path("out"))
-    options = parser.parse_args(argv)
+    """Run the demo; returns 0, or one line on stderr and another code when it cannot be done."""
+    parser = OneLineParser(prog="python -m booth.demo", description=__doc__)
+    parser.flag("--reference", FILE, "a recording to clone (default: a bundled clip)")
+    parser.flag("--text", WORD, "what to say", TEXT)
+    parser.flag("--model", MODEL, "nano (default), small, large, a folder or a hub id", "nano")
+    parser.flag("--seed", SEED, "same seed, same speech (default: 1)", 1)
+    parser.flag("--output-dir", FOLDER, "where the results go (default: out)", "out")
+
+    def work() -> int:
+        asked = parser.parse_args(argv)
+        recording = None if asked.reference is None else Path(asked.reference)
+        run_demo(recording, asked.text, asked.model, asked.seed, Path(asked.output_dir))
+        return 0
+
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        run_demo(options.reference, options.text, options.model, options.seed, options.output_dir)
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return run("demo", work)
 
 
 def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: Path) -> None:

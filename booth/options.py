@@ -42,7 +42,9 @@ class SpeakOptions:
 
     text: str | None = flag("text", FREE, "the text to speak; - reads standard input", "text_prompt")
     prompt_file: str | None = flag("text", FILE, "read the text from a UTF-8 file; - reads standard input")
-    prompt_file_separator: str | None = flag("text", WORD, "cut the file here into texts with a clip each")
+    prompt_file_separator: str | None = flag(
+        "text", WORD, "cut the file at this word into texts with a clip each; \\n is a new line"
+    )
     prompt_text_prefix: str | None = flag("text", FREE, "put this in front of every part")
     prompt_text_suffix: str | None = flag("text", FREE, "put this behind every part")
 

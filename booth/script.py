@@ -1,5 +1,6 @@
 """Turns what was asked for into texts, and a text into the parts that are spoken one by one."""
 
+import logging
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from bark.splitting import Turn, parse_dialogue, split_by_lines, split_by_words
 from bark.tokens import TokenLayout
 
 from .options import SpeakOptions
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_TEXTS = (
     "Hello. Nobody told me what to say, so I am telling you what I can do.",
@@ -37,12 +40,16 @@ def read_texts(options: SpeakOptions) -> list[str]:
     """
     if options.prompt_file is not None:
         text = _read(options.prompt_file)
-        pieces = text.split(options.prompt_file_separator) if options.prompt_file_separator else [text]
+        separator = (options.prompt_file_separator or "").replace("\\n", "\n")
+        pieces = text.replace("\r\n", "\n").split(separator) if separator else [text]
         texts = [piece for piece in pieces if piece.strip()]
         if not texts:
             raise TextError(f"{options.prompt_file} holds no text")
         return texts
     if options.text is None:
+        logger.warning(
+            "no text is given: speaking two of mine. Yours goes after --text, or into --prompt_file"
+        )
         return list(DEFAULT_TEXTS)
     return [_read("-") if options.text == "-" else options.text]
 

@@ -220,6 +220,8 @@ def _check_single(options: SpeakOptions, takes: int) -> None:
     for flag, asked in single.items():
         if asked and takes > 1:
             raise SettingError(f"{flag} is for one take", f"{takes} takes", "one text, one iteration")
+    if options.output_filename == "-" and sys.stdout.isatty():
+        raise SettingError("standard output is the screen, which cannot play audio", fix="Add: > speech.wav")
 
 
 def _to_stdout(spoken: LongTake, job: Job, kind: str) -> None:

@@ -143,6 +143,12 @@ def test_dash_writes_audio_to_standard_output(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_screen_gets_no_audio(bark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    done = bark("--text", "Hi.", "--output_filename", "-")
+    assert done.code == 2 and done.out == [] and "Add: > speech.wav" in done.err[0]
+
+
 def test_iterations_differ_and_come_back_with_the_seed(bark: Any, tmp_path: Path) -> None:
     assert (
         bark("--text", "Hi.", "--iterations", "3", "--seed", "5", "--output_dir", str(tmp_path / "a")).code
@@ -156,10 +162,13 @@ def test_iterations_differ_and_come_back_with_the_seed(bark: Any, tmp_path: Path
     assert first == second and len({str(each) for each in first}) == 3
 
 
-def test_no_text_speaks_default_texts(bark: Any, tmp_path: Path, heard: list[dict[str, Any]]) -> None:
+def test_no_text_speaks_default_texts_and_says_so(
+    bark: Any, heard: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
     done = bark("--split_by_words", "40")
     assert done.code == 0 and len(done.out) == len(DEFAULT_TEXTS)
     assert [call["text"] for call in heard] == list(DEFAULT_TEXTS)
+    assert "no text is given" in caplog.text
 
 
 def test_progress_bars_for_the_whole_and_the_part(bark: Any) -> None:
@@ -261,6 +270,13 @@ def test_prompt_file_with_a_separator(bark: Any, heard: list[dict[str, Any]], tm
     done = bark("--prompt_file", str(file), "--prompt_file_separator", "---", "--split_by_words", "9")
     assert done.code == 0 and len(done.out) == 2
     assert [call["text"] for call in heard] == ["First text.", "Second one."]
+    heard.clear()
+    file.write_bytes(b"One\r\nline.\r\n\r\nTwo.\n")
+    assert (
+        bark("--prompt_file", str(file), "--prompt_file_separator", "\\n\\n", "--split_by_words", "9").code
+        == 0
+    )
+    assert [call["text"] for call in heard] == ["One line.", "Two."]
 
 
 @pytest.mark.parametrize("flag", ["--text", "--prompt_file"])

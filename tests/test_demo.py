@@ -38,9 +38,9 @@ def test_a_real_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str], sh
 
 def test_a_broken_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "me.wav").write_bytes(b"no audio")
-    assert main(["--output-dir", str(tmp_path / "out"), "--reference", str(tmp_path / "me.wav")]) == 1
+    assert main(["--output-dir", str(tmp_path / "out"), "--reference", str(tmp_path / "me.wav")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1 and "me.wav" in error
+    assert error.startswith("demo: ") and error.count("\n") == 1 and "me.wav" in error
 
 
 def test_the_spectrogram_shows_a_tone_where_it_is() -> None:
