@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .decoding import Decoder, Draw, check_tokens, per_item
+from .decoding import Decoder, Stage, check_tokens, per_item
 from .errors import SettingError, VoiceError
 from .model import GPT
-from .sampling import DEFAULT_SAMPLING, Sampling, draw_rows, probabilities
+from .sampling import DEFAULT_SAMPLING, Sampling, probabilities
 from .tokens import BARK, TokenLayout, flatten_codebooks, unflatten_codebooks
 
 if TYPE_CHECKING:
@@ -112,18 +112,13 @@ class _Options:
     use_kv_caching: bool
 
 
-class CoarseStage:
-    """Semantic tokens to the two coarse codebooks.
+class CoarseStage(Stage):
+    """Semantic tokens to the two coarse codebooks."""
 
-    Parameters
-    ----------
-    model : the network, ready.
-    layout : its token numbers.
-    draw : how a token is drawn from the probabilities of a batch.
-    """
+    model: GPT
 
-    def __init__(self, model: GPT, layout: TokenLayout = BARK, draw: Draw = draw_rows) -> None:
-        config = model.config
+    def _check_fit(self) -> None:
+        config, layout = self.model.config, self.layout
         needed_in = max(layout.coarse_infer, layout.coarse_semantic_pad) + 1
         needed_out = layout.coarse_offset + layout.coarse_books * layout.codebook_size
         if config.input_vocab_size < max(needed_in, needed_out) or config.output_vocab_size < needed_out:
@@ -132,7 +127,6 @@ class CoarseStage:
                 f"{config.input_vocab_size} in, {config.output_vocab_size} out",
                 f"at least {max(needed_in, needed_out)} in and {needed_out} out, the token layout's",
             )
-        self.model, self.layout, self.draw = model, layout, draw
 
     def generate(
         self,

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 from .errors import BarkError, SettingError
 from .model import GPT
+from .sampling import draw_rows
+from .tokens import BARK, TokenLayout
 
 Draw = Callable[[torch.Tensor, Sequence[torch.Generator | None]], torch.Tensor]
 """How a stage turns probabilities (B, ..., V) into tokens (B, ...); one generator a sequence."""
@@ -145,6 +147,20 @@ class Decoder:
             x = x + layer.feed_out(F.gelu(layer.feed_in(layer.norm_2(x))))
         self.position = stop
         return F.linear(self.norm(x[:, -1]), self.model.lm_head.weight[rows])
+
+
+class Stage:
+    """A stage of Bark: its network, ready; its token numbers; how tokens are drawn from probabilities (B, V).
+
+    A network that does not fit the token numbers is a `SettingError`.
+    """
+
+    def __init__(self, model: Any, layout: TokenLayout = BARK, draw: Draw = draw_rows) -> None:
+        self.model, self.layout, self.draw = model, layout, draw
+        self._check_fit()
+
+    def _check_fit(self) -> None:
+        raise NotImplementedError
 
 
 def per_item(what: str, values: Any, count: int) -> list[Any]:

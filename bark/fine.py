@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .decoding import Draw, check_tokens, per_item
+from .decoding import Stage, check_tokens, per_item
 from .errors import SettingError, VoiceError
 from .model_fine import FineGPT
-from .sampling import Sampling, draw_rows, probabilities
+from .sampling import Sampling, probabilities
 from .tokens import BARK, TokenLayout
 
 FINE_TEMPERATURE = 0.5
@@ -51,18 +51,13 @@ class _Take:
     generator: torch.Generator | None
 
 
-class FineStage:
-    """Coarse codes to all codebooks.
+class FineStage(Stage):
+    """Coarse codes to all codebooks."""
 
-    Parameters
-    ----------
-    model : the network, ready.
-    layout : its token numbers.
-    draw : how tokens are drawn from the probabilities of a batch.
-    """
+    model: FineGPT
 
-    def __init__(self, model: FineGPT, layout: TokenLayout = BARK, draw: Draw = draw_rows) -> None:
-        config = model.config
+    def _check_fit(self) -> None:
+        config, layout = self.model.config, self.layout
         if config.n_codes_total != layout.fine_books:
             raise SettingError("fine network's codebooks", config.n_codes_total, layout.fine_books)
         if min(config.input_vocab_size, config.output_vocab_size) <= layout.codebook_size:
@@ -83,7 +78,6 @@ class FineStage:
                 f"{layout.fine_history} and {layout.fine_hop}",
                 f"each at most fine_window - fine_hop, {layout.fine_window - layout.fine_hop}",
             )
-        self.model, self.layout, self.draw = model, layout, draw
 
     def generate(
         self,

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .decoding import Decoder, Draw, check_tokens, per_item
+from .decoding import Decoder, Stage, check_tokens, per_item
 from .errors import SettingError, TextError, VoiceError
 from .model import GPT
-from .sampling import DEFAULT_SAMPLING, Sampling, draw_rows, probabilities
+from .sampling import DEFAULT_SAMPLING, Sampling, probabilities
 from .tokens import BARK, TokenLayout
 
 MIN_EOS_P = 0.2  # stop once the end is this likely
@@ -66,18 +66,13 @@ def token_limit(max_duration_s: float | None, layout: TokenLayout = BARK) -> int
     return layout.max_semantic
 
 
-class SemanticStage:
-    """Text tokens to semantic tokens.
+class SemanticStage(Stage):
+    """Text tokens to semantic tokens."""
 
-    Parameters
-    ----------
-    model : the network, ready.
-    layout : its token numbers.
-    draw : how a token is drawn from the probabilities of a batch.
-    """
+    model: GPT
 
-    def __init__(self, model: GPT, layout: TokenLayout = BARK, draw: Draw = draw_rows) -> None:
-        config = model.config
+    def _check_fit(self) -> None:
+        config, layout = self.model.config, self.layout
         if (
             layout.semantic_infer >= config.input_vocab_size
             or layout.semantic_pad >= config.output_vocab_size
@@ -93,7 +88,6 @@ class SemanticStage:
                 layout.text_window + layout.max_semantic,
                 f"at most {config.block_size}, the semantic network's block",
             )
-        self.model, self.layout, self.draw = model, layout, draw
 
     def generate(
         self,

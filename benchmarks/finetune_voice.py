@@ -6,7 +6,7 @@ A synthetic voice that nano never trained on speaks texts (flite); `training.pre
 teach the stages one after the other. Both models then speak the same texts of the closed grammars, none of
 them among the training texts, with the same prompt and seeds. Likeness is resemblyzer's cosine to the mean of
 other utterances of the voice, words are pocketsphinx's; both stand beside those of the original voice. Run it
-again after an interruption, or when the model has new weights: recordings are kept, runs belong to the weights.
+again after an interruption or with new weights: recordings are kept, runs belong to the weights.
 The last line is one JSON object.
 """
 
