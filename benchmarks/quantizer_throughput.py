@@ -5,17 +5,20 @@
 The loop does what the community's training script does for each utterance, on the CPU instead of its fixed
 CUDA: one forward pass of the version 0 network (768 → 1024 → 10 000), log-softmax, one-hot labels,
 cross-entropy, backward, Adam. Ours is `hubert.train` as it ships, on utterances of the same lengths:
-`hubert.trainer`, padded batches, bfloat16. Rounds of both alternate, so that other work on the machine slows
-both. Lengths are like those of Bark's shipped voices: 158 to 731 tokens. The last line is one JSON object.
+`hubert.trainer`, batches, bfloat16; the same network, and our own version 2. Rounds of all alternate, so
+that other work on the machine slows all. Lengths are like those of Bark's shipped voices: 158 to 731 tokens.
+The last line is one JSON object.
 """
 
 import argparse
 import json
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,7 @@ import torch
 from torch import nn
 
 from hubert.dataset import PAIRS, PreparedDataset, pair_file, write_pair
-from hubert.networks import LSTMNetwork, QuantizerSizes
+from hubert.networks import NETWORKS, LSTMNetwork, QuantizerSizes
 from hubert.objective import QuantizerObjective
 from hubert.run_folder import read_metrics
 from hubert.train import quantizer_options
@@ -72,10 +75,11 @@ class OneByOne:
         return count / (time.perf_counter() - started)
 
 
-def our_rate(dataset: PreparedDataset, folder: Path, batch: int, precision: str) -> float:
+def our_rate(dataset: PreparedDataset, folder: Path, version: int, batch: int, precision: str) -> float:
     """Return utterances a second of the second step of a fresh run; the first one warms up."""
     options = quantizer_options(steps=2, log_every=1, mixed_precision=precision, device="cpu")
-    Trainer(LSTMNetwork(SIZES), QuantizerObjective(dataset, batch), folder, options).run()
+    network = NETWORKS[version](replace(SIZES, version=version))
+    Trainer(network, QuantizerObjective(dataset, batch), folder, options).run()
     seconds = [row["seconds"] for row in read_metrics(folder) if row["phase"] == "train"]
     return batch / (seconds[1] - seconds[0])
 
@@ -91,21 +95,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    theirs, ours = [], []
+    theirs: list[float] = []
+    ours: dict[int, list[float]] = {0: [], 2: []}
     with tempfile.TemporaryDirectory() as name:
         dataset = make_pairs(Path(name), arguments.batch)
         loop = OneByOne()
         loop.rate(dataset, 1)  # warm up
         for number in range(arguments.rounds):
             theirs.append(loop.rate(dataset, arguments.utterances))
-            run = Path(name) / f"run{number}"
-            ours.append(our_rate(dataset, run, arguments.batch, arguments.precision))
-            print(f"round {number + 1}: loop {theirs[-1]:.2f}/s, ours {ours[-1]:.2f}/s", flush=True)
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+            for version, rates in ours.items():
+                run = Path(name) / f"v{version}-round{number}"
+                rates.append(our_rate(dataset, run, version, arguments.batch, arguments.precision))
+                shutil.rmtree(run)
+            mine = ", ".join(f"ours, version {version}: {rates[-1]:.2f}/s" for version, rates in ours.items())
+            print(f"round {number + 1}: loop {theirs[-1]:.2f}/s, {mine}", flush=True)
+    ratios = {v: statistics.median(a / b for a, b in zip(ours[v], theirs, strict=True)) for v in ours}
     figures = {
         "loop_per_second": round(statistics.median(theirs), 3),
-        "ours_per_second": round(statistics.median(ours), 3),
-        "ratio": round(ratio, 2),
+        "ours_per_second": round(statistics.median(ours[0]), 3),
+        "ratio": round(ratios[0], 2),
+        "version_2_per_second": round(statistics.median(ours[2]), 3),
+        "ratio_version_2": round(ratios[2], 2),
         "threads": arguments.threads,
         "batch": arguments.batch,
         "precision": arguments.precision,

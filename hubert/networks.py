@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from bark.errors import SettingError
 
+from .recurrence import Packing, run_lstm
+
 
 @dataclass(frozen=True)
 class QuantizerSizes:
@@ -36,6 +38,11 @@ class LSTMNetwork(nn.Module):
             self.intermediate = nn.Linear(width, self.INTERMEDIATE)
             width = self.INTERMEDIATE
         self.fc = nn.Linear(width, sizes.output_size)
+
+    def rows(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Map (B, S, D) features to what the head reads of each frame: (N, W), utterance after utterance."""
+        hidden = run_lstm(self.lstm, features[is_frame(features, lengths)], Packing.of(lengths))
+        return self.intermediate(hidden) if self.sizes.version == 1 else hidden
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (S, D) or (B, S, D) features to logits, (S, V) or (B, S, V).
@@ -89,28 +96,32 @@ class ContextNetwork(nn.Module):
         """
         if features.dim() == 2:
             return self.forward(features[None], lengths)[0]
-        size, steps, _ = features.shape
         if lengths is None:
-            lengths = torch.full((size,), steps, device=features.device)
-        place = torch.arange(steps, device=features.device)[None]  # (1, S)
-        inside = place < lengths[:, None]  # (B, S)
-        backwards = torch.where(inside, lengths[:, None] - 1 - place, place)  # (B, S), its own inverse
-        given = (self.norm(features) * inside[..., None]).transpose(1, 2)  # (B, D, S), over time
-        hidden = nn.functional.gelu(self.conv(given)).transpose(1, 2)  # (B, S, W)
+            lengths = torch.full((len(features),), features.shape[1], device=features.device)
+        found = self.fc(self.rows(features, lengths))  # (N, V)
+        logits = found.new_zeros(*features.shape[:2], self.sizes.output_size)
+        logits[is_frame(features, lengths)] = found
+        return logits
+
+    def rows(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Map (B, S, D) features to what the head reads of each frame: (N, W), utterance after utterance."""
+        frames = is_frame(features, lengths)
+        given = (self.norm(features) * frames[..., None]).transpose(1, 2)  # (B, D, S), over time
+        hidden = nn.functional.gelu(self.conv(given)).transpose(1, 2)[frames]  # (N, W)
+        packing = Packing.of(lengths)
         for past, future, norm in zip(self.past, self.future, self.norms, strict=True):
-            before, _ = past(hidden)
-            after, _ = future(_reorder(hidden, backwards))
-            found = torch.cat([before, _reorder(after, backwards)], dim=-1)
-            hidden = norm(hidden + self.dropout(found))
-        return self.fc(hidden)
+            both = run_lstm(past, hidden, packing), run_lstm(future, hidden, packing, reverse=True)
+            hidden = norm(hidden + self.dropout(torch.cat(both, dim=1)))
+        return hidden
 
 
-def _reorder(values: Tensor, order: Tensor) -> Tensor:
-    """Take the steps of each item in another order: (B, S, D) by (B, S)."""
-    return values.gather(1, order[..., None].expand_as(values))
+def is_frame(features: Tensor, lengths: Tensor) -> Tensor:
+    """Tell the frames of a padded batch (B, S, D) from its padding: (B, S) bool."""
+    return torch.arange(features.shape[1], device=features.device) < lengths[:, None]
 
 
-# version → network; each takes `QuantizerSizes`, keeps them as `sizes`, and maps features to logits.
+# version → network; each takes `QuantizerSizes`, keeps them as `sizes`, and maps features to logits: by
+# `forward`, or by its last layer `fc` from `rows`, which leave the padding out.
 NETWORKS: dict[int, type[nn.Module]] = {0: LSTMNetwork, 1: LSTMNetwork, 2: ContextNetwork}
 
 

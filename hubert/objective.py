@@ -11,6 +11,7 @@ from torch.nn import functional
 from bark.errors import BarkError
 
 from .dataset import IGNORED, DatasetError, PairEntry, PreparedDataset, align, collate
+from .head import head_loss
 
 BUCKET = 32  # batches sorted by length together: less padding, and still a new mixture each epoch
 
@@ -87,16 +88,15 @@ class QuantizerObjective:
         ``share`` is the mean length of the whole batch. Each process divides by its own items' share, so the
         mean over processes is the mean over tokens, however long the utterances each of them got.
         """
-        logits = network(batch["features"], batch["lengths"]).float()  # (B, S, V)
-        flat, tokens = logits.flatten(0, 1), batch["tokens"].flatten()  # (B*S, V), (B*S,)
-        total = functional.cross_entropy(flat, tokens, ignore_index=IGNORED, reduction="sum")
-        loss = total / batch["share"].sum()
+        rows = network.rows(batch["features"], batch["lengths"])  # (N, W), no padding
+        tokens = batch["tokens"][batch["tokens"] != IGNORED]  # (N,)
         if network.training:
-            return loss, {}
-        inside = tokens != IGNORED
-        ranked = flat[inside].topk(min(5, flat.shape[1]), dim=1).indices == tokens[inside, None]
+            return head_loss(network.fc, rows, tokens) / batch["share"].sum(), {}
+        logits = network.fc(rows).float()  # (N, V)
+        loss = functional.cross_entropy(logits, tokens, reduction="sum") / batch["share"].sum()
+        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == tokens[:, None]
         figures = {"top1": float(ranked[:, 0].float().mean()), "top5": float(ranked.any(1).float().mean())}
-        return loss, figures | {"weight": float(inside.sum())}
+        return loss, figures | {"weight": float(len(tokens))}
 
 
 def epoch_batches(entries: Sequence[PairEntry], size: int, seed: list[int]) -> list[list[PairEntry]]:
