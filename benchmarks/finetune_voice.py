@@ -29,7 +29,7 @@ from bark.files import atomic_write_text
 from bark.pipeline import Bark
 from bark.voice import Voice
 from hubert.clone import Cloner
-from training.finetune import FinetuneOptions, finetune
+from training.finetune import FinetuneOptions, finetune, weights_digest
 from training.measures import Figure, centroid, figure
 from training.prepare import prepare
 from training.report import Ears
@@ -103,10 +103,8 @@ def tune(base: str, data: Path, options: argparse.Namespace) -> str:
 
 def weights_mark(model: str) -> str:
     """Return a few letters that stand for the weights of a model."""
-    digest = hashlib.sha256()
-    for stage in STAGES:
-        digest.update(find_model(model).path(stage).read_bytes())
-    return f"weights-{digest.hexdigest()[:8]}"
+    digests = "".join(weights_digest(find_model(model).load(stage)) for stage in STAGES)
+    return f"weights-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
 
 
 class Judge:
