@@ -19,7 +19,7 @@ PROGRAM = """
 import json, resource, sys, time
 begin = time.perf_counter()
 import torch
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # nano is too small for more
 from bark import Bark
 from bark.audio import save_audio
 bark = Bark.from_pretrained(sys.argv[1])
@@ -44,7 +44,7 @@ class Speed:
 
 
 def measure_speed(model: str, runs: int = RUNS) -> Speed:
-    """Run a fresh Python process some times, two threads each."""
+    """Run a fresh Python process some times, one thread each."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(runs):
