@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bark.errors import BarkError, SettingError
+from bark import commands
+from bark.commands import OneLineParser, choice, say, whole
+from bark.errors import SettingError
 from bark.files import atomic_write, atomic_write_text
 
-from .dataset import DatasetError, PreparedDataset, align
+from .dataset import SPLITS, DatasetError, PreparedDataset, align
 from .judge import edit_distance
 from .quantizer import LSTMQuantizer, Quantizer, load_quantizer
 
@@ -249,34 +251,34 @@ def open_quantizer(path: Path) -> tuple[Quantizer, dict[str, Any]]:
     return quantizer, read_json(settings) if settings.is_file() else {}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m hubert.evaluate", description="Measure a quantizer on pairs it was not trained on."
+def build_parser() -> OneLineParser:
+    """Return the parser of the command line."""
+    parser = OneLineParser(
+        prog="python -m hubert.evaluate",
+        description="Measure a quantizer on pairs it was not trained on.",
+        epilog=commands.EXIT_CODES,
     )
     parser.add_argument("quantizer", type=Path, help="folder of a training run, or a quantizer file")
     parser.add_argument("dataset", type=Path, help="folder made by hubert.prepare")
-    parser.add_argument("--split", default="test", help="train, validation or test (default: test)")
-    parser.add_argument(
-        "--shift", type=int, help="token t belongs to frame t + shift (default: the run's, else 0)"
-    )
-    parser.add_argument("--round-trip", type=int, default=0, help="pairs to send through Bark and back")
-    parser.add_argument("--model", default="large", help="Bark for the round trip (default: large)")
-    parser.add_argument(
-        "--out", type=Path, help="folder of table and picture (default: beside the quantizer)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.flag("--split", choice(*SPLITS), "default: test", "test")
+    frames = commands.Kind("FRAMES", whole(-5, 5))
+    parser.flag("--shift", frames, "token t belongs to frame t + shift (default: the run's, else 0)")
+    parser.flag("--round-trip", whole(0), "pairs to send through Bark and back", 0)
+    parser.flag("--model", commands.MODEL, "Bark for the round trip (default: large)", "large")
+    parser.flag("--out", commands.FOLDER, "folder of table and picture (default: beside the quantizer)")
+    parser.flag("--device", commands.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the figures were written."""
-    arguments = _parser().parse_args(argv)
+    return commands.run("evaluate", lambda: _work(argv))
+
+
+def _work(argv: Sequence[str] | None) -> int:
+    arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        print(_run(arguments), end="")
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    say(_run(arguments).rstrip())
     return 0
 
 
@@ -292,7 +294,7 @@ def _run(arguments: argparse.Namespace) -> str:
     if arguments.round_trip:
         trip = _bark_round_trip(quantizer, dataset, arguments)
     beside = arguments.quantizer if arguments.quantizer.is_dir() else arguments.quantizer.parent
-    out = arguments.out or beside
+    out = Path(arguments.out or beside)
     text = table(result, trip)
     atomic_write_text(out / "evaluation.md", f"# {arguments.split} split of {dataset.folder.name}\n\n{text}")
     record = result.figures() | ({"round_trip": trip} if trip else {})

@@ -65,13 +65,15 @@ class ContextNetwork(nn.Module):
         features ─ LayerNorm ─ conv 5 ─ GELU ─┬─ LSTM → and LSTM ← ─ + ─ LayerNorm ─┬─ ... ─ linear ─ logits
                                               └──────────────────────┘               (twice)
 
-    26.8 M parameters at gitmylo's sizes (768 → 1024 → 10 000); `hidden_size` is that of both directions
-    together.
+    In training single values and whole spans of frames are left out, so that it does not learn a small data
+    set by heart and has to use the context. 26.8 M parameters at gitmylo's sizes (768 → 1024 → 10 000);
+    `hidden_size` is that of both directions together.
     """
 
     KERNEL = 5  # frames, 0.1 s
     LAYERS = 2
-    DROPOUT = 0.1
+    DROPOUT_IN, DROPOUT = 0.2, 0.3  # shares of features, and of what each layer gives
+    MASKED, SPAN = 0.15, 5  # share of frames left out, and how many of them in a row
 
     def __init__(self, sizes: QuantizerSizes) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class ContextNetwork(nn.Module):
         self.past = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for _ in range(self.LAYERS))
         self.future = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for _ in range(self.LAYERS))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(self.LAYERS))
-        self.dropout = nn.Dropout(self.DROPOUT)
+        self.dropout_in, self.dropout = nn.Dropout(self.DROPOUT_IN), nn.Dropout(self.DROPOUT)
         self.fc = nn.Linear(width, sizes.output_size)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -106,13 +108,22 @@ class ContextNetwork(nn.Module):
     def rows(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Map (B, S, D) features to what the head reads of each frame: (N, W), utterance after utterance."""
         frames = is_frame(features, lengths)
-        given = (self.norm(features) * frames[..., None]).transpose(1, 2)  # (B, D, S), over time
+        heard = frames & ~self._masked(features) if self.training else frames
+        given = (self.dropout_in(self.norm(features)) * heard[..., None]).transpose(
+            1, 2
+        )  # (B, D, S), over time
         hidden = nn.functional.gelu(self.conv(given)).transpose(1, 2)[frames]  # (N, W)
         packing = Packing.of(lengths)
         for past, future, norm in zip(self.past, self.future, self.norms, strict=True):
             both = run_lstm(past, hidden, packing), run_lstm(future, hidden, packing, reverse=True)
             hidden = norm(hidden + self.dropout(torch.cat(both, dim=1)))
-        return hidden
+        return self.dropout(hidden)
+
+    def _masked(self, features: Tensor) -> Tensor:
+        """Draw which frames are left out: (B, S) bool."""
+        starts = torch.rand(features.shape[:2], device=features.device) < self.MASKED / self.SPAN
+        spread = nn.functional.max_pool1d(starts[:, None].float(), self.SPAN, 1, self.SPAN // 2)
+        return spread[:, 0].bool()
 
 
 def is_frame(features: Tensor, lengths: Tensor) -> Tensor:

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from bark import commands
 from bark.audio import load_audio
+from bark.commands import OneLineParser, number, say, whole
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
 from bark.files import atomic_write_text
 from bark.npz import read_npy
@@ -267,38 +269,40 @@ def vocabulary_of(folder: Path) -> int:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def build_parser() -> OneLineParser:
+    """Return the parser of the command line."""
+    parser = OneLineParser(
         prog="python -m hubert.prepare",
         description="Make a training data set: pair audio with tokens by file stem, compute HuBERT features.",
+        epilog=commands.EXIT_CODES,
     )
     parser.add_argument("folder", type=Path, help="pairs of audio and tokens, or gitmylo's folders of zips")
-    parser.add_argument("--out", type=Path, help="folder of the data set (default: the same folder)")
-    parser.add_argument("--hubert", help="nano, a folder, a file or a hub id (default: HuBERT base)")
-    parser.add_argument(
-        "--layer", type=int, help="HuBERT layer (default: the model's own, 9 for HuBERT base)"
+    parser.flag("--out", commands.FOLDER, "folder of the data set (default: the same folder)")
+    parser.flag("--hubert", commands.MODEL, "nano, a folder, a file or a hub id (default: HuBERT base)")
+    parser.flag("--layer", whole(0), "HuBERT layer (default: the model's own, 9 for HuBERT base)")
+    parser.flag(
+        "--vocabulary", whole(1), "number of tokens (default: what hubert.synthesize noted, else 10000)"
     )
-    parser.add_argument(
-        "--vocabulary", type=int, help="number of tokens (default: what hubert.synthesize noted, else 10000)"
-    )
-    parser.add_argument("--validation", type=float, default=0.1, help="share of pairs (default: 0.1)")
-    parser.add_argument("--test", type=float, default=0.1, help="share of pairs (default: 0.1)")
-    parser.add_argument(
-        "--max-refused", type=float, default=0.05, help="share of bad pairs to live with (default: 0.05)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    share = number(0, 1)
+    parser.flag("--validation", share, "share of pairs (default: 0.1)", 0.1)
+    parser.flag("--test", share, "share of pairs (default: 0.1)", 0.1)
+    parser.flag("--max-refused", share, "share of bad pairs to live with (default: 0.05)", 0.05)
+    parser.flag("--device", commands.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if a data set was made."""
-    arguments = _parser().parse_args(argv)
+    return commands.run("prepare", lambda: _work(argv))
+
+
+def _work(argv: Sequence[str] | None) -> int:
+    arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        print(summary(_run(arguments)))
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        say(summary(_run(arguments)))
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("Finished pairs are kept: give the same command again.") from interrupt
     return 0
 
 
@@ -318,7 +322,7 @@ def _run(arguments: argparse.Namespace) -> PrepareReport:
         max_refused=arguments.max_refused,
     )
     encoder = {"hubert": name, "layer": features.layer}
-    out = arguments.out or arguments.folder
+    out = Path(arguments.out or arguments.folder)
     return prepare(arguments.folder, out, features, encoder, replace(options, progress=sys.stderr.isatty()))
 
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from bark import commands
 from bark.audio import save_audio
+from bark.commands import SEED, OneLineParser, choice, number, say, whole
 from bark.errors import BarkError, MissingFileError, SettingError, TextError
 from bark.files import atomic_write, atomic_write_text
 from bark.tokens import BARK
@@ -98,11 +100,11 @@ Engine = Callable[[Iterable[list[Take]]], Iterator[list[Spoken]]]
 def plan_takes(plan: SynthesisPlan) -> list[list[Take]]:
     """Return all takes in the batches they are spoken in; a batch shares one voice."""
     by_voice: dict[str | None, list[Take]] = {voice: [] for voice in plan.voices}
-    for number in range(plan.count):
-        generator = np.random.default_rng([plan.seed, number])
+    for place in range(plan.count):
+        generator = np.random.default_rng([plan.seed, place])
         voice = plan.voices[int(generator.integers(len(plan.voices)))]
-        text = plan.texts[number % len(plan.texts)]
-        take = Take(f"{plan.seed}-{number:06d}", text, voice, int(generator.integers(2**62)))
+        text = plan.texts[place % len(plan.texts)]
+        take = Take(f"{plan.seed}-{place:06d}", text, voice, int(generator.integers(2**62)))
         by_voice[voice].append(take)
     step = plan.batch
     return [takes[at : at + step] for takes in by_voice.values() for at in range(0, len(takes), step)]
@@ -311,57 +313,57 @@ def _check_same_plan(plan: SynthesisPlan, out: Path) -> None:
     atomic_write_text(path, json.dumps(mine, ensure_ascii=False, indent=1) + "\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def build_parser() -> OneLineParser:
+    """Return the parser of the command line."""
+    parser = OneLineParser(
         prog="python -m hubert.synthesize",
         description="Make training pairs for a quantizer: Bark speaks texts, its own tokens are the truth.",
+        epilog=commands.EXIT_CODES,
     )
     limits = TakeLimits()
-    parser.add_argument("--texts", type=Path, required=True, help="one sentence a line, UTF-8, any language")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the pairs")
-    parser.add_argument(
-        "--model", default="large", help="nano, small, large, a folder or a hub id (default: large)"
+    parser.flag("--texts", commands.FILE, "one sentence a line, UTF-8, any language", required=True)
+    parser.flag("--out", commands.FOLDER, "folder of the pairs", required=True)
+    parser.flag(
+        "--model", commands.MODEL, "nano, small, large, a folder or a hub id (default: large)", "large"
     )
-    parser.add_argument(
-        "--voices",
-        default=NO_VOICE,
-        help=f"names or files, commas between; {NO_VOICE}: Bark chooses (default)",
-    )
-    parser.add_argument("--count", type=int, help="takes to make (default: one for each text)")
-    parser.add_argument("--seed", type=int, default=0, help="of all takes together (default: 0)")
-    parser.add_argument("--batch", type=int, default=8, help="takes spoken at once (default: 8)")
-    parser.add_argument(
-        "--temperature", type=float, help="of semantic and coarse tokens (default: the model's)"
-    )
-    parser.add_argument("--min-seconds", type=float, default=limits.min_seconds, help="refuse shorter takes")
-    parser.add_argument("--max-silence", type=float, default=limits.max_silence, help="refuse a larger share")
-    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: several machines")
-    parser.add_argument("--workers", type=int, help="Ray workers (default: one for each GPU, else CPU)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    voices = f"names or files, commas between; {NO_VOICE}: Bark chooses (default)"
+    parser.flag("--voices", commands.WORD, voices, NO_VOICE)
+    parser.flag("--count", whole(1), "takes to make (default: one for each text)")
+    parser.flag("--seed", SEED, "of all takes together (default: 0)", 0)
+    parser.flag("--batch", whole(1), "takes spoken at once (default: 8)", 8)
+    parser.flag("--temperature", number(above=True), "of semantic and coarse tokens (default: the model's)")
+    parser.flag("--min-seconds", number(), "refuse shorter takes", limits.min_seconds)
+    parser.flag("--max-silence", number(0, 1), "refuse a larger share", limits.max_silence)
+    parser.flag("--engine", choice("local", "ray"), "ray: several machines (default: local)", "local")
+    parser.flag("--workers", whole(1), "Ray workers (default: one for each GPU, else CPU)")
+    parser.flag("--device", commands.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if at least one pair is there."""
-    arguments = _parser().parse_args(argv)
+    return commands.run("synthesize", lambda: _work(argv))
+
+
+def _work(argv: Sequence[str] | None) -> int:
+    arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         counts = _run(arguments)
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{counts['kept']} of {counts.total()} takes kept in {arguments.out}")
-    for reason, number in counts.most_common():
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("Finished takes are kept: give the same command again.") from interrupt
+    say(f"{counts['kept']} of {counts.total()} takes kept in {arguments.out}")
+    for reason, number_of in counts.most_common():
         if reason != "kept":
-            print(f"refused {number}: {reason}")
-    return 0 if counts["kept"] else 1
+            say(f"refused {number_of}: {reason}")
+    return 0 if counts["kept"] else commands.FAILED
 
 
 def _run(arguments: argparse.Namespace) -> Counter[str]:
     from bark.checkpoints import find_model
     from bark.pipeline import Bark
 
-    texts = read_texts(arguments.texts)
+    texts = read_texts(Path(arguments.texts))
     heat = arguments.temperature
     plan = SynthesisPlan(
         texts=texts,
@@ -383,7 +385,7 @@ def _run(arguments: argparse.Namespace) -> Counter[str]:
         engine = ray_engine(make_speaker, arguments.workers)
     else:
         engine = local_engine(make_speaker())
-    return synthesize(plan, arguments.out, engine, progress=sys.stderr.isatty())
+    return synthesize(plan, Path(arguments.out), engine, progress=sys.stderr.isatty())
 
 
 if __name__ == "__main__":

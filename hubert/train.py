@@ -18,7 +18,9 @@ from typing import Any
 
 import torch
 
-from bark.errors import BarkError, SettingError
+from bark import commands
+from bark.commands import SEED, OneLineParser, choice, number, say, whole
+from bark.errors import SettingError
 from bark.files import atomic_write_text
 
 from .dataset import PreparedDataset
@@ -33,7 +35,7 @@ from .training_report import draw_curves, model_card
 
 logger = logging.getLogger(__name__)
 
-# Token t is taken to belong to frame t: both start at 0 s. Not yet measured on Bark (report --shifts).
+# Token t belongs to frame t: both start at 0 s. Measured on nano-made pairs: see benchmarks/quantizer_report.
 SHIFT = 0
 
 
@@ -65,6 +67,20 @@ def quantizer_options(**changes: Any) -> TrainerOptions:
     own: dict[str, Any] = {"steps": 4000, "learning_rate": 1e-3, "warmup": 100, "weight_decay": 0.01}
     own |= {"patience": 8, "mixed_precision": "no"}
     return TrainerOptions(**own | changes)
+
+
+def choose_precision(device: torch.device) -> str:
+    """Return the mixed precision that pays on a device: bfloat16 where its hardware multiplies in it.
+
+    Weights, optimiser and sums stay float32; on a CPU with the instructions matrix products are four times
+    as fast, on one without they are slower.
+    """
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    if device.type == "cpu":
+        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
+    return "no"
 
 
 def build(dataset: PreparedDataset, recipe: QuantizerRecipe, seed: int) -> LSTMQuantizer:
@@ -178,56 +194,54 @@ def _memory_named(batch: int) -> Iterator[None]:
         ) from error
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> OneLineParser:
+    """Return the parser of the command line."""
     recipe, options = QuantizerRecipe(), quantizer_options()
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m hubert.train",
         description="Train a quantizer: HuBERT features in, Bark's semantic tokens out.",
         epilog="Versions 0 and 1 are saved as gitmylo's tools read them. Version 2 is this project's own "
-        "network: gitmylo's tools refuse its file.",
+        f"network: gitmylo's tools refuse its file. {commands.EXIT_CODES}",
     )
     parser.add_argument("dataset", type=Path, help="folder made by hubert.prepare")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--init", type=Path, help="quantizer to start from; decides version and width")
-    parser.add_argument("--version", type=int, default=recipe.version, help="0, 1 or 2 (default: 2)")
-    parser.add_argument("--hidden-size", type=int, default=recipe.hidden_size, help="width (default: 1024)")
-    parser.add_argument("--batch", type=int, default=recipe.batch, help="utterances of a step (default: 16)")
-    parser.add_argument(
-        "--shift", type=int, default=SHIFT, help="token t belongs to frame t + shift (default: 0)"
-    )
-    parser.add_argument("--steps", type=int, default=options.steps, help="at most (default: 4000)")
-    parser.add_argument("--learning-rate", type=float, default=options.learning_rate, help="default: 0.001")
-    parser.add_argument("--warmup", type=int, default=options.warmup, help="steps (default: 100)")
-    parser.add_argument(
-        "--validate-every", type=int, default=options.validate_every, help="steps (default: 250)"
-    )
-    parser.add_argument(
-        "--patience", type=int, default=options.patience, help="validations without progress (default: 8)"
-    )
-    parser.add_argument(
-        "--checkpoint-every", type=int, default=options.checkpoint_every, help="steps (default: 250)"
-    )
-    parser.add_argument(
-        "--keep", type=int, default=options.keep, help="checkpoints, besides the best (default: 2)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument("--mixed-precision", choices=("no", "bf16", "fp16"), default="no", help="default: no")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--language", help="what the pairs speak, as in hubert.clone --language")
+    parser.flag("--out", commands.FOLDER, "folder of the run", required=True)
+    parser.flag("--init", commands.FILE, "quantizer to start from; decides version and width")
+    parser.flag("--version", whole(0, 2), "0, 1 or 2 (default: 2)", recipe.version)
+    parser.flag("--hidden-size", whole(1), "width (default: 1024)", recipe.hidden_size)
+    parser.flag("--batch", whole(1), "utterances of a step (default: 16)", recipe.batch)
+    frames = commands.Kind("FRAMES", whole(-5, 5))
+    parser.flag("--shift", frames, "token t belongs to frame t + shift (default: 0)", SHIFT)
+    parser.flag("--steps", whole(1), "at most (default: 4000)", options.steps)
+    parser.flag("--learning-rate", number(above=True), "default: 0.001", options.learning_rate)
+    parser.flag("--warmup", whole(0), "steps (default: 100)", options.warmup)
+    parser.flag("--validate-every", whole(1), "steps (default: 250)", options.validate_every)
+    parser.flag("--patience", whole(1), "validations without progress (default: 8)", options.patience)
+    parser.flag("--checkpoint-every", whole(1), "steps (default: 250)", options.checkpoint_every)
+    parser.flag("--keep", whole(1), "checkpoints, besides the best (default: 2)", options.keep)
+    parser.flag("--seed", SEED, "default: 0", 0)
+    precision = choice("auto", "no", "bf16", "fp16")
+    parser.flag("--mixed-precision", precision, "auto: bf16 where the hardware has it (default)", "auto")
+    parser.flag("--device", commands.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
+    language = commands.Kind("CODE", choice(*LANGUAGES))
+    parser.flag("--language", language, f"what the pairs speak: {', '.join(LANGUAGES)}")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the run ended well."""
-    arguments = _parser().parse_args(argv)
+    return commands.run("train", lambda: _work(argv))
+
+
+def _work(argv: Sequence[str] | None) -> int:
+    arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        text = _run(arguments)
-    except BarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if text:
-        print(text)
+        if text := _run(arguments):
+            say(text)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(
+            "Give the same command again to go on from the last checkpoint."
+        ) from interrupt
     return 0
 
 
@@ -235,13 +249,13 @@ def _run(arguments: argparse.Namespace) -> str:
     """Train as told and return the summary; empty in all processes but the first."""
     from bark.devices import choose_device
 
-    dataset = PreparedDataset.load(arguments.dataset)
+    out, dataset = Path(arguments.out), PreparedDataset.load(arguments.dataset)
     recipe = QuantizerRecipe(
         arguments.version,
         arguments.hidden_size,
         arguments.batch,
         arguments.shift,
-        arguments.init,
+        arguments.init and Path(arguments.init),
         arguments.language,
     )
     names = (
@@ -255,13 +269,16 @@ def _run(arguments: argparse.Namespace) -> str:
         "seed",
     )
     changes = {name: getattr(arguments, name) for name in names}
-    device = "cpu" if choose_device(arguments.device).type == "cpu" else None
-    options = quantizer_options(**changes, mixed_precision=arguments.mixed_precision, device=device)
-    quantizer, result, main_process = train(dataset, arguments.out, recipe, options)
+    chosen = choose_device(arguments.device)
+    device = "cpu" if chosen.type == "cpu" else None
+    wanted = arguments.mixed_precision
+    precision = choose_precision(chosen) if wanted == "auto" else wanted
+    options = quantizer_options(**changes, mixed_precision=precision, device=device)
+    quantizer, result, main_process = train(dataset, out, recipe, options)
     if not main_process:
         return ""
-    settings = export(quantizer, result, dataset, arguments.out, recipe)
-    lines = [f"{result.step} steps, the best after {result.best_step}: {arguments.out / QUANTIZER}"]
+    settings = export(quantizer, result, dataset, out, recipe)
+    lines = [f"{result.step} steps, the best after {result.best_step}: {out / QUANTIZER}"]
     for split, figures in settings["figures"].items():
         lines.append(
             f"{split}: top 1 {figures['top1']:.1%}, top 5 {figures['top5']:.1%} "

@@ -24,6 +24,10 @@ from bark.errors import (
 from booth import replay, voices
 from booth.cli import main as bark
 from hubert import clone
+from hubert import evaluate as evaluate_quantizer
+from hubert import prepare as prepare_pairs
+from hubert import synthesize as synthesize_pairs
+from hubert import train as train_quantizer
 from training import finetune, prepare
 
 Main = Callable[[list[str]], int]
@@ -37,6 +41,10 @@ COMMANDS: dict[str, tuple[Main, list[str], OneLineParser]] = {
     "clone": (bark, ["clone", "me.wav"], clone.build_parser("bark clone")),
     "prepare": (prepare.main, ["data", "--out", "out"], prepare.build_parser()),
     "finetune": (finetune.main, ["--stage", "fine", "--data", "d", "--out", "o"], finetune.build_parser()),
+    "pairs": (synthesize_pairs.main, ["--texts", "t", "--out", "o"], synthesize_pairs.build_parser()),
+    "prepare pairs": (prepare_pairs.main, ["pairs"], prepare_pairs.build_parser()),
+    "quantizer": (train_quantizer.main, ["pairs", "--out", "o"], train_quantizer.build_parser()),
+    "evaluate": (evaluate_quantizer.main, ["run", "pairs"], evaluate_quantizer.build_parser()),
     "convert": (bark, ["convert", "a", "b"], convert.build_parser("bark convert")),
     "replay": (bark, ["replay", "take.json"], replay.build_parser()),
 }

@@ -133,8 +133,8 @@ def test_the_command_reads_a_file_or_a_run_and_writes_beside_it(
     assert main([str(run / "quantizer.pth"), str(tmp_path / "data"), "--shift", "0", "--device", "cpu"]) == 0
     assert json.loads((run / "evaluation.json").read_text())["tokens"] > shifted["tokens"]
     assert {"evaluation.md", "evaluation.png"} <= {path.name for path in run.iterdir()}
-    assert main([str(tmp_path / "absent.pth"), str(tmp_path / "data")]) == 1
-    assert main([str(run), str(tmp_path / "absent")]) == 1
+    assert main([str(tmp_path / "absent.pth"), str(tmp_path / "data")]) == 2
+    assert main([str(run), str(tmp_path / "absent")]) == 2
     error = capsys.readouterr().err
     assert "no such file" in error and "holds no prepared data set" in error
     assert issubclass(DatasetError, BarkError)

@@ -335,5 +335,5 @@ def test_the_command_makes_a_data_set_with_a_real_hubert(
     assert "6 pairs" in capsys.readouterr().out
     dataset = PreparedDataset.load(tmp_path)
     assert dataset.feature_dim == 48 and dataset.encoder["layer"] == 2
-    assert main([str(tmp_path / "absent")]) == 1
+    assert main([str(tmp_path / "absent")]) == 2
     assert isinstance(BarkError("x"), ValueError)

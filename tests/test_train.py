@@ -53,7 +53,7 @@ def test_eight_pairs_are_learned_by_heart(tmp_path: Path, version: int) -> None:
     quantizer, result, _ = train(dataset, tmp_path / "run", recipe, quantizer_options(steps=80, **FAST))
     assert evaluate(quantizer, dataset, "train").top1 > 0.95
     losses = [row["loss"] for row in read_metrics(tmp_path / "run") if row["phase"] == "train"]
-    assert losses[-1] < 0.2 * losses[0] and result.step == 80  # dropout keeps version 2's up
+    assert losses[-1] < 0.4 * losses[0] and result.step == 80  # what is left out keeps version 2's up
 
 
 @pytest.mark.parametrize("version", sorted(NETWORKS))
@@ -280,23 +280,29 @@ def test_accelerate_launch_follows_the_curve_of_one(tmp_path: Path) -> None:
 def test_wrong_wishes_are_named(tmp_path: Path, golden: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = str(tmp_path / "data")
     make_dataset(tmp_path / "data", 6, splits="train,train,train,validation,test,test")
-    for wish, told in (
-        ("--version 3", "quantizer version: got 3; allowed: 0, 1, 2"),
-        ("--batch 0", "batch: got 0; allowed: 1 or more"),
-        ("--language xx", "Bark does not speak this language: got xx"),
-        (f"--init {golden / 'D_hubert' / 'hubert_tiny.pt'}", "is a HuBERT, not a quantizer"),
-        (f"--init {tmp_path / 'absent.pth'}", "no such file"),
-        (f"--init {golden / 'E_quantizer' / 'quantizer_v0.pth'}", "feature width does not fit"),
+    for wish, told, code in (
+        ("--version 3", "--version: got '3'; allowed: a whole number from 0 to 2", 2),
+        ("--batch 0", "--batch: got '0'; allowed: a whole number >= 1", 2),
+        ("--language xx", "--language: got 'xx'; allowed: en, de,", 2),
+        (f"--init {golden / 'D_hubert' / 'hubert_tiny.pt'}", "is a HuBERT, not a quantizer", 1),
+        (f"--init {tmp_path / 'absent.pth'}", "no such file", 2),
+        (f"--init {golden / 'E_quantizer' / 'quantizer_v0.pth'}", "feature width does not fit", 2),
     ):
-        assert main([data, "--out", str(tmp_path / "run"), "--device", "cpu", *shlex.split(wish)]) == 1
+        assert main([data, "--out", str(tmp_path / "run"), "--device", "cpu", *shlex.split(wish)]) == code
         assert told in capsys.readouterr().err
-    assert main([str(tmp_path), "--out", str(tmp_path / "run")]) == 1
+    for wrong, told in (
+        ({"version": 3}, "quantizer version: got 3; allowed: 0, 1, 2"),
+        ({"batch": 0}, "batch: got 0; allowed: 1 or more"),
+        ({"language": "xx"}, "Bark does not speak this language: got xx"),
+    ):
+        with pytest.raises(SettingError, match=told):
+            QuantizerRecipe(**wrong)  # type: ignore[arg-type]
+    assert main([str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     assert "holds no prepared data set" in capsys.readouterr().err
     only = make_dataset(tmp_path / "only", 2, splits="train,train")
     with pytest.raises(DatasetError, match="has no validation pairs.*--validation"):
         QuantizerObjective(only, 2)
-    with pytest.raises(SystemExit):
-        main(["--help"])
+    assert main(["--help"]) == 0
     assert "gitmylo's tools refuse its file" in " ".join(capsys.readouterr().out.split())
 
 
