@@ -11,7 +11,7 @@ pytest.importorskip("accelerate", reason="the training extra is not installed")
 from bark.errors import MissingFileError
 from training.measures import Figure
 from training.pictures import draw_spectrograms
-from training.report import Row, write_report
+from training.report import BY_HAND, Row, write_report
 from training.trials import PROMPT_SECONDS, choose, held_out_voices, recorded_voices
 
 
@@ -28,7 +28,10 @@ def test_rows_say_whether_the_target_is_reached(tmp_path: Path) -> None:
     path = tmp_path / "REPORT.md"
     write_report(path, [Row("WER", 0.12, figure_of(0.1), above=False)], ["A note."])
     assert "| WER | ≤ 0.12 | 0.100 (0.000 to 0.200; n = 7) | yes |" in path.read_text()
-    assert path.read_text().endswith("A note.\n")
+    assert path.read_text().endswith("A note.\n\n")
+    path.write_text(path.read_text() + BY_HAND + "\nReading is.\n")
+    write_report(path, [], ["Another note."])
+    assert path.read_text().endswith(f"Another note.\n\n{BY_HAND}\nReading is.\n")
 
 
 def test_held_out_prompts_and_references_are_different_utterances(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bark.checkpoints import find_model
 from bark.codec import Codec
 from bark.errors import BarkError
 from bark.files import atomic_write_text
@@ -49,6 +50,7 @@ SAMPLE_TEXT = "The old man found seven red boats near the river."
 SHORTEST_PHONE = 2  # units
 CODEC_SECONDS = 8.0  # of each real recording that the codec is measured on
 REAL_CLIPS = 10  # of each real speaker
+BY_HAND = "## What is weak, and why"  # the first heading that the report does not write itself
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,8 @@ def phone_errors(clips: Sequence[Clip], hear: PhoneListener) -> Figure:
 
 
 def write_report(path: Path, rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """Write the table and what was measured beside it."""
+    """Write the table and what was measured beside it; what people wrote behind BY_HAND stays."""
+    by_hand = path.read_text().partition(BY_HAND)[1:] if path.is_file() else ("", "")
     lines = [
         "# What nano can do, measured",
         "",
@@ -260,8 +263,9 @@ def write_report(path: Path, rows: Sequence[Row], notes: Sequence[str]) -> None:
         *map(str, rows),
         "",
         *notes,
+        "",
     ]
-    atomic_write_text(path, "\n".join(lines) + "\n")
+    atomic_write_text(path, "\n".join(lines) + "\n" + "".join(by_hand))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -306,7 +310,17 @@ def report(options: argparse.Namespace) -> None:
     picture = options.out.with_name("spectrograms.png")
     shown = held_out_voices(options.work)[:2] + real[:1]
     draw_spectrograms(picture, [(test.name, test.prompt, sample_of(bark, cloner, test)) for test in shown])
-    notes = [f"Measured on {datetime.now(UTC):%Y-%m-%d}.", "", f"![spectrograms]({picture.name})"]
+    folder = find_model(options.model).path("semantic").parent
+    files = [*folder.glob("*.safetensors"), hubert / "model.safetensors"]
+    size = sum(file.stat().st_size for file in files) / 1e6
+    half = options.texts // 2
+    notes = [
+        f"Measured on {datetime.now(UTC):%F}. Texts for each held-out voice: {half} of digits, {half} of",
+        f"numbers, {options.texts} templates, {options.texts} open; for each real speaker {REAL_CLIPS}.",
+        f"Speed on one thread. Size of all weights: {size:.1f} MB (float16).",
+        "",
+        f"![spectrograms of references and clones]({picture.name})",
+    ]
     write_report(options.out, rows, notes)
 
 
