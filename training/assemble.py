@@ -41,7 +41,7 @@ PRESETS = {
 }
 DEFAULTS = {
     "semantic_temperature": 0.4,
-    "coarse_temperature": 0.5,
+    "coarse_temperature": 0.7,
     "fine_temperature": 0.8,
     "min_eos_p": 0.2,
     "sliding_window_len": 120,
