@@ -68,8 +68,8 @@ def test_clones_are_nearest_to_their_own_voice(spoken: list[tuple[int, str, np.n
 def test_digits_are_understood(spoken: list[tuple[int, str, np.ndarray]]) -> None:
     hear = Recogniser(DIGITS)
     wrong = sum(edit_distance(text.split(), hear(audio)) for _, text, audio in spoken)
-    # measured .42 with the first weights: reading is their weak side (REPORT.md); lower this as it improves
-    assert wrong / sum(len(text.split()) for _, text, _ in spoken) <= 0.47
+    # measured .11, 4 of 36 words (.42 with the first weights)
+    assert wrong / sum(len(text.split()) for _, text, _ in spoken) <= 0.25
 
 
 def test_the_codec_copies_speech() -> None:
