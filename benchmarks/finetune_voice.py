@@ -1,6 +1,6 @@
 """What fine-tuning on minutes of one voice adds to a clone of it: likeness and word errors on unseen texts.
 
-    python -m benchmarks.finetune_voice [--model nano] [--voice held_slt_b] [--minutes 10] [--lora R]
+    python -m benchmarks.finetune_voice [--model nano] [--voice far_espeak_f5] [--minutes 10] [--lora R]
 
 A synthetic voice that nano never trained on speaks texts; `training.prepare` and `training.finetune` teach
 the stages one after the other. Both models then speak the same texts of the closed grammars, none of them
@@ -173,13 +173,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.finetune_voice", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--model", default="nano", help="default: nano")
-    parser.add_argument("--voice", choices=VOICES, default="held_slt_b", help="default: held_slt_b")
+    parser.add_argument("--voice", choices=VOICES, default=FAR.name, help=f"default: {FAR.name}")
     parser.add_argument("--minutes", type=float, default=10.0, help="of speech to learn from (default: 10)")
     parser.add_argument("--texts", type=int, default=20, help="of each kind, to measure (default: 20)")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
     parser.add_argument("--lora", type=int, help="rank; default: all weights learn")
-    parser.add_argument("--steps", type=int, default=400, help="of each stage, at most (default: 400)")
-    parser.add_argument("--learning-rate", type=float, help="default: training.finetune's")
+    parser.add_argument("--steps", type=int, default=250, help="of each stage, at most (default: 250)")
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="default: 5e-4")
     parser.add_argument("--out", type=Path, default=OUT, help=f"default: {OUT}")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(argv)
