@@ -1,6 +1,6 @@
 """The three quantizer versions trained on the same pairs with the same budget, three seeds each.
 
-    python -m benchmarks.quantizer_report [--pairs DIR] [--steps 200] [--shifts]
+    python -m benchmarks.quantizer_report [--pairs DIR] [--steps 240] [--shifts]
 
 Without `--pairs`, nano speaks the pairs itself (`hubert.synthesize`, its own voices and texts of its grammar)
 and its HuBERT hears them (`hubert.prepare`). Pairs, steps and batches are the same for all versions; of the
@@ -151,9 +151,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--pairs", type=Path, help="folder made by hubert.prepare (default: nano speaks them)"
     )
-    parser.add_argument("--count", type=int, default=480, help="takes nano speaks")
+    parser.add_argument("--count", type=int, default=300, help="takes nano speaks")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder of the runs (default: {OUT})")
-    parser.add_argument("--steps", type=int, default=200, help="of each training")
+    parser.add_argument("--steps", type=int, default=240, help="of each training")
     parser.add_argument("--batch", type=int, default=16, help="utterances of a step")
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)

@@ -33,6 +33,7 @@ from hubert.train import quantizer_options
 from hubert.trainer import Trainer
 
 SIZES = QuantizerSizes()
+EPOCH = 3  # batches, so that utterances of like length come together
 LENGTHS = (158, 250, 300, 330, 346, 360, 420, 500, 731)
 
 
@@ -76,12 +77,14 @@ class OneByOne:
 
 
 def our_rate(dataset: PreparedDataset, folder: Path, version: int, batch: int, precision: str) -> float:
-    """Return utterances a second of the second step of a fresh run; the first one warms up."""
-    options = quantizer_options(steps=2, log_every=1, mixed_precision=precision, device="cpu")
+    """Return utterances a second of the second epoch of a fresh run; the first one warms up."""
+    count = len(dataset.split("train"))
+    epoch = -(-count // batch)  # steps
+    options = quantizer_options(steps=2 * epoch, log_every=epoch, mixed_precision=precision, device="cpu")
     network = NETWORKS[version](replace(SIZES, version=version))
     Trainer(network, QuantizerObjective(dataset, batch), folder, options).run()
     seconds = [row["seconds"] for row in read_metrics(folder) if row["phase"] == "train"]
-    return batch / (seconds[1] - seconds[0])
+    return epoch * batch / (seconds[1] - seconds[0])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     theirs: list[float] = []
     ours: dict[int, list[float]] = {0: [], 2: []}
     with tempfile.TemporaryDirectory() as name:
-        dataset = make_pairs(Path(name), arguments.batch)
+        dataset = make_pairs(Path(name), EPOCH * arguments.batch)
         loop = OneByOne()
         loop.rate(dataset, 1)  # warm up
         for number in range(arguments.rounds):

@@ -112,7 +112,8 @@ class ContextNetwork(nn.Module):
         given = (self.dropout_in(self.norm(features)) * heard[..., None]).transpose(
             1, 2
         )  # (B, D, S), over time
-        hidden = nn.functional.gelu(self.conv(given)).transpose(1, 2)[frames]  # (N, W)
+        hidden = nn.functional.gelu(self.conv(given)).transpose(1, 2).flatten(0, 1)  # (B*S, W)
+        hidden = hidden.index_select(0, frames.flatten().nonzero()[:, 0])  # (N, W)
         packing = Packing.of(lengths)
         for past, future, norm in zip(self.past, self.future, self.norms, strict=True):
             both = run_lstm(past, hidden, packing), run_lstm(future, hidden, packing, reverse=True)

@@ -35,7 +35,8 @@ from .training_report import draw_curves, model_card
 
 logger = logging.getLogger(__name__)
 
-# Token t belongs to frame t: both start at 0 s. Measured on nano-made pairs: see benchmarks/quantizer_report.
+# Token t belongs to frame t: both start at 0 s. Measured on 40 test pairs of nano: the k-means centre nearest
+# to frame t + shift is not that of token t for .86, .60, .27, .62, .86 of the tokens at shifts -2 to 2.
 SHIFT = 0
 
 
