@@ -310,7 +310,8 @@ def report(options: argparse.Namespace) -> None:
     picture = options.out.with_name("spectrograms.png")
     shown = held_out_voices(options.work)[:2] + real[:1]
     draw_spectrograms(picture, [(test.name, test.prompt, sample_of(bark, cloner, test)) for test in shown])
-    folder = find_model(options.model).path("semantic").parent
+    place = find_model(options.model).path("semantic")
+    folder = place if place.is_dir() else place.parent
     files = [*folder.glob("*.safetensors"), hubert / "model.safetensors"]
     size = sum(file.stat().st_size for file in files) / 1e6
     half = options.texts // 2
