@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-aten = torch.ops.aten
+ATEN = torch.ops.aten  # its out-variants write into views
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,16 @@ class _Layer(torch.autograd.Function):
             n = sizes[t]
             h, c = all_h[:n].add_(given[t]), all_c[:n]
             bent = state[t].tanh().to(gates.dtype)
-            aten.sigmoid_backward.grad_input(h * bent, o[t], grad_input=by_o[t])
-            c.add_(aten.tanh_backward(h * o[t], bent))
+            ATEN.sigmoid_backward.grad_input(h * bent, o[t], grad_input=by_o[t])
+            c.add_(ATEN.tanh_backward(h * o[t], bent))
             plain = c.to(gates.dtype)
-            aten.sigmoid_backward.grad_input(plain * g[t], i[t], grad_input=by_i[t])
-            aten.tanh_backward.grad_input(plain * i[t], g[t], grad_input=by_g[t])
+            ATEN.sigmoid_backward.grad_input(plain * g[t], i[t], grad_input=by_i[t])
+            ATEN.tanh_backward.grad_input(plain * i[t], g[t], grad_input=by_g[t])
             if t == 0:
                 by_f[t].zero_()
                 break
             before = state[t - 1][:n].to(gates.dtype)
-            aten.sigmoid_backward.grad_input(plain * before, f[t], grad_input=by_f[t])
+            ATEN.sigmoid_backward.grad_input(plain * before, f[t], grad_input=by_f[t])
             c.mul_(f[t])
             torch.mm(step[t], w_hh, out=h)
         earlier = [output[:n] for output, n in zip(outputs.split(sizes), sizes[1:], strict=False)]

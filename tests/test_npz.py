@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bark import npz
 from bark.errors import MissingFileError, VoiceError
+from bark.tokens import BARK
 from bark.voice import Voice
 
 from .made_voices import VOICES, load_bytes, make, members, npy, raw_save, zipped
@@ -94,7 +95,7 @@ def test_harmless_oddities_load_with_their_values(name):
             np.testing.assert_array_equal(ours, raw[key])
 
 
-def test_sunos_tolerance_is_ours_and_a_wrong_end_is_noted_and_cut_on_save(tmp_path, caplog):
+def test_sunos_tolerance_is_ours_and_a_wrong_end_is_noted_and_cut_for_a_layout(tmp_path, caplog):
     """Suno's code speaks with 146..154 frames for 100 tokens; the surplus only costs alignment."""
     for frames in range(140, 161):
         voice = make(100, frames)
@@ -103,12 +104,14 @@ def test_sunos_tolerance_is_ours_and_a_wrong_end_is_noted_and_cut_on_save(tmp_pa
         else:
             with pytest.raises(VoiceError, match="wrong ratio"):
                 voice.validate()
-    voice = make(100, 146)
+    voice = make(200, 291)
     Voice.load(raw_save(voice, tmp_path / "raw.npz"))
-    assert "do not end together; canonical() cuts them to 97 and 145" in caplog.text
-    again = Voice.load(voice.save(tmp_path / "fixed.npz"))
-    assert (len(again.semantic), again.fine.shape[1]) == (97, 145)
-    np.testing.assert_array_equal(again.fine, voice.fine[:, :145])
+    assert "do not end together; canonical() cuts them to 194 and 291" in caplog.text
+    kept = Voice.load(voice.save(tmp_path / "kept.npz"))
+    assert (len(kept.semantic), kept.fine.shape[1]) == (200, 291)
+    again = Voice.load(voice.save(tmp_path / "fixed.npz", BARK))
+    assert (len(again.semantic), again.fine.shape[1]) == (194, 291)
+    np.testing.assert_array_equal(again.fine, voice.fine)
     assert again.notes() == []
 
 
