@@ -176,7 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--voice", choices=VOICES, default=FAR.name, help=f"default: {FAR.name}")
     parser.add_argument("--minutes", type=float, default=10.0, help="of speech to learn from (default: 10)")
     parser.add_argument("--texts", type=int, default=20, help="of each kind, to measure (default: 20)")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=["coarse", "fine"], help="default: coarse fine"
+    )
     parser.add_argument("--lora", type=int, help="rank; default: all weights learn")
     parser.add_argument("--steps", type=int, default=250, help="of each stage, at most (default: 250)")
     parser.add_argument("--learning-rate", type=float, default=5e-4, help="default: 5e-4")
