@@ -109,10 +109,10 @@ class ContextNetwork(nn.Module):
         """Map (B, S, D) features to what the head reads of each frame: (N, W), utterance after utterance."""
         frames = is_frame(features, lengths)
         heard = frames & ~self._masked(features) if self.training else frames
-        given = (self.dropout_in(self.norm(features)) * heard[..., None]).transpose(
-            1, 2
-        )  # (B, D, S), over time
-        hidden = nn.functional.gelu(self.conv(given)).transpose(1, 2).flatten(0, 1)  # (B*S, W)
+        given = self.dropout_in(self.norm(features)) * heard[..., None]  # (B, S, D)
+        hidden = (
+            nn.functional.gelu(self.conv(given.transpose(1, 2))).transpose(1, 2).flatten(0, 1)
+        )  # (B*S, W)
         hidden = hidden.index_select(0, frames.flatten().nonzero()[:, 0])  # (N, W)
         packing = Packing.of(lengths)
         for past, future, norm in zip(self.past, self.future, self.norms, strict=True):

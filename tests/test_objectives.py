@@ -68,14 +68,6 @@ def test_places_in_the_text_follow_joined_utterances_and_count_in_training_only(
     assert torch.isfinite(objective.loss(network.train(), unknown, 0, generator)[0])
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3, 8])
-def test_semantic_batches_can_be_shared(processes: int) -> None:
-    options = ObjectiveOptions(batch=2, processes=processes)
-    objective = SemanticObjective([SPEAKER], [], LAYOUT, options)
-    counts = {len(objective.batch(np.random.default_rng(seed))["targets"]) for seed in range(10)}
-    assert all(count and count % processes == 0 for count in counts)
-
-
 def test_semantic_items_are_the_prompts_of_the_stage() -> None:
     objective = SemanticObjective([SPEAKER], [], LAYOUT, ObjectiveOptions(batch=2, joined=0.0))
     for seed in range(5):

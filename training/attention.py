@@ -1,9 +1,9 @@
-"""Queries, keys and values to attention by blocks of queries, which trains twice as fast as torch's on a
-CPU.
+"""Queries, keys and values to attention as training wants it: by blocks on a CPU, and guided along a text.
 
-The same sums as `torch.nn.functional.scaled_dot_product_attention`, other rounding. Queries go in blocks
-of 192, and a causal block looks at no key behind its end; on one core, forward and backward take about
-half the time of torch's fused kernel at the sizes of `nano` (measured with torch 2.13, AVX-512 bf16).
+`block_attention` makes the same sums as `torch.nn.functional.scaled_dot_product_attention`, with other
+rounding. Queries go in blocks of 192, and a causal block looks at no key behind its end; on one core, forward
+and backward take about half the time of torch's fused kernel at the sizes of `nano` (measured with torch
+2.13, AVX-512 bf16).
 """
 
 from __future__ import annotations

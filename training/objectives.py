@@ -36,7 +36,6 @@ class ObjectiveOptions:
     """How batches are drawn."""
 
     batch: int = 8  # items; semantic: items as long as the window, of shorter ones there are more
-    processes: int = 1  # that share a batch: semantic rounds its number of items down to a multiple
     real_share: float = 0.45  # of the items drawn from recordings, when both kinds are there
     no_history: float = 0.1  # share of items without a history prompt
     joined: float = (
@@ -142,11 +141,8 @@ class SemanticObjective(_Drawn):
         join = generator.random() < options.joined
         each = window + (2 if join else 1) * len(speaker.examples[index].semantic)
         count = min(max(1, options.batch * (window + layout.max_semantic) // each), len(ranked))
-        count = max(1, count // options.processes) * options.processes
         first = max(0, min(centre - count // 2, len(ranked) - count))
-        rows = [
-            self._row(*ranked[place % len(ranked)], join, generator) for place in range(first, first + count)
-        ]
+        rows = [self._row(*ranked[place], join, generator) for place in range(first, first + count)]
         longest = max(len(target) for _, _, target, _ in rows)
         targets, sounding = np.full((2, len(rows), longest), IGNORE)
         for row, (_, _, target, places) in enumerate(rows):
