@@ -26,32 +26,12 @@ from bark.errors import BarkError
 from hubert.dataset import PreparedDataset
 from hubert.evaluate import Evaluation, evaluate
 from hubert.networks import NETWORKS
-from hubert.train import QuantizerRecipe, choose_precision, quantizer_options, train
+from hubert.train import QuantizerRecipe, quantizer_options, train
+from training.quantizer import speak_pairs
 
 OUT = Path("out/quantizer_report")
 SHIFTS = (-2, -1, 0, 1, 2)
 RATES = (0.002, 0.004, 0.008, 0.016)
-
-
-def nano_pairs(folder: Path, count: int) -> PreparedDataset:
-    """Let nano speak `count` texts, unless it has already, and prepare them."""
-    from bark.pipeline import Bark
-    from hubert.features import HubertFeatures
-    from hubert.prepare import PrepareOptions, prepare
-    from hubert.synthesize import SynthesisPlan, bark_speaker, local_engine, synthesize
-    from training.texts import TextSource
-
-    bark = Bark.from_pretrained("nano", device="cpu")
-    source = TextSource((), 0, 1)
-    kinds = ("template", "number", "digits", "template")
-    texts = tuple(source.draw(held_out=False, kind=kinds[i % len(kinds)]).words for i in range(count))
-    voices = sorted(path.stem for path in bark.voices_folder.glob("*.npz")) if bark.voices_folder else [None]
-    vocabulary = bark.layout.semantic_vocab
-    plan = SynthesisPlan(texts, tuple(voices), count, 0, "nano", vocabulary, batch=16)
-    print(dict(synthesize(plan, folder, local_engine(bark_speaker(bark, plan.settings)), progress=True)))
-    features = HubertFeatures.from_pretrained("nano")
-    options = PrepareOptions(vocabulary, validation=0.1, test=0.2, max_refused=0.2, progress=True)
-    return prepare(folder, folder, features, {"hubert": "nano", "layer": features.layer}, options).dataset
 
 
 @dataclass(frozen=True)
@@ -77,7 +57,6 @@ def run(
         validate_every=max(1, steps // 10),
         checkpoint_every=steps,
         patience=None,
-        mixed_precision=choose_precision(torch.device("cpu")),
         device="cpu",
     )
     name = f"v{recipe.version}-{steps}x{recipe.batch}-rate{rate:g}-shift{recipe.shift}-seed{seed}"
@@ -166,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.pairs:
             dataset = PreparedDataset.load(arguments.pairs)
         else:
-            dataset = nano_pairs(arguments.out / "pairs", arguments.count)
+            dataset = speak_pairs("nano", "nano", arguments.out / "pairs", arguments.count)
         print(f"{len(dataset.split('train'))} training pairs, {len(dataset.split('test'))} test pairs")
         print(json.dumps(report(dataset, arguments)))
     except BarkError as error:

@@ -5,9 +5,9 @@
 The loop does what the community's training script does for each utterance, on the CPU instead of its fixed
 CUDA: one forward pass of the version 0 network (768 → 1024 → 10 000), log-softmax, one-hot labels,
 cross-entropy, backward, Adam. Ours is `hubert.train` as it ships, on utterances of the same lengths:
-`hubert.trainer`, batches, bfloat16; the same network, and our own version 2. Rounds of all alternate, so
-that other work on the machine slows all. Lengths are like those of Bark's shipped voices: 158 to 731 tokens.
-The last line is one JSON object.
+`hubert.trainer`, batches, bfloat16 where the hardware has it; the same network, and our own version 2. Rounds
+of all alternate, so that other work on the machine slows all. Lengths are like those of Bark's shipped voices:
+158 to 731 tokens. The last line is one JSON object.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=36, help="utterances of one of our steps")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16")
+    parser.add_argument("--precision", choices=("auto", "no", "bf16"), default="auto")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

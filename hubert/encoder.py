@@ -78,7 +78,7 @@ class SemanticEncoder:
         ----------
         model : the name or folder of a Bark, ``"large"``, ``"nano"``, ...; or a HuBERT folder of ours.
         language : of the recording; chooses among the community's quantizers.
-        quantizer : a quantizer file to use instead.
+        quantizer : a quantizer file to use instead; ``"kmeans"`` or ``"lstm"`` are nano's own two.
         """
         source, note = quantizer_for(language)
         folder = hubert_folder(model)
@@ -86,7 +86,8 @@ class SemanticEncoder:
             note = (
                 None if language == "en" else f"this HuBERT knows English speech, the recording is {language}"
             )
-            quantizer = quantizer or _own_quantizer(folder)
+            own = QUANTIZER_FILES.get(str(quantizer))
+            quantizer = folder / own if own else quantizer or _own_quantizer(folder)
         elif quantizer is None:
             quantizer = fetch(source.repo, source.file)
         else:

@@ -66,22 +66,8 @@ class QuantizerRecipe:
 def quantizer_options(**changes: Any) -> TrainerOptions:
     """Return the trainer's options for a quantizer, some of them changed."""
     own: dict[str, Any] = {"steps": 4000, "learning_rate": 1e-3, "warmup": 100, "weight_decay": 0.01}
-    own |= {"patience": 8, "mixed_precision": "no"}
+    own |= {"patience": 8}
     return TrainerOptions(**own | changes)
-
-
-def choose_precision(device: torch.device) -> str:
-    """Return the mixed precision that pays on a device: bfloat16 where its hardware multiplies in it.
-
-    Weights, optimiser and sums stay float32; on a CPU with the instructions matrix products are four times
-    as fast, on one without they are slower.
-    """
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    if device.type == "cpu":
-        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
-    return "no"
 
 
 def build(dataset: PreparedDataset, recipe: QuantizerRecipe, seed: int) -> LSTMQuantizer:
@@ -268,13 +254,12 @@ def _run(arguments: argparse.Namespace) -> str:
         "checkpoint_every",
         "keep",
         "seed",
+        "mixed_precision",
     )
     changes = {name: getattr(arguments, name) for name in names}
     chosen = choose_device(arguments.device)
     device = "cpu" if chosen.type == "cpu" else None
-    wanted = arguments.mixed_precision
-    precision = choose_precision(chosen) if wanted == "auto" else wanted
-    options = quantizer_options(**changes, mixed_precision=precision, device=device)
+    options = quantizer_options(**changes, device=device)
     quantizer, result, main_process = train(dataset, out, recipe, options)
     if not main_process:
         return ""

@@ -69,7 +69,7 @@ class TrainerOptions:
     checkpoint_every: int = 250  # steps
     keep: int = 2  # checkpoints
     log_every: int = 25  # steps
-    mixed_precision: str = "bf16"  # or "fp16" (CUDA), "no"
+    mixed_precision: str = "auto"  # `choose_precision`; or "bf16", "fp16" (CUDA), "no"
     device: str | None = None  # "cpu" keeps off a GPU
 
 
@@ -343,17 +343,32 @@ class Trainer:
             )
 
 
+def choose_precision(device: torch.device) -> str:
+    """Return the mixed precision that pays on a device: bfloat16 where its hardware multiplies in it.
+
+    Weights, optimiser and sums stay float32; on a CPU with the instructions matrix products are four times
+    as fast, on one without they are slower.
+    """
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    if device.type == "cpu":
+        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
+    return "no"
+
+
 def _accelerator(options: TrainerOptions) -> Any:
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, PartialState
         from accelerate.utils import DistributedDataParallelKwargs
     except ImportError as error:
         raise SettingError(
             "training needs accelerate", fix="Install it: pip install 'bark-voice-booth[train]'"
         ) from error
+    on_cpu, wanted = options.device == "cpu", options.mixed_precision
     return Accelerator(
-        mixed_precision=options.mixed_precision,
-        cpu=options.device == "cpu",
+        mixed_precision=choose_precision(PartialState(cpu=on_cpu).device) if wanted == "auto" else wanted,
+        cpu=on_cpu,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 

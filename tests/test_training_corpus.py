@@ -32,7 +32,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "real" / "7-1.wav", noise, 16_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.corpus.open_texts", lambda seed: OPEN)
-        assert make_corpus(options(folder)) == 6
+        assert make_corpus(options(folder)) == 8
         assert make_corpus(options(folder)) == 0, "everything is there already"
         (folder / "corpus" / "real_7.npz").unlink()
         assert make_corpus(options(folder)) == 1, "only what is missing is made"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from hubert.encoder import SemanticEncoder
 from hubert.run_folder import BEST, load_tensors
 from hubert.trainer import load_network
 
-from .corpus import load_voice
+from .corpus import load_voice, voice_paths
 from .initial import stage_config
 from .stages import HUBERT, SIZES, STAGES, work_layout
 from .synthesis import SAMPLE_RATE
@@ -39,6 +40,7 @@ PRESETS = {
     "greta": "flite_slt_08",
     "hugo": "flite_rms_03",
 }
+SYNTHETIC = ("flite_", "festival_", "espeak_")  # how the names of training voices that programs spoke begin
 DEFAULTS = {
     "semantic_temperature": 0.4,
     "coarse_temperature": 0.7,
@@ -82,9 +84,15 @@ def assemble(work: Path, target: Path) -> None:
 
 
 def make_voices(work: Path, target: Path) -> None:
-    """Clone the preset voices from speech of synthetic training voices into ``voices/``."""
+    """Clone the preset voices from speech of synthetic training voices into ``voices/``.
+
+    In a corpus too small to hold the voices meant, others of its training voices stand in, in turn.
+    """
     cloner = Cloner.from_pretrained(target, encoder=SemanticEncoder.from_pretrained(work / HUBERT))
-    for name, source in PRESETS.items():
+    there = [path.stem for path in voice_paths(work) if path.stem.startswith(SYNTHETIC)]
+    spare = cycle(there)
+    for name, meant in PRESETS.items():
+        source = meant if meant in there else next(spare)
         voice = load_voice(work / "corpus" / f"{source}.npz")
         enough = int(np.searchsorted(voice.starts, PRESET_SECONDS * SAMPLE_RATE))
         audio = voice.audio[: voice.starts[min(enough, len(voice.starts) - 1)]].astype(np.float32) / 32768

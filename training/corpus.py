@@ -157,7 +157,8 @@ def _held_out_texts(source: TextSource, options: CorpusOptions) -> Iterator[tupl
 
 
 def _make_real(options: CorpusOptions, recording: Recording) -> bool:
-    recipe = [RECIPE_VERSION, recording.name, recording.rate, [path.name for path in recording.paths]]
+    recipe = [RECIPE_VERSION, recording.name, recording.rate, recording.tilt]
+    recipe.append([path.name for path in recording.paths])
     path = options.work / "corpus" / f"{recording.name}.npz"
     if _is_ready(path, recipe):
         return False

@@ -74,7 +74,7 @@ class FinetuneOptions:
     patience: int = 8  # validations without a better loss before the run stops
     samples: int = 1  # validation texts spoken at each validation
     seed: int = 0
-    mixed_precision: str = "bf16"
+    mixed_precision: str = "auto"
     device: str = "auto"
     log_every: int = 10  # steps
 
@@ -333,7 +333,9 @@ def build_parser() -> commands.OneLineParser:
         "patience": (count, f"validations without progress before the end (default: {defaults['patience']})"),
         "samples": (commands.whole(0), f"texts spoken each time (default: {defaults['samples']})"),
         "seed": (commands.SEED, "default: 0"),
-        "mixed_precision": (commands.choice("no", "bf16", "fp16"), "default: bf16"),
+        "mixed_precision": (
+            commands.choice("auto", "no", "bf16", "fp16"), "auto: bf16 where the hardware has it (default)"
+        ),
         "device": (commands.DEVICE, "auto (default), cpu, cuda or mps"),
     }  # fmt: skip
     for name, (kind, meaning) in flags.items():

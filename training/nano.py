@@ -2,6 +2,7 @@
 
     python -m training.nano all --work DIR [--real DIR]
     python -m training.nano STEP --work DIR [--steps N]
+    python -m training.nano all --work DIR --hours 0.05 --voices 8 --steps 10   # a trial of all steps
 
 Every step skips what is there already and goes on where it was stopped: ``all`` may be killed and run again.
 """
@@ -32,6 +33,7 @@ from .assemble import assemble, make_voices
 from .codec import CodecObjective, CodecRecipe, CodecTraining, SpeechPool
 from .corpus import CorpusOptions, load_voice, make_corpus, voice_paths
 from .hubert import HubertOptions, train_hubert
+from .quantizer import QuantizerOptions, speak_pairs, train_quantizer
 from .stages import HUBERT, STAGES, train_stage
 from .tokens import make_tokens
 
@@ -45,12 +47,14 @@ class NanoOptions:
     work: Path
     real: Path | None = None  # recordings, for codec, coarse and fine
     steps: int | None = None  # training steps, instead of the recipe's
+    hours: float = CorpusOptions.hours  # synthetic speech
+    voices: int = CorpusOptions.voices  # synthetic training voices
     seed: int = 0
     device: str | None = None
     init: Path | None = None  # weights that a stage begins with
 
 
-STEPS_OF_TRAINING = {"codec": 4500, "semantic": 9000, "coarse": 8000, "fine": 4000}
+STEPS_OF_TRAINING = {"codec": 4500, "semantic": 9000, "coarse": 16000, "fine": 4000}
 
 
 def train_codec(options: NanoOptions) -> None:
@@ -102,12 +106,14 @@ def train(stage: str, options: NanoOptions) -> None:
 
 def make_speech(options: NanoOptions) -> None:
     """Synthesise the corpus and convert the recordings into ``corpus/``."""
-    make_corpus(CorpusOptions(options.work, options.real, seed=options.seed))
+    size = {"hours": options.hours, "voices": options.voices}
+    make_corpus(CorpusOptions(options.work, options.real, **size, seed=options.seed))
 
 
 def train_listener(options: NanoOptions) -> None:
     """Train HuBERT-nano and its k-means units and write ``hubert_nano/``."""
-    steps: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
+    given = options.steps
+    steps: dict[str, Any] = {} if given is None else {"steps": given, "teacher_steps": given}
     train_hubert(HubertOptions(options.work, options.work / HUBERT, seed=options.seed, **steps))
 
 
@@ -122,6 +128,19 @@ def write_model(options: NanoOptions) -> None:
     make_voices(options.work, options.work / "model")
 
 
+def train_own_quantizer(options: NanoOptions) -> None:
+    """Let ``model/`` speak pairs and train the LSTM quantizer that hears them, in ``hubert_nano/``."""
+    given = options.steps
+    sizes: dict[str, Any] = (
+        {} if given is None else {"steps": given, "pairs": min(given, QuantizerOptions.pairs)}
+    )
+    plan = QuantizerOptions(seed=options.seed, device=options.device, **sizes)
+    model, hubert = options.work / "model", options.work / HUBERT
+    pairs = speak_pairs(model, hubert, options.work / "pairs", plan.pairs)
+    found = train_quantizer(pairs, options.work / "runs" / "quantizer", hubert, plan)
+    logger.info("quantizer: %.1f %% of the test tokens named wrong", 100 * (1 - found.top1))
+
+
 STEPS: dict[str, Callable[[NanoOptions], None]] = {
     "corpus": make_speech,
     "codec": train_codec,
@@ -130,13 +149,14 @@ STEPS: dict[str, Callable[[NanoOptions], None]] = {
     "tokens": tokenise_corpus,
     **{stage: partial(train, stage) for stage in STAGES},
     "model": write_model,
+    "quantizer": train_own_quantizer,
 }
 # Two lanes at a time, each of one thread: faster than one job of two threads. A step needs all earlier waves.
 WAVES = (
     (("corpus",),),
     (("codec", "codes", "fine"), ("hubert", "tokens")),
     (("semantic",), ("coarse",)),
-    (("model",),),
+    (("model", "quantizer"),),
 )
 
 
@@ -152,6 +172,9 @@ def _run_lane(options: NanoOptions, steps: Sequence[str]) -> None:
     given = {
         "--work": options.work,
         "--real": options.real,
+        "--steps": options.steps,
+        "--hours": options.hours,
+        "--voices": options.voices,
         "--seed": options.seed,
         "--device": options.device,
     }
@@ -172,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--real", type=Path, help="folder of recordings, never those to be tested on")
     parser.add_argument("--steps", type=int, help="training steps, instead of the recipe's")
+    parser.add_argument("--hours", type=float, default=NanoOptions.hours, help="hours of synthetic speech")
+    parser.add_argument("--voices", type=int, default=NanoOptions.voices, help="synthetic training voices")
     parser.add_argument("--seed", type=int, default=NanoOptions.seed)
     parser.add_argument("--device", help="cpu, cuda; default: a GPU where there is one")
     parser.add_argument("--init", type=Path, help="weights that a stage begins with, instead of fresh ones")

@@ -1,4 +1,4 @@
-"""A folder of recordings to utterances on the corpus's grid, and each speaker to two neighbours."""
+"""A folder of recordings to utterances on the corpus's grid, and each speaker to four neighbours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ NEIGHBOURS = {
     "": (1.0, 1.0),
     "_a": (0.88, 0.94),
     "_b": (1.07, 1.14),
+    "_c": (0.82, 0.88),
+    "_d": (1.14, 1.20),
 }  # suffix → range of the resampling factor
+TILT = 0.35  # most of a neighbour's spectral tilt, as another microphone has: the voice is to be heard in any
 FRAME = 240  # samples: 10 ms, for loudness
 QUIET = 0.01  # RMS of a frame taken as silence, with the recording at RMS 0.08
 PAUSE = 15  # frames: the longest silence kept, 150 ms
@@ -31,10 +34,11 @@ class Recording:
     name: str  # the corpus's voice name
     paths: tuple[Path, ...]
     rate: float  # resampling factor: formants, pitch and tempo x rate
+    tilt: float = 0.0  # first-order filter 1 - tilt z^-1: > 0 is brighter
 
 
 def find_recordings(folder: Path, seed: int = 0) -> tuple[Recording, ...]:
-    """Return every speaker below `folder`, with two neighbours; a file name up to "-" is the speaker."""
+    """Return every speaker below `folder`, with four neighbours; a file name up to "-" is the speaker."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise MissingFileError(f"no recordings in {folder}", allowed=", ".join(SUFFIXES))
@@ -43,7 +47,12 @@ def find_recordings(folder: Path, seed: int = 0) -> tuple[Recording, ...]:
         speakers.setdefault(path.stem.partition("-")[0], []).append(path)
     rng = random.Random(seed)
     return tuple(
-        Recording(f"real_{speaker}{suffix}", tuple(found), round(rng.uniform(*bounds), 3))
+        Recording(
+            f"real_{speaker}{suffix}",
+            tuple(found),
+            round(rng.uniform(*bounds), 3),
+            round(rng.uniform(-TILT, TILT), 3) if suffix else 0.0,
+        )
         for speaker, found in speakers.items()
         for suffix, bounds in NEIGHBOURS.items()
     )
@@ -55,6 +64,7 @@ def read_recording(recording: Recording) -> list[np.ndarray]:
     for path in recording.paths:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
         audio = soxr.resample(audio.mean(1), rate * recording.rate, SAMPLE_RATE).astype(np.float32)
+        audio = np.append(audio[:1], audio[1:] - recording.tilt * audio[:-1])
         pieces += _cut(shorten_silences(level(audio)))
     return pieces
 
