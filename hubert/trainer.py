@@ -138,9 +138,10 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.on_validation, self.fingerprint = on_validation, fingerprint or {}
         self.accelerator = _accelerator(options)
-        self.optimizers = make_optimizers(
-            network, options.optimizer, options.learning_rate, options.weight_decay, options.betas
-        )
+        # Newton and Schulz are content with bfloat16, where the hardware has it
+        exact = choose_precision(self.accelerator.device) == "no"
+        rates = options.learning_rate, options.weight_decay, options.betas
+        self.optimizers = make_optimizers(network, options.optimizer, *rates, exact)
         module = _LossModule(network, objective)
         self.module, *self.prepared = self.accelerator.prepare(module, *self.optimizers)
         self.step = 0

@@ -57,6 +57,7 @@ def test_our_folder_says_its_layer_and_quantizer(tmp_path: Path) -> None:
     ):
         SemanticEncoder.from_pretrained(folder)
     (folder / "encoder.json").write_text(json.dumps({"layer": 2, "quantizer": "lstm"}))
+    assert isinstance(SemanticEncoder.from_pretrained(folder, quantizer="kmeans").quantizer, KMeansQuantizer)
     with pytest.raises(MissingFileError, match="quantizer.pth"):
         SemanticEncoder.from_pretrained(folder)
     with pytest.raises(CheckpointError, match="do not belong together"):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
 from bark.model import GPT, GPTConfig
-from hubert.optimizers import make_optimizers
+from hubert.optimizers import Muon, make_optimizers, orthogonalised
 from hubert.run_folder import LOCK, checkpoints, load_tensors, locked, read_metrics, save_tensors
 from hubert.trainer import Trainer, TrainerOptions, learning_rate
 
@@ -240,6 +240,29 @@ def test_muon_takes_hidden_matrices_and_nothing_else() -> None:
     assert decay["transformer.wpe.weight"] == decay["transformer.ln_f.weight"] == 0
     with pytest.raises(SettingError, match="adamw or muon"):
         make_optimizers(model, "sgd", 1e-3, 0.1, (0.9, 0.95))
+
+
+@pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
+def test_muon_in_float32_walks_the_way_of_torchs_own(shape: tuple[int, int]) -> None:
+    start, steps = torch.randn(shape), [torch.randn(shape) for _ in range(6)]
+    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    pair = (
+        (ours, Muon([ours], 0.01, 0.1, exact=True)),
+        (theirs, torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")),
+    )
+    for gradient in steps:
+        for weight, muon in pair:
+            weight.grad = gradient.clone()
+            muon.step()
+    apart, moved = (ours - theirs).detach().norm(), (theirs - start).detach().norm()
+    assert float(apart / moved) < 0.02  # torch's own rounds to bfloat16
+    assert pair[0][1].state_dict()["state"][0].keys() == pair[1][1].state_dict()["state"][0].keys()
+
+
+def test_orthogonalised_has_singular_values_near_one() -> None:
+    matrix = torch.randn(8, 24, dtype=torch.float64) * 100
+    sizes = torch.linalg.svdvals(orthogonalised(matrix, (3.4445, -4.7750, 2.0315), 5))
+    assert 0.5 < float(sizes.min()) and float(sizes.max()) < 1.4
 
 
 def test_the_rate_rises_and_falls() -> None:

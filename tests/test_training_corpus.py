@@ -1,6 +1,7 @@
 """The corpus on disk: on the grid, levelled, labelled, restartable; crops and tokens follow its units."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from bark.errors import MissingFileError
 from training.corpus import CorpusOptions, iter_voices, make_corpus, voice_paths
 from training.crops import Crops, augment, to_listening, waveform_for_units
 from training.grammar import TEMPLATE_GRAMMAR
-from training.recordings import NEIGHBOURS, shorten_silences
+from training.recordings import NEIGHBOURS, TILT, find_recordings, read_recording, shorten_silences
 from training.synthesis import GRID, LEVEL, PHONES, SAMPLE_RATE, UNIT, UNKNOWN, speak
 from training.voices import VoiceRecipe
 
@@ -43,6 +44,17 @@ def options(folder: Path) -> CorpusOptions:
     return CorpusOptions(
         folder, folder / "real", hours=0.005, voices=2, held_out=1, prompts=2, tests=1, processes=1
     )
+
+
+def test_neighbours_of_a_speaker_differ_in_size_and_microphone(work: Path) -> None:
+    found = find_recordings(work / "real", seed=3)
+    assert [one.name.removeprefix("real_7") for one in found] == list(NEIGHBOURS)
+    assert found[0].rate == 1.0 and found[0].tilt == 0.0
+    assert len({one.rate for one in found}) == len({one.tilt for one in found}) == len(NEIGHBOURS)
+    assert max(abs(one.tilt) for one in found) <= TILT
+    bright = [np.concatenate(read_recording(replace(found[0], tilt=tilt))) for tilt in (-TILT, TILT)]
+    rough = [float(np.mean(np.diff(audio) ** 2) / np.mean(audio**2)) for audio in bright]
+    assert rough[1] > 1.1 * rough[0]
 
 
 def test_files_keep_the_contract(work: Path) -> None:

@@ -34,7 +34,7 @@ from .codec import CodecObjective, CodecRecipe, CodecTraining, SpeechPool
 from .corpus import CorpusOptions, load_voice, make_corpus, voice_paths
 from .hubert import HubertOptions, train_hubert
 from .quantizer import QuantizerOptions, speak_pairs, train_quantizer
-from .stages import HUBERT, STAGES, train_stage
+from .stages import HUBERT, STAGES, StageOptions, train_stage
 from .tokens import make_tokens
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ class NanoOptions:
     seed: int = 0
     device: str | None = None
     init: Path | None = None  # weights that a stage begins with
+    learning_rate: float | None = None  # of a stage; none: the recipe's
+    real_share: float = StageOptions.real_share  # of what a stage learns from, drawn from recordings
 
 
 STEPS_OF_TRAINING = {"codec": 4500, "semantic": 9000, "coarse": 16000, "fine": 4000}
@@ -93,21 +95,21 @@ def encode_corpus(options: NanoOptions) -> None:
 
 def train(stage: str, options: NanoOptions) -> None:
     """Train one of the three stages in ``runs/<stage>``."""
-    result = train_stage(
-        stage,
-        options.work,
+    chosen = StageOptions(
         options.steps or STEPS_OF_TRAINING[stage],
         options.seed,
         options.device,
         options.init,
+        options.learning_rate,
+        options.real_share,
     )
+    result = train_stage(stage, options.work, chosen)
     logger.info("%s: best validation loss %.3f at step %d", stage, result.best_loss, result.best_step)
 
 
 def make_speech(options: NanoOptions) -> None:
     """Synthesise the corpus and convert the recordings into ``corpus/``."""
-    size = {"hours": options.hours, "voices": options.voices}
-    make_corpus(CorpusOptions(options.work, options.real, **size, seed=options.seed))
+    make_corpus(CorpusOptions(options.work, options.real, options.hours, options.voices, seed=options.seed))
 
 
 def train_listener(options: NanoOptions) -> None:
@@ -200,6 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=NanoOptions.seed)
     parser.add_argument("--device", help="cpu, cuda; default: a GPU where there is one")
     parser.add_argument("--init", type=Path, help="weights that a stage begins with, instead of fresh ones")
+    parser.add_argument("--learning-rate", type=float, help="of a stage, instead of the recipe's")
+    share = NanoOptions.real_share
+    parser.add_argument("--real-share", type=float, default=share, help="of a stage's items, from recordings")
     arguments = vars(parser.parse_args(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     step = arguments.pop("step")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,20 @@ GUIDED_LAYERS = (2, 4)  # of the semantic network: their first heads are told wh
 OBJECTIVES = {"semantic": SemanticObjective, "coarse": CoarseObjective, "fine": FineObjective}
 
 
-def train_stage(
-    stage: str, work: Path, steps: int, seed: int = 0, device: str | None = None, init: Path | None = None
-) -> TrainingResult:
-    """Train one stage in ``runs/<stage>``; goes on where an earlier run stopped.
+@dataclass(frozen=True)
+class StageOptions:
+    """How one stage is trained."""
 
-    `init` is a file of weights to begin with (another run's ``best.safetensors``, say) instead of fresh ones.
+    steps: int
+    seed: int = 0
+    device: str | None = None
+    init: Path | None = None  # weights to begin with (another run's best.safetensors, say), not fresh ones
+    learning_rate: float | None = None  # none: LEARNING_RATES
+    real_share: float = ObjectiveOptions.real_share  # of the items drawn from recordings
+
+
+def train_stage(stage: str, work: Path, chosen: StageOptions) -> TrainingResult:
+    """Train one stage in ``runs/<stage>``; goes on where an earlier run stopped.
 
     Validation is on the prompt utterances of held-out voices and on real speakers kept back; the held-out
     texts and the recordings for the report stay unseen here.
@@ -58,22 +67,22 @@ def train_stage(
     if stage == "semantic":
         train = tuple(speaker for speaker in train if not speaker.name.startswith(UNCLEAR))
     layout = work_layout(work) if "tokens" in needs else FINE_LAYOUT
-    options = ObjectiveOptions(batch=BATCHES[stage])
+    options = ObjectiveOptions(batch=BATCHES[stage], real_share=chosen.real_share)
     objective = OBJECTIVES[stage](train, validation, layout, options)
-    network = new_network(stage, work, layout, train, seed)
-    if init is not None:
-        load_network(network, load_tensors(init)[0], init)
-    if device == "cpu" or not torch.cuda.is_available():
+    network = new_network(stage, work, layout, train, chosen.seed)
+    if chosen.init is not None:
+        load_network(network, load_tensors(chosen.init)[0], chosen.init)
+    if chosen.device == "cpu" or not torch.cuda.is_available():
         use_block_attention(network)
     if stage == "semantic":
         guide_heads(network, [layer for layer in GUIDED_LAYERS if layer < SIZES[stage].layers])
     settings = TrainerOptions(
-        steps=steps,
-        learning_rate=LEARNING_RATES[stage],
+        steps=chosen.steps,
+        learning_rate=chosen.learning_rate or LEARNING_RATES[stage],
         optimizer="muon",
         warmup=100,
-        seed=seed,
-        device=device,
+        seed=chosen.seed,
+        device=chosen.device,
         validate_every=500,
         checkpoint_every=250,
     )
