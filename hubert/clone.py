@@ -280,7 +280,7 @@ def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
         "large",
     )
     parser.flag("--language", commands.WORD, f"of the recording: {', '.join(LANGUAGES)} (default: en)", "en")
-    parser.flag("--quantizer", commands.FILE, "a quantizer file instead of the one for the language")
+    parser.flag("--quantizer", commands.FILE, "a quantizer file, or nano's kmeans or lstm, not the usual one")
     parser.flag("--start", number(), "where the window starts, in seconds (default: chosen)")
     parser.flag("--end", number(), "where the window ends, in seconds (default: at a pause)")
     parser.flag("--consent", CONSENT, f"whose voice it is, kept in the file: {ALLOWED}")

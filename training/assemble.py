@@ -43,7 +43,7 @@ PRESETS = {
 SYNTHETIC = ("flite_", "festival_", "espeak_")  # how the names of training voices that programs spoke begin
 DEFAULTS = {
     "semantic_temperature": 0.4,
-    "coarse_temperature": 0.7,
+    "coarse_temperature": 0.85,
     "fine_temperature": 0.8,
     "min_eos_p": 0.2,
     "sliding_window_len": 120,

@@ -32,8 +32,8 @@ BATCH = 16  # takes spoken at once, and utterances of a training step
 class QuantizerOptions:
     """How nano's own quantizer is made."""
 
-    pairs: int = 600  # takes that nano speaks
-    steps: int = 600
+    pairs: int = 300  # takes that nano speaks
+    steps: int = 240
     hidden_size: int = 256
     learning_rate: float = 2e-3
     seed: int = 0
