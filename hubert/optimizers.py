@@ -13,7 +13,7 @@ from bark.errors import SettingError
 class Muon(optim.Muon):
     """torch's Muon (K. Jordan et al., 2024), its updates scaled to the size of AdamW's (arXiv:2502.16982).
 
-    torch orthogonalises in bfloat16 always, which a CPU without such instructions does ten times slower than
+    torch orthogonalises in bfloat16 always, which a CPU without such instructions does nine times slower than
     float32: there this one works in float32. State and results are otherwise torch's.
     """
 

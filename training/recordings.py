@@ -12,7 +12,7 @@ import soxr
 
 from bark.errors import MissingFileError
 
-from .synthesis import GRID, SAMPLE_RATE, level
+from .synthesis import GRID, SAMPLE_RATE, level, tilted
 
 SUFFIXES = (".flac", ".wav", ".ogg", ".mp3")
 NEIGHBOURS = {
@@ -64,8 +64,7 @@ def read_recording(recording: Recording) -> list[np.ndarray]:
     for path in recording.paths:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
         audio = soxr.resample(audio.mean(1), rate * recording.rate, SAMPLE_RATE).astype(np.float32)
-        audio = np.append(audio[:1], audio[1:] - recording.tilt * audio[:-1])
-        pieces += _cut(shorten_silences(level(audio)))
+        pieces += _cut(shorten_silences(level(tilted(audio, recording.tilt))))
     return pieces
 
 

@@ -312,7 +312,7 @@ def report(options: argparse.Namespace) -> None:
     draw_spectrograms(picture, [(test.name, test.prompt, sample_of(bark, cloner, test)) for test in shown])
     place = find_model(options.model).path("semantic")
     folder = place if place.is_dir() else place.parent
-    files = [*folder.glob("*.safetensors"), hubert / "model.safetensors"]
+    files = [*folder.glob("*.safetensors"), hubert / "model.safetensors", *hubert.glob("*.pth")]
     size = sum(file.stat().st_size for file in files) / 1e6
     half = options.texts // 2
     notes = [

@@ -90,6 +90,11 @@ def level(audio: np.ndarray) -> np.ndarray:
     return (audio * min(1.0, PEAK / max(1e-6, float(np.abs(audio).max())))).astype(np.float32)
 
 
+def tilted(audio: np.ndarray, tilt: float) -> np.ndarray:
+    """Filter by 1 - tilt z^-1: brighter above 0, duller below; (N,) → (N,)."""
+    return np.append(audio[:1], audio[1:] - tilt * audio[:-1])
+
+
 def _flite(text: str, voice: VoiceRecipe, wav: Path) -> Segments:
     command = [
         "flite", "-voice", voice.base, "-psdur",
@@ -131,7 +136,7 @@ def _finish(audio: np.ndarray, segments: Segments, tilt: float) -> Speech:
     first, last = _speech_bounds(audio, segments)
     start = max(0, int((first - LEAD) * SAMPLE_RATE))
     audio = audio[start : int((last + TAIL) * SAMPLE_RATE)]
-    audio = np.append(audio[:1], audio[1:] - tilt * audio[:-1])
+    audio = tilted(audio, tilt)
     ramp = np.linspace(0.0, 1.0, min(int(FADE * SAMPLE_RATE), len(audio) // 4), dtype=np.float32)
     audio[: len(ramp)] *= ramp
     audio[len(audio) - len(ramp) :] *= ramp[::-1]
