@@ -2,7 +2,7 @@
 
     python -m training.nano all --work DIR [--real DIR]
     python -m training.nano STEP --work DIR [--steps N]
-    python -m training.nano all --work DIR --hours 0.05 --voices 8 --steps 10   # a trial of all steps
+    python -m training.nano all --work DIR --hours 0.05 --voices 8 --steps 10   # a trial
 
 Every step skips what is there already and goes on where it was stopped: ``all`` may be killed and run again.
 """
