@@ -12,18 +12,20 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import EncodecConfig, EncodecModel
 
 from .errors import AudioError, CheckpointError, MissingFileError
 from .files import atomic_write, atomic_write_text
 from .hub import fetch
 from .weights import read_weights
+
+if TYPE_CHECKING:  # transformers takes seconds to import, and nano's codec does without
+    from transformers import EncodecConfig, EncodecModel
 
 HUB_REPO = "facebook/encodec_24khz"
 BANDWIDTH = 6.0  # kbit/s
@@ -86,7 +88,7 @@ class EncodecCodec:
     the cloner encodes only its window, and the stages speak at most about 15 s at a time.
     """
 
-    def __init__(self, network: EncodecModel) -> None:
+    def __init__(self, network: "EncodecModel") -> None:
         config = network.config
         if config.normalize or config.chunk_length_s is not None or config.audio_channels != 1:
             raise CheckpointError(
@@ -174,6 +176,8 @@ class EncodecCodec:
             weight norm), with or without ``codec_model.`` in front; the rest of a whole Bark is passed over.
         where : the file's name, for messages.
         """
+        from transformers import EncodecModel
+
         weights = _canonical(state)
         if not weights:
             raise CheckpointError(
@@ -249,12 +253,14 @@ def _canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def _config_of(weights: Mapping[str, Tensor]) -> EncodecConfig:
+def _config_of(weights: Mapping[str, Tensor]) -> "EncodecConfig":
     """Read EnCodec's sizes off its tensors.
 
     The decoder is: conv, LSTM, then for each ratio r a transposed convolution (its kernel is 2 r) and a
     residual block; so every transposed convolution, in order of its number, tells one ratio.
     """
+    from transformers import EncodecConfig
+
     kernel = "conv.parametrizations.weight.original1"
 
     def shape(name: str) -> tuple[int, ...]:

@@ -27,43 +27,78 @@ Draw = Callable[[torch.Tensor, Sequence[torch.Generator | None]], torch.Tensor]
 """How a stage turns probabilities (B, ..., V) into tokens (B, ...); one generator a sequence."""
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
+Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and rows → residual
+
+SMALL = 4 << 20  # weights of a network that gets a second copy of them, see `_laid_out`
+LEAST = 1 << 18  # weights of a layer for each thread that works on it: less is not worth the waiting
+FEW = 8  # rows; more of them MKL multiplies well by itself
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """The operations of one block, looked up once."""
+    """The operations of one block on rows (N, D), looked up once."""
 
     norm_1: Operation
     query_key_value: Operation
-    attention_out: Operation
+    attention_out: Addition
     norm_2: Operation
     feed_in: Operation
-    feed_out: Operation
+    feed_out: Addition
 
     @classmethod
-    def of(cls, block: nn.Module) -> "_Layer":
-        names = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
-        return cls(*(_operation(block.get_submodule(name)) for name in names))
+    def of(cls, block: nn.Module, copy: bool) -> "_Layer":
+        part = block.get_submodule
+        return cls(
+            _normalise(part("ln_1")), _product(part("attn.c_attn"), copy), _sum(part("attn.c_proj"), copy),
+            _normalise(part("ln_2")), _product(part("mlp.c_fc"), copy), _sum(part("mlp.c_proj"), copy),
+        )  # fmt: skip
 
 
-def _operation(module: nn.Module) -> Operation:
-    """Bind a plain layer's weights to its function; leave any other module (LoRA, quantised) as it is."""
-    if type(module) is nn.Linear:
-        return partial(F.linear, weight=module.weight, bias=module.bias)
-    if type(module) is nn.LayerNorm:
-        shape = list(module.normalized_shape)
-        return partial(
-            F.layer_norm, normalized_shape=shape, weight=module.weight, bias=module.bias, eps=module.eps
-        )
-    return module
+def _normalise(module: nn.Module) -> Operation:
+    if type(module) is not nn.LayerNorm:
+        return module
+    shape = list(module.normalized_shape)
+    return partial(
+        F.layer_norm, normalized_shape=shape, weight=module.weight, bias=module.bias, eps=module.eps
+    )
 
 
-def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool) -> torch.Tensor:
-    """Attend: (B, heads, T, W) to (B, heads, P, W) → (B, heads, T, W)."""
-    if query.shape[2] == 1 and query.device.type == "cpu":  # two products beat the fused kernel here
-        scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(2, 3))
-        return torch.matmul(scores.softmax(dim=-1), value)
-    return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+def _product(module: nn.Module, copy: bool) -> Operation:
+    """Bind a plain layer's weight to its function; leave any other module (LoRA, quantised) as it is."""
+    if type(module) is not nn.Linear or module.bias is not None:
+        return module
+    weight, parts = _laid_out(module.weight, copy)
+    if len(parts) == 1:
+        return partial(torch.mm, mat2=weight)
+
+    def multiply(rows: torch.Tensor) -> torch.Tensor:
+        if len(rows) > FEW:
+            return torch.mm(rows, weight)
+        found = torch.bmm(rows.expand(len(parts), -1, -1), parts)  # (P, N, out/P)
+        return found.transpose(0, 1).reshape(len(rows), -1)
+
+    return multiply
+
+
+def _sum(module: nn.Module, copy: bool) -> Addition:
+    """Do the same with the residual added."""
+    product = _product(module, copy)
+    return lambda residual, rows: residual + product(rows)
+
+
+def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a weight (out, in) as (in, out), and its columns dealt out to the threads, (P, in, out/P).
+
+    MKL multiplies a few rows on one thread, whatever the size; parts of one batch it gives to all threads.
+    A copy in the order of the product is worth its memory in a small network: one row takes half the time.
+    """
+    across = weight.t().contiguous() if copy else weight.t()
+    parts = 1
+    if weight.device.type == "cpu" and weight.dtype == torch.float32:
+        parts = max(1, min(torch.get_num_threads(), weight.numel() // LEAST))
+        while len(weight) % parts:
+            parts -= 1
+    return across, across.unflatten(1, (parts, -1)).transpose(0, 1)
 
 
 class Decoder:
@@ -88,8 +123,10 @@ class Decoder:
         if not 1 <= length <= config.block_size:
             raise SettingError("positions to decode", length, f"1 … {config.block_size}, the model's block")
         self.model, self.heads, self.use_cache, self.batch = model, config.n_head, use_cache, batch
-        self.layers = [_Layer.of(block) for block in model.transformer.h]
-        self.norm = _operation(model.transformer.ln_f)
+        size = sum(parameter.numel() for parameter in model.transformer.h.parameters())
+        copy = weight.device.type == "cpu" and size <= SMALL
+        self.layers = [_Layer.of(block, copy) for block in model.transformer.h]
+        self.norm = _normalise(model.transformer.ln_f)
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
         shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
@@ -131,7 +168,7 @@ class Decoder:
         """Run all layers on (B, T, D) new positions; T > 1 starts at position 0."""
         batch, length, width = embeddings.shape
         start, stop = self.position, self.position + length
-        x = embeddings + self.model.transformer.wpe.weight[start:stop]
+        x = (embeddings + self.model.transformer.wpe.weight[start:stop]).view(-1, width)  # (B*T, D)
         for index, layer in enumerate(self.layers):
             heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
             heads = heads.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, D/heads)
@@ -140,13 +177,13 @@ class Decoder:
                 cache = self.cache[index]
                 cache[:, :, :, start:stop] = heads[1:]
                 key, value = cache[:, :, :, :stop].unbind(0)
-            if index == len(self.layers) - 1:  # only the last position is asked for
-                query, x = query[:, :, -1:], x[:, -1:]
-            attended = _attend(query, key, value, causal=query.shape[2] > 1)
-            x = x + layer.attention_out(attended.transpose(1, 2).reshape(batch, -1, width))
-            x = x + layer.feed_out(F.gelu(layer.feed_in(layer.norm_2(x))))
+            if length > 1 and index == len(self.layers) - 1:  # only the last position is asked for
+                query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
+            attended = F.scaled_dot_product_attention(query, key, value, is_causal=query.shape[2] > 1)
+            x = layer.attention_out(x, attended.transpose(1, 2).reshape(-1, width))
+            x = layer.feed_out(x, F.gelu(layer.feed_in(layer.norm_2(x))))
         self.position = stop
-        return F.linear(self.norm(x[:, -1]), self.model.lm_head.weight[rows])
+        return F.linear(self.norm(x), self.model.lm_head.weight[rows])
 
 
 class Stage:

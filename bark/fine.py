@@ -32,8 +32,10 @@ def fine_windows(frames: int, history: int, layout: TokenLayout = BARK) -> list[
     [(0, 0), (512, 512), (1024, 1024), (1076, 1536)]
     """
     window, hop = layout.fine_window, layout.fine_hop
-    total = max(history + frames, window)
-    count = max(0, -((frames + history - window) // -hop)) + 1  # rounded up, and the first
+    total = history + frames
+    if total <= window:
+        return [(0, history)]
+    count = -((total - window) // -hop) + 1  # rounded up, and the first
     return [
         (min(hop * index, total - window), min(history + hop * index, total - hop)) for index in range(count)
     ]
@@ -43,7 +45,7 @@ def fine_windows(frames: int, history: int, layout: TokenLayout = BARK) -> list[
 class _Take:
     """One utterance on its way through the stage."""
 
-    codes: torch.Tensor  # (total, 8), padded to a window at least
+    codes: torch.Tensor  # (total, 8), padded to the layout's shortest
     given: int  # codebooks that are known
     history: int  # frames of the voice in front
     frames: int
@@ -134,7 +136,12 @@ class FineStage(Stage):
         rounds = max((len(take.windows) for take in takes), default=0)
         with tqdm(total=rounds, desc="fine", unit="window", leave=None, disable=not progress) as bar:
             for index in range(rounds):
-                self._fill([take for take in takes if index < len(take.windows)], index, sampling)
+                lengths: dict[int, list[_Take]] = {}
+                for take in takes:
+                    if index < len(take.windows):
+                        lengths.setdefault(min(len(take.codes), self.layout.fine_window), []).append(take)
+                for group in lengths.values():
+                    self._fill(group, index, sampling)
                 bar.update()
         return [take.codes[take.history :][: take.frames].T.cpu().numpy() for take in takes]
 
@@ -153,7 +160,8 @@ class FineStage(Stage):
             voice = voice[:, -layout.fine_history :]
             front = voice.shape[1]
         frames = coarse.shape[1]
-        shape = (max(front + frames, layout.fine_window), layout.fine_books)
+        least = min(layout.fine_shortest, layout.fine_window)
+        shape = (max(front + frames, least), layout.fine_books)
         codes = np.full(shape, layout.codebook_size, dtype=np.int64)  # the id after the last is padding
         if voice is not None:
             codes[:front] = voice.T
@@ -163,7 +171,7 @@ class FineStage(Stage):
         return _Take(held, len(coarse), front, frames, windows, generator)
 
     def _fill(self, takes: list[_Take], index: int, sampling: Sampling) -> None:
-        """Fill window `index` of every take, codebook by codebook.
+        """Fill window `index` of every take, codebook by codebook; the windows are of one length.
 
         All frames to the window's end are filled, padding included: later codebooks see what stands there.
         """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from .errors import CheckpointError, MissingFileError, SettingError
 from .model import GPT, GPTConfig
@@ -155,7 +156,7 @@ def build_network(
     where : the file, for messages.
     dtype : None = float32.
     """
-    with torch.device("meta"):  # names and shapes only: nothing is allocated or drawn
+    with torch.device("meta"), _Blank():  # names and shapes only: nothing is allocated or drawn
         network: Network = FineGPT(config) if isinstance(config, FineGPTConfig) else GPT(config)
     if isinstance(config, FineGPTConfig):
         weights = _with_tied_heads(weights, config, where)
@@ -167,6 +168,16 @@ def build_network(
     if isinstance(network, FineGPT):
         network.tie_heads()
     return network.eval()
+
+
+class _Blank(TorchFunctionMode):
+    """Leaves out `torch.nn.init`, which on the meta device imports torch's compiler: a second and a half."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs.get("tensor", args[0] if args else None)
+        return func(*args, **kwargs)
 
 
 def config_from(values: Mapping[str, Any], stage: str, where: str) -> GPTConfig:

@@ -40,6 +40,7 @@ class TokenLayout:
     fine_window: int = 1024  # frames
     fine_history: int = 512  # frames
     fine_hop: int = 512  # frames
+    fine_shortest: int = 1024  # frames; what is shorter is padded, to a window at most
 
     def __post_init__(self) -> None:
         for field in fields(self):

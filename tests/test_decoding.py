@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from bark import decoding
 from bark.decoding import Decoder, check_tokens, per_item
 from bark.errors import SettingError, VoiceError
 from bark.model import GPT
@@ -81,6 +82,26 @@ def test_sequences_can_leave_the_batch(network: GPT, use_cache: bool) -> None:
         decoder.keep([before.index(row) for row in kept])
         logits = decoder.step(ids[kept, position], EVERY)
         torch.testing.assert_close(logits, wanted[kept, position])
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("threads", [1, 3, 4])
+@torch.inference_mode()
+def test_layers_divided_among_threads(monkeypatch: pytest.MonkeyPatch, threads: int, small: bool) -> None:
+    monkeypatch.setattr(decoding, "LEAST", 64)
+    if not small:
+        monkeypatch.setattr(decoding, "SMALL", 0)
+    model = random_gpt(input_vocab_size=60, output_vocab_size=50)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for batch in (1, 2, decoding.FEW + 1):
+            ids = random_ids(batch, 20)
+            decoder = Decoder(model, batch)
+            decoder.prefill(model.embed(ids[:, :19]), EVERY)
+            torch.testing.assert_close(decoder.step(ids[:, 19], EVERY), model(ids)[:, 19])
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.inference_mode()

@@ -128,6 +128,13 @@ def test_no_path_of_a_machine_and_no_registry_address() -> None:
             assert not re.search(r"pypi\.org.simple|files\.pythonhosted", text), name
 
 
+def run(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("module", ["bark", "hubert", "booth.cli"])
 def test_import_is_light_and_silent(module: str) -> None:
     """No network, no torch, no change of logging: what a name costs is paid when it is used."""
@@ -141,7 +148,16 @@ def test_import_is_light_and_silent(module: str) -> None:
         "heavy = {'torch', 'transformers', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    run(program)
+
+
+def test_nano_speaks_without_transformers_and_compiler() -> None:
+    """Either takes seconds to import, and they are most of what the first word waits for."""
+    program = (
+        "import sys\n"
+        "from bark import Bark\n"
+        "Bark.from_pretrained('nano').generate('one', seed=0)\n"
+        "heavy = {'transformers', 'torch._dynamo', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
     )
-    assert done.returncode == 0, done.stderr
+    run(program)

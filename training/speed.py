@@ -18,8 +18,6 @@ TEXTS = ("three eight one five", "The old house stands by the river.", "Good mor
 PROGRAM = """
 import json, re, sys, time
 begin = time.perf_counter()
-import torch
-torch.set_num_threads(1)  # nano is too small for more
 from bark import Bark
 from bark.audio import save_audio
 bark = Bark.from_pretrained(sys.argv[1])
@@ -31,7 +29,9 @@ busy = time.perf_counter() - ready
 seconds = sum(len(take.audio) for take in spoken) / 24_000
 # not getrusage's ru_maxrss: that begins with what the parent had when it forked
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
-print(json.dumps({"first": ready - begin, "factor": busy / seconds, "memory": peak}))
+import torch
+found = {"first": ready - begin, "factor": busy / seconds, "memory": peak}
+print(json.dumps(found | {"threads": torch.get_num_threads()}))
 """
 
 
@@ -42,10 +42,11 @@ class Speed:
     first: Figure  # s from the first import to the first audio file
     factor: Figure  # seconds of work for a second of speech, after the first file
     memory: Figure  # MB, peak resident
+    threads: int
 
 
 def measure_speed(model: str, runs: int = RUNS) -> Speed:
-    """Run a fresh Python process some times, one thread each."""
+    """Run a fresh Python process some times, with as many threads as torch takes by itself."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(runs):
@@ -55,4 +56,5 @@ def measure_speed(model: str, runs: int = RUNS) -> Speed:
             if done.returncode:
                 raise BarkError("the speed trial failed", got=done.stderr.strip().splitlines()[-1:])
             rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
-    return Speed(*(figure([row[key] for row in rows]) for key in ("first", "factor", "memory")))
+    figures = (figure([row[key] for row in rows]) for key in ("first", "factor", "memory"))
+    return Speed(*figures, threads=rows[0]["threads"])
