@@ -56,5 +56,5 @@ def measure_speed(model: str, runs: int = RUNS) -> Speed:
             if done.returncode:
                 raise BarkError("the speed trial failed", got=done.stderr.strip().splitlines()[-1:])
             rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
-    figures = (figure([row[key] for row in rows]) for key in ("first", "factor", "memory"))
-    return Speed(*figures, threads=rows[0]["threads"])
+    first, factor, memory = (figure([row[key] for row in rows]) for key in ("first", "factor", "memory"))
+    return Speed(first, factor, memory, rows[0]["threads"])
