@@ -102,12 +102,20 @@ def spectrum(audio: Tensor) -> Tensor:
     return torch.fft.rfft(frames * window)
 
 
-def waveform(spectra: Tensor) -> Tensor:
-    """Return the audio whose windowed frames fit best: ``(B, T, 513)`` → ``(B, 320 T)``."""
+def waveform(spectra: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the audio whose windowed frames fit best: ``(B, T, 513)`` → ``(B, 320 T)``.
+
+    `weight` is `overlap` of so many frames, for a caller that has it.
+    """
     window = torch.hann_window(FFT_LENGTH, device=spectra.device)
     frames = torch.fft.irfft(spectra, FFT_LENGTH) * window
-    weight = _overlap_add((window * window).expand(1, *frames.shape[1:]))
-    return _overlap_add(frames) / weight.clamp(min=1e-3)
+    return _overlap_add(frames) / (overlap(spectra) if weight is None else weight)
+
+
+def overlap(spectra: Tensor) -> Tensor:
+    """Return the sum of the squared windows over each sample of so many frames: ``(1, 320 T)``."""
+    window = torch.hann_window(FFT_LENGTH, device=spectra.device)
+    return _overlap_add((window * window).expand(1, spectra.shape[1], FFT_LENGTH)).clamp(min=1e-3)
 
 
 def _overlap_add(frames: Tensor) -> Tensor:
@@ -140,13 +148,13 @@ def griffin_lim(magnitude: Tensor, iterations: int, momentum: float) -> Tensor:
     """
     phase = torch.ones_like(magnitude, dtype=torch.complex64)
     previous = torch.zeros_like(phase)
-    share = momentum / (1 + momentum)
+    share, weight = momentum / (1 + momentum), overlap(magnitude)
     for _ in range(iterations):
-        consistent = spectrum(waveform(magnitude * phase))
+        consistent = spectrum(waveform(magnitude * phase, weight))
         ahead = consistent - share * previous
         previous = consistent
         phase = ahead / (ahead.abs() + 1e-9)
-    return waveform(magnitude * phase)
+    return waveform(magnitude * phase, weight)
 
 
 class ConvBlock(nn.Module):
