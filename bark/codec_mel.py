@@ -120,11 +120,13 @@ def overlap(spectra: Tensor) -> Tensor:
 
 def _overlap_add(frames: Tensor) -> Tensor:
     """Add frames at their places: ``(B, T, 1024)`` → ``(B, 320 T)``."""
-    count = frames.shape[1]
-    length = (count - 1) * HOP_LENGTH + FFT_LENGTH
-    columns = frames.transpose(1, 2)  # (B, 1024, T)
-    added = F.fold(columns, (1, length), (1, FFT_LENGTH), stride=(1, HOP_LENGTH))
-    return added[:, 0, 0, EDGE : EDGE + count * HOP_LENGTH]
+    batch, count, length = frames.shape
+    hops = -(-length // HOP_LENGTH)  # that a frame reaches over, the last one in part
+    parts = F.pad(frames, (0, hops * HOP_LENGTH - length)).unflatten(-1, (hops, HOP_LENGTH))
+    added = frames.new_zeros(batch, count + hops - 1, HOP_LENGTH)
+    for hop in range(hops):
+        added[:, hop : hop + count] += parts[:, :, hop]
+    return added.flatten(1)[:, EDGE : EDGE + count * HOP_LENGTH]
 
 
 def griffin_lim(magnitude: Tensor, iterations: int, momentum: float) -> Tensor:

@@ -59,7 +59,7 @@ def _normalise(module: nn.Module) -> Operation:
         return module
     shape = list(module.normalized_shape)
     return partial(
-        F.layer_norm, normalized_shape=shape, weight=module.weight, bias=module.bias, eps=module.eps
+        torch.layer_norm, normalized_shape=shape, weight=module.weight, bias=module.bias, eps=module.eps
     )
 
 
@@ -103,10 +103,8 @@ def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Ten
     return across, across.unflatten(1, (parts, -1)).transpose(0, 1)
 
 
-def _gelu(rows: torch.Tensor) -> torch.Tensor:
-    """Exact GELU; a few rows go in transposed, since oneDNN, which then stays away, takes 50 µs to begin."""
-    if rows.device.type != "cpu" or len(rows) > FEW:
-        return F.gelu(rows)
+def _gelu_of_few(rows: torch.Tensor) -> torch.Tensor:
+    """GELU without oneDNN, which takes 50 µs to begin and stays away from what is transposed."""
     return F.gelu(rows.view(2, -1).t()).t().reshape(rows.shape)
 
 
@@ -178,6 +176,7 @@ class Decoder:
         batch, length, width = embeddings.shape
         start, stop = self.position, self.position + length
         x = (embeddings + self.model.transformer.wpe.weight[start:stop]).view(-1, width)  # (B*T, D)
+        gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else F.gelu
         for index, layer in enumerate(self.layers):
             heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
             heads = heads.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, D/heads)
@@ -190,7 +189,7 @@ class Decoder:
                 query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
             attended = F.scaled_dot_product_attention(query, key, value, is_causal=query.shape[2] > 1)
             x = layer.attention_out(x, attended.transpose(1, 2).reshape(-1, width))
-            x = layer.feed_out(x, _gelu(layer.feed_in(layer.norm_2(x))))
+            x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))
         self.position = stop
         return F.linear(self.norm(x), self.model.lm_head.weight[rows])
 

@@ -318,7 +318,7 @@ def report(options: argparse.Namespace) -> None:
     notes = [
         f"Measured on {datetime.now(UTC):%F}. Texts for each held-out voice: {half} of digits, {half} of",
         f"numbers, {options.texts} templates, {options.texts} open; for each real speaker {REAL_CLIPS}.",
-        f"Speed with {speed.threads} threads. Size of all weights: {size:.1f} MB (float16).",
+        f"Threads for the speed: {speed.threads}. Size of all weights: {size:.1f} MB (float16).",
         "",
         f"![spectrograms of references and clones]({picture.name})",
     ]
