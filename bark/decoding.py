@@ -105,7 +105,7 @@ def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Ten
 
 def _gelu_of_few(rows: torch.Tensor) -> torch.Tensor:
     """GELU without oneDNN, which takes 50 µs to begin and stays away from what is transposed."""
-    return F.gelu(rows.view(2, -1).t()).t().reshape(rows.shape)
+    return F.gelu(rows.reshape(2, -1).t()).t().reshape(rows.shape)
 
 
 class Decoder:

@@ -174,10 +174,9 @@ class _Blank(TorchFunctionMode):
     """Leaves out `torch.nn.init`, which on the meta device imports torch's compiler: a second and a half."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init":
-            return kwargs.get("tensor", args[0] if args else None)
-        return func(*args, **kwargs)
+            return None  # no layer asks for it
+        return func(*args, **(kwargs or {}))
 
 
 def config_from(values: Mapping[str, Any], stage: str, where: str) -> GPTConfig:

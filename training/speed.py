@@ -18,6 +18,7 @@ TEXTS = ("three eight one five", "The old house stands by the river.", "Good mor
 PROGRAM = """
 import json, re, sys, time
 begin = time.perf_counter()
+import torch
 from bark import Bark
 from bark.audio import save_audio
 bark = Bark.from_pretrained(sys.argv[1])
@@ -29,7 +30,6 @@ busy = time.perf_counter() - ready
 seconds = sum(len(take.audio) for take in spoken) / 24_000
 # not getrusage's ru_maxrss: that begins with what the parent had when it forked
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
-import torch
 found = {"first": ready - begin, "factor": busy / seconds, "memory": peak}
 print(json.dumps(found | {"threads": torch.get_num_threads()}))
 """
