@@ -261,12 +261,12 @@ class _Splitter:
             best = min(around, key=lambda at: abs(self.seconds[at] - ideal), default=None)
             if best is not None and abs(self.seconds[best] - ideal) <= limit:
                 return best
-        # One word without an end: cut it, but never between a letter and its accents.
+        # One word without an end: cut it, between a letter and its accents only where nothing else is left.
         middle = (first + last) // 2
         nearby = sorted(
             range(max(first + 1, middle - 64), min(last, middle + 64)), key=lambda at: abs(at - middle)
         )
-        return next((at for at in nearby if _between_signs(self.text, at)), None)
+        return next((at for at in nearby if _between_signs(self.text, at)), middle if nearby else None)
 
     def _merged(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Join parts that are very short, or cannot be spoken alone, to a neighbour with room."""

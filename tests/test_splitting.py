@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark.errors import SettingError, TextError
@@ -65,6 +65,7 @@ def test_words_stay_whole(text, tokens):
 
 
 @given(st.text(min_size=1, max_size=300))
+@example("0" + 5 * "\N{COMBINING GRAVE ACCENT}")  # a sign that is longer than a part
 @settings(max_examples=200, deadline=None)
 def test_any_text_at_all(text):
     try:
