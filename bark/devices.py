@@ -1,6 +1,8 @@
 """Turns a wish such as "auto" into a device and a number type; lends a device to a network for its turn."""
 
+import logging
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +11,13 @@ import torch
 
 from .errors import SettingError
 
+logger = logging.getLogger(__name__)
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+INSTRUCTIONS = {  # of CPUs that multiply matrices of half-precision numbers
+    torch.bfloat16: ("avx512_bf16", "amx_bf16"),
+    torch.float16: ("avx512_fp16", "amx_fp16"),
+}
 
 
 def choose_device(name: str | torch.device = "auto", part: str | None = None) -> torch.device:
@@ -51,7 +59,8 @@ def choose_device(name: str | torch.device = "auto", part: str | None = None) ->
 def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
     """Choose the number type of the weights on a device.
 
-    "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else float16.
+    "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else float16. What was
+    asked for is done, but a half-precision type on an x86 CPU that does not compute in it gets a warning.
 
     Raises
     ------
@@ -59,12 +68,21 @@ def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torc
         If `name` is none of "auto", "float32", "bfloat16", "float16".
     """
     if name in DTYPES:
+        on_x86 = torch.device(device).type == "cpu" and platform.machine().lower() in ("x86_64", "amd64")
+        if on_x86 and DTYPES[name] in INSTRUCTIONS and not cpu_computes_in(DTYPES[name]):
+            logger.warning("this CPU does not compute in %s: float32 is several times faster", name)
         return DTYPES[name]
     if name != "auto":
         raise SettingError("dtype", repr(name), ", ".join(["auto", *DTYPES]))
     if torch.device(device).type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def cpu_computes_in(dtype: torch.dtype) -> bool:
+    """Tell whether this CPU multiplies matrices of bfloat16 or float16 numbers; False where nobody knows."""
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(able.get(name) for name in INSTRUCTIONS[dtype])
 
 
 @contextmanager

@@ -155,11 +155,12 @@ class Bark:
         files = find_model(name)
         places = _devices(device)
         sources = {"semantic": semantic, "coarse": coarse, "fine": fine}
+        dtypes = {place: choose_dtype(dtype, place) for place in {places[stage] for stage in STAGES}}
         networks = {}
         for stage in STAGES:
             source = files if sources[stage] is None else find_model(str(sources[stage]))
             _check_same_layout(files.layout, source.layout, stage)
-            network = source.load(stage).eval().to(choose_dtype(dtype, places[stage]))
+            network = source.load(stage).eval().to(dtypes[places[stage]])
             networks[stage] = network if offload else network.to(places[stage])
         codec = files.load_codec()
         return cls(

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bark.devices import cpu_computes_in
 from bark.errors import CheckpointError, SettingError, StorageError
 
 from .optimizers import make_optimizers
@@ -353,8 +354,7 @@ def choose_precision(device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     if device.type == "cpu":
-        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
+        return "bf16" if cpu_computes_in(torch.bfloat16) else "no"
     return "no"
 
 

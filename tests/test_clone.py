@@ -263,10 +263,11 @@ def test_an_hour_is_cloned_by_true_size_parts_within_one_and_a_half_gigabytes(tm
         for _ in range(64):
             file.write(np.stack([block, block], axis=1))
     assert soundfile.info(tmp_path / "hour.wav").duration > 3600
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "hour.wav"), "-o", str(tmp_path / "me.npz")]
+    words = [str(tmp_path / "hour.wav"), "-o", str(tmp_path / "me.npz"), "--consent", "self"]
+    command = [sys.executable, "-c", SCRIPT, *words]
     environment = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and done.stdout.count("\n") == 2, done.stderr
     line, numbers = done.stdout.strip().splitlines()
     code, megabytes = numbers.split()
     assert code == "0" and "checks: ok" in line

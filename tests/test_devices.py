@@ -175,3 +175,27 @@ def test_borrowing_a_real_gpu_gives_its_memory_back():
         assert layer.weight.is_cuda
     assert torch.cuda.memory_allocated() == before
     assert torch.equal(layer.weight, weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "able", "warned"),
+    [
+        ("bfloat16", {"avx2": True, "avx512_bf16": False}, True),
+        ("bfloat16", {"amx_bf16": True}, False),
+        ("float16", {"avx512_bf16": True}, True),
+        ("float16", {"avx512_fp16": True}, False),
+        ("float32", {}, False),
+        ("auto", {}, False),
+    ],
+)
+def test_a_type_the_cpu_does_not_compute_in_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, able: dict, warned: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    choose_dtype(name)
+    assert ("float32 is several times faster" in caplog.text) == warned
+    monkeypatch.setattr("platform.machine", lambda: "arm64")  # torch does not tell what an ARM can do
+    caplog.clear()
+    choose_dtype(name)
+    assert not caplog.text
