@@ -59,8 +59,8 @@ def choose_device(name: str | torch.device = "auto", part: str | None = None) ->
 def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
     """Choose the number type of the weights on a device.
 
-    "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else float16. What was
-    asked for is done, but a half-precision type on an x86 CPU that does not compute in it gets a warning.
+    "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else float16. What
+    was asked for is done, but a half-precision type on an x86 CPU that does not compute in it gets a warning.
 
     Raises
     ------
