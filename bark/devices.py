@@ -70,7 +70,7 @@ def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torc
     if name in DTYPES:
         on_x86 = torch.device(device).type == "cpu" and platform.machine().lower() in ("x86_64", "amd64")
         if on_x86 and DTYPES[name] in INSTRUCTIONS and not cpu_computes_in(DTYPES[name]):
-            logger.warning("this CPU does not compute in %s: float32 is several times faster", name)
+            logger.warning("this CPU does not compute in %s: float32 is likely to be faster", name)
         return DTYPES[name]
     if name != "auto":
         raise SettingError("dtype", repr(name), ", ".join(["auto", *DTYPES]))
