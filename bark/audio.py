@@ -58,7 +58,7 @@ class AudioSource:
         sample_rate : Hz of the result, resampled straight from the source; the source's own by default.
         max_seconds : an error, not a cut, above it.
         """
-        first, last = self._span(start, end, max_seconds)
+        first, last = self._samples(start, end, max_seconds)
         rate = self.sample_rate if sample_rate is None else sample_rate
         _check_rate(rate)
         audio = np.empty(math.ceil((last - first) * rate / self.sample_rate) + 1, dtype=np.float32)
@@ -71,25 +71,11 @@ class AudioSource:
 
     def blocks(self, start: float | None = None, end: float | None = None) -> Iterator[np.ndarray]:
         """Decode [start, end) seconds of any length by blocks: mono (n,) float32 at the source's rate."""
-        return self._mono_blocks(*self._span(start, end, math.inf))
+        return self._mono_blocks(*self._samples(start, end, math.inf))
 
-    def _span(self, start: float | None, end: float | None, max_seconds: float) -> tuple[int, int]:
-        start = 0.0 if start is None else float(start)
-        end = self.duration if end is None else min(float(end), self.duration)
-        if not 0 <= start < end:
-            raise AudioError(
-                f"{self.path}: the part asked for is empty",
-                f"{start:g} s to {end:g} s",
-                f"inside 0 s to {self.duration:.2f} s, start before end",
-            )
-        if end - start > max_seconds:
-            raise AudioError(
-                f"{self.path}: is too long",
-                f"{end - start:.0f} s",
-                f"up to {max_seconds:.0f} s",
-                "Choose a part with start and end",
-            )
-        return round(start * self.sample_rate), round(end * self.sample_rate)
+    def _samples(self, start: float | None, end: float | None, max_seconds: float) -> tuple[int, int]:
+        first, last = _span(start, end, self.duration, max_seconds, str(self.path))
+        return round(first * self.sample_rate), round(last * self.sample_rate)
 
     def _mono_blocks(self, first: int, last: int) -> Iterator[np.ndarray]:
         """Yield the samples [first, last) block by block; a fault in the file is an `AudioError`."""
@@ -113,6 +99,28 @@ class AudioSource:
                 f"the {last / self.sample_rate:.2f} s its header declares",
                 "Export it again",
             )
+
+
+def _span(
+    start: float | None, end: float | None, duration: float, max_seconds: float, where: str
+) -> tuple[float, float]:
+    """Return the checked seconds [start, end) of a recording; what is None is its begin or end."""
+    start = 0.0 if start is None else float(start)
+    end = duration if end is None else min(float(end), duration)
+    if not 0 <= start < end:
+        raise AudioError(
+            f"{where}: the part asked for is empty",
+            f"{start:g} s to {end:g} s",
+            f"inside 0 s to {duration:.2f} s, start before end",
+        )
+    if end - start > max_seconds:
+        raise AudioError(
+            f"{where}: the part is too long",
+            f"{end - start:.0f} s",
+            f"up to {max_seconds:.0f} s",
+            "Choose a part with start and end",
+        )
+    return start, end
 
 
 def open_audio(path: str | Path) -> AudioSource:
@@ -165,11 +173,10 @@ def load_audio(
         raise AudioError("samples need their source_rate", None, f"{MIN_RATE} to {MAX_RATE} Hz")
     _check_rate(source_rate)
     mono = _mono_array(source)
-    mono = mono[round((start or 0.0) * source_rate) : None if end is None else round(end * source_rate)]
-    if len(mono) > max_seconds * source_rate:
-        raise AudioError(
-            "samples are too long", f"{len(mono) / source_rate:.0f} s", f"up to {max_seconds:.0f} s"
-        )
+    if len(mono):
+        duration = len(mono) / source_rate
+        first, last = _span(start, end, duration, max_seconds, "samples")
+        mono = mono[round(first * source_rate) : round(last * source_rate)]
     if not np.isfinite(mono).all():
         _refuse_non_finite(mono, "", 0, source_rate)
     return check_audio(resample(mono, source_rate, sample_rate))

@@ -305,7 +305,8 @@ def _from_hub(repo: str) -> ModelFiles:
 
 
 def _voices(folder: Path) -> Path | None:
-    return folder / "voices" if (folder / "voices").is_dir() else None
+    folders = folder / "voices", folder / "speaker_embeddings"  # ours, Hugging Face's
+    return next((found for found in folders if found.is_dir()), None)
 
 
 def _codec_place(folder: Path | None = None) -> Place:

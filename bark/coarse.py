@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from .decoding import Decoder, Stage, check_tokens, per_item
 from .errors import SettingError, VoiceError
 from .model import GPT
-from .sampling import DEFAULT_SAMPLING, Sampling, probabilities
+from .sampling import DEFAULT_SAMPLING, Sampling, is_number, probabilities
 from .tokens import BARK, TokenLayout, flatten_codebooks, unflatten_codebooks
 
 if TYPE_CHECKING:
@@ -186,10 +186,8 @@ class CoarseStage(Stage):
         side by side when equally much is heard of their voices, so that their windows move together.
         """
         layout = self.layout
-        longest = layout.max_coarse_history if max_coarse_history is None else max_coarse_history
-        sliding = layout.sliding_window if sliding_window_len is None else sliding_window_len
-        self._check_windows(longest, sliding)
-        options = _Options(sampling, int(longest), int(sliding), use_kv_caching)
+        longest, sliding = self.windows(max_coarse_history, sliding_window_len)
+        options = _Options(sampling, longest, sliding, use_kv_caching)
         voices = per_item("histories", history, len(semantic))
         sources = per_item("generators", generators, len(semantic))
         takes = [
@@ -211,15 +209,19 @@ class CoarseStage(Stage):
         written = [take.coarse[take.heard[1] :] - layout.coarse_offset for take in takes]
         return [unflatten_codebooks(flat, layout.coarse_books, layout.codebook_size) for flat in written]
 
-    def _check_windows(self, longest: int, sliding: int) -> None:
+    def windows(self, max_coarse_history: int | None, sliding_window_len: int | None) -> tuple[int, int]:
+        """Return both lengths in coarse tokens, None being the layout's; `SettingError` if one is no good."""
         layout = self.layout
+        longest = layout.max_coarse_history if max_coarse_history is None else max_coarse_history
+        sliding = layout.sliding_window if sliding_window_len is None else sliding_window_len
         low, high = layout.min_coarse_history, layout.max_coarse_history
-        if not low <= longest <= high or longest % 1:
-            raise SettingError("max_coarse_history", longest, f"a whole number, {low} … {high}")
+        if not is_number(longest, low) or longest > high or longest % 1:
+            raise SettingError("max_coarse_history", repr(longest), f"a whole number, {low} … {high}")
         room = self.model.config.block_size - layout.coarse_semantic_window
-        if not 1 <= sliding <= room - longest or sliding % 1:
+        if not is_number(sliding, 1) or sliding > room - longest or sliding % 1:
             allowed = f"a whole number, 1 … {room - longest} with max_coarse_history {longest}"
-            raise SettingError("sliding_window_len", sliding, allowed)
+            raise SettingError("sliding_window_len", repr(sliding), allowed)
+        return int(longest), int(sliding)
 
     def _take(
         self, tokens: np.ndarray, voice: "Voice | None", generator: torch.Generator | None, longest: int

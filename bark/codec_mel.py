@@ -14,17 +14,17 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .codec import check_codes, check_samples
 from .errors import CheckpointError, MissingFileError
 from .files import atomic_write, atomic_write_text
+from .weights import read_json, read_weights
 
 SAMPLE_RATE = 24_000  # Hz
 HOP_LENGTH = 320  # samples a frame: 75 frames a second
@@ -352,13 +352,14 @@ class MelCodec:
         for file in (folder / "config.json", folder / WEIGHTS):
             if not file.is_file():
                 raise MissingFileError("codec file not found", got=str(file))
-        entry: dict[str, Any] = dict(json.loads((folder / "config.json").read_text()).get("codec", {}))
+        entry = read_json(folder / "config.json").get("codec")
+        entry = dict(entry) if isinstance(entry, dict) else {}
         kind = entry.pop("type", None)
         if kind != "mel":
             raise CheckpointError("codec type in config.json", got=kind, allowed="mel")
         try:
             network = MelAutoencoder(MelCodecConfig(**entry))
-            state = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+            state = {name: tensor.float() for name, tensor in read_weights(folder / WEIGHTS).items()}
             network.load_state_dict(state)
         except (TypeError, RuntimeError) as error:
             raise CheckpointError(

@@ -42,6 +42,7 @@ _TOKENIZER_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
 )
+_VOICE_FILES = "*.npz", "*.npy", "v2/*.npz", "v2/*.npy"
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _drawing(temperature: float) -> dict[str, Any]:
 
 
 def _copy_extras(files: ModelFiles, folder: Path, tokenizer: str) -> None:
-    """Copy the tokenizer and the preset voices that lie beside the source's weights."""
+    """Copy the tokenizer, the preset voices and the HuBERT that lie beside the source's weights."""
     place = files.places["tokenizer"].path
     if files.tokenizer_type == "bert" and place is not None:
         for name in _TOKENIZER_FILES:
@@ -258,9 +259,15 @@ def _copy_extras(files: ModelFiles, folder: Path, tokenizer: str) -> None:
                 (folder / tokenizer).mkdir(exist_ok=True)
                 shutil.copyfile(place / name, folder / tokenizer / name)
     if files.voices is not None:
-        for voice in sorted(files.voices.glob("*.npz")):
-            (folder / "voices").mkdir(exist_ok=True)
-            shutil.copyfile(voice, folder / "voices" / voice.name)
+        index = files.voices.parent / "speaker_embeddings_path.json"  # which transformers reads
+        found = [path for kind in _VOICE_FILES for path in files.voices.glob(kind)]
+        for path in [*found, index] if index.is_file() else found:
+            target = folder / path.relative_to(files.voices.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    own = files.places["semantic"].path
+    if own is not None and (own / "hubert" / "encoder.json").is_file():
+        shutil.copytree(own / "hubert", folder / "hubert")
 
 
 def _save(weights: dict[str, torch.Tensor], path: Path) -> None:

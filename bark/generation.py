@@ -88,10 +88,10 @@ def load_model(
     files = _find(use_small, path)
     if force_reload or _is_other(files, path, model_type):
         network = files.load(STAGES[model_type]).eval()
+        tokenizer = files.load_tokenizer() if model_type == "text" else None
         _place(model_type, network, use_gpu, files)
-        models[model_type] = network
-        if model_type == "text":
-            models[model_type] = {"model": network, "tokenizer": files.load_tokenizer()}
+        # last: what failed half-way is not there
+        models[model_type] = {"model": network, "tokenizer": tokenizer} if tokenizer else network
     return models[model_type]
 
 
@@ -226,7 +226,8 @@ def _find(use_small: bool, path: str | Path | None) -> ModelFiles:
 
 def _is_other(files: ModelFiles, path: str | Path | None, key: str) -> bool:
     """Tell whether a model must be loaded: none is, or `path` names another one."""
-    return key not in models or (path is not None and _sources[key].name != files.name)
+    part = STAGES.get(key, key)  # by place, since copies of a model may share its name
+    return key not in models or (path is not None and _sources[key].places[part] != files.places[part])
 
 
 def _place(key: str, holder: Any, use_gpu: bool, files: ModelFiles) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +32,9 @@ class Speaker(Protocol):
     layout: TokenLayout
     tokenizer: TextTokenizer
 
+    def check(self, settings: Mapping[str, Any], seed: int) -> Any:
+        """Refuse settings or a seed that `generate` could not use."""
+
     def generate(self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any) -> Any:
         """Speak one part; the result has ``audio`` (N,) and ``tokens``, a `Voice`."""
 
@@ -42,7 +45,7 @@ class Speaker(Protocol):
         """Turn codes (8, T) into audio (N,)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One spoken part."""
 
@@ -55,7 +58,7 @@ class Part:
     tokens: Voice = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LongTake:
     """A long text, spoken."""
 
@@ -64,6 +67,7 @@ class LongTake:
     sample_rate: int  # Hz
     seed: int
     mode: str
+    model: str
     layout: TokenLayout = field(repr=False)
 
     @property
@@ -71,7 +75,7 @@ class LongTake:
         """The end of the speech as a history prompt: the last part that is long enough for one."""
         for part in reversed(self.parts):
             if (voice := _as_history(part.tokens, self.layout)) is not None:
-                return voice
+                return replace(voice, info={"model": self.model})
         raise VoiceError("no part is long enough for a voice")
 
 
@@ -93,14 +97,21 @@ def plan_parts(
         )
 
     def count(piece: str) -> int:
-        return len(bark.tokenizer.encode(piece)) if speakable(piece) else 0
+        try:
+            return len(bark.tokenizer.encode(piece)) if speakable(piece) else 0
+        except TextError:  # another script, say
+            return 0
 
-    return [
+    parts = [
         Turn(turn.speaker, part.strip())
         for turn in turns
         for part in split_text(turn.text, count, budget)
-        if speakable(part)
+        if count(part)
     ]
+    if not parts:
+        bark.tokenizer.encode(text)  # raises, and says what it can speak
+        raise TextError("nothing in the text can be spoken", ascii(text[:40]))
+    return parts
 
 
 def default_budget(layout: TokenLayout) -> Budget:
@@ -138,6 +149,8 @@ def speak_parts(
     anchors = _anchors(bark, parts, voice, voices or {})
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
+    bark.check({name: value for name, value in settings.items() if name != "progress"}, seed)
+    seed = int(seed)
     if record is not None:
         record.begin(_job(bark, parts, anchors, mode, seed, settings))
     said: dict[str | None, list[Voice]] = {}  # each speaker's parts so far
@@ -229,7 +242,7 @@ def speak_long(
     made = tuple(spoken)
     rate = bark.layout.sample_rate
     audio = join_audio([part.audio for part in made], rate, silence, crossfade)
-    return LongTake(audio, made, rate, seed, mode, bark.layout)
+    return LongTake(audio, made, rate, seed, mode, bark.name, bark.layout)
 
 
 def join_audio(
@@ -321,7 +334,11 @@ def _job(
         "voices": {name or "": voice and voice.digest for name, voice in anchors.items()},
         "mode": mode,
         "seed": seed,
-        "settings": {name: value for name, value in sorted(settings.items()) if name != "progress"},
+        "settings": {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in sorted(settings.items())
+            if name != "progress"
+        },
     }
 
 

@@ -16,7 +16,7 @@ from .codec import Codec
 from .devices import borrowed, choose_device, choose_dtype
 from .errors import SettingError, SilentError
 from .fine import FineStage
-from .sampling import Sampling
+from .sampling import Sampling, is_number
 from .semantic import SemanticStage
 from .text import TextTokenizer, fit_tokens, tidy
 from .tokens import TokenLayout
@@ -45,6 +45,13 @@ class Settings:
     sliding_window_len: int | None = None  # coarse tokens a window; None = the layout's
     fine_temperature: float | None = 0.5  # 0 or None = the most likely code
 
+    def __post_init__(self) -> None:
+        for name in ("min_eos_p", "max_duration_s"):
+            value = getattr(self, name)
+            if value is not None and not is_number(value, 0):
+                raise SettingError(name, repr(value), "a number >= 0, or none")
+        _ = self.semantic, self.coarse, self.fine  # each refuses what it cannot use
+
     @property
     def semantic(self) -> Sampling:
         """How semantic tokens are drawn."""
@@ -54,6 +61,11 @@ class Settings:
     def coarse(self) -> Sampling:
         """How coarse codes are drawn."""
         return Sampling(self.coarse_temperature, self.coarse_top_k, self.coarse_top_p)
+
+    @property
+    def fine(self) -> Sampling:
+        """How fine codes are drawn."""
+        return Sampling(0.0 if self.fine_temperature is None else self.fine_temperature)
 
     def changed(self, changes: Mapping[str, Any]) -> "Settings":
         """Return these settings with some changed; an unknown name is a `SettingError`."""
@@ -67,7 +79,7 @@ class Settings:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Generation:
     """One spoken utterance and all that is needed to speak it again."""
 
@@ -92,8 +104,8 @@ class Generation:
 
     @property
     def voice(self) -> Voice:
-        """This utterance as a history prompt for the next one."""
-        return self.tokens.canonical(self.layout)
+        """This utterance as a history prompt for the next one; its info names the model."""
+        return replace(self.tokens.canonical(self.layout), info={"model": self.model})
 
 
 @dataclass
@@ -129,7 +141,7 @@ class Bark:
         cls,
         name: str | Path = "large",
         *,
-        device: str | Mapping[str, str] = "auto",
+        device: str | torch.device | Mapping[str, str] = "auto",
         dtype: str = "auto",
         offload: bool = False,
         semantic: str | None = None,
@@ -221,7 +233,7 @@ class Bark:
         **settings: Any,
     ) -> list[Generation]:
         """Speak several texts in one voice at once; each comes out as `generate` alone would make it."""
-        chosen = self.defaults.changed(settings)
+        chosen = self.check(settings)
         seeds = [_new_seed() for _ in texts] if seeds is None else [_check_seed(seed) for seed in seeds]
         if len(seeds) != len(texts):
             raise SettingError("seeds", f"{len(seeds)} for {len(texts)} texts", "one for each text")
@@ -270,6 +282,14 @@ class Bark:
             for i in range(len(texts))
         ]  # fmt: skip
 
+    def check(self, settings: Mapping[str, Any], seed: int | None = None) -> Settings:
+        """Return all settings of a call that changes some; a `SettingError` where one cannot be used."""
+        chosen = self.defaults.changed(settings)
+        self.coarse.windows(chosen.max_coarse_history, chosen.sliding_window_len)
+        if seed is not None:
+            _check_seed(seed)
+        return chosen
+
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Turn codes (8, T) into audio (N,) float32, as `generate` does last."""
         with torch.inference_mode(), self._on_device("codec"):
@@ -296,8 +316,8 @@ class Bark:
         return [torch.Generator(device).manual_seed((seed + offset) % (MAX_SEED + 1)) for seed in seeds]
 
 
-def _devices(device: str | Mapping[str, str]) -> dict[str, torch.device]:
-    if isinstance(device, str):
+def _devices(device: str | torch.device | Mapping[str, str]) -> dict[str, torch.device]:
+    if isinstance(device, (str, torch.device)):
         return {part: choose_device(device, part) for part in PARTS}
     if unknown := sorted(set(device) - set(PARTS)):
         raise SettingError("device given for unknown parts", ", ".join(unknown), ", ".join(PARTS))

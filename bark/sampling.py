@@ -6,6 +6,7 @@ temperature. Temperature therefore never changes which tokens survive.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 
@@ -21,12 +22,17 @@ class Sampling:
     top_p: float | None = None  # keep the best until their sum exceeds p
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0 or self.temperature == float("inf"):
-            raise SettingError("temperature", self.temperature, "a finite number >= 0")
-        if self.top_k is not None and (not self.top_k >= 1 or self.top_k % 1):
-            raise SettingError("top_k", self.top_k, "a whole number >= 1, or none")
-        if self.top_p is not None and not 0 <= self.top_p <= 1:
-            raise SettingError("top_p", self.top_p, "a number from 0 to 1, or none")
+        if not is_number(self.temperature, least=0) or self.temperature == float("inf"):
+            raise SettingError("temperature", repr(self.temperature), "a finite number >= 0")
+        if self.top_k is not None and (not is_number(self.top_k, least=1) or self.top_k % 1):
+            raise SettingError("top_k", repr(self.top_k), "a whole number >= 1, or none")
+        if self.top_p is not None and not (is_number(self.top_p, least=0) and self.top_p <= 1):
+            raise SettingError("top_p", repr(self.top_p), "a number from 0 to 1, or none")
+
+
+def is_number(value: object, least: float) -> bool:
+    """Tell whether `value` is a number (numpy's too, no bool, no NaN) of `least` or more."""
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= least
 
 
 DEFAULT_SAMPLING = Sampling()  # Suno's, semantic and coarse

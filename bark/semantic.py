@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from .decoding import Decoder, Stage, check_tokens, per_item
 from .errors import SettingError, TextError, VoiceError
 from .model import GPT
-from .sampling import DEFAULT_SAMPLING, Sampling, probabilities
+from .sampling import DEFAULT_SAMPLING, Sampling, is_number, probabilities
 from .tokens import BARK, TokenLayout
 
 MIN_EOS_P = 0.2  # stop once the end is this likely
@@ -56,8 +56,8 @@ def token_limit(max_duration_s: float | None, layout: TokenLayout = BARK) -> int
     """
     if max_duration_s is None:
         return layout.max_semantic
-    if not max_duration_s >= 0:
-        raise SettingError("max_duration_s", max_duration_s, "a number of seconds >= 0, or none")
+    if not is_number(max_duration_s, 0):
+        raise SettingError("max_duration_s", repr(max_duration_s), "a number of seconds >= 0, or none")
     seconds = 0.0
     for count in range(1, layout.max_semantic):
         seconds += 1 / layout.semantic_rate
@@ -148,8 +148,8 @@ class SemanticStage(Stage):
 
         `history` and `generators` are one for all, or a list with one for each text.
         """
-        if min_eos_p is not None and not min_eos_p >= 0:
-            raise SettingError("min_eos_p", min_eos_p, "a probability, or none")
+        if min_eos_p is not None and not is_number(min_eos_p, 0):
+            raise SettingError("min_eos_p", repr(min_eos_p), "a probability, or none")
         limit = token_limit(max_duration_s, self.layout)
         histories = per_item("histories", history, len(text_ids))
         sources = per_item("generators", generators, len(text_ids))

@@ -282,7 +282,7 @@ class _Splitter:
 
     def _tiny(self, span: tuple[int, int]) -> bool:
         short = self.seconds[span[1]] - self.seconds[span[0]] < self.budget.min_seconds
-        return bool(short) or not speakable(self.text[slice(*span)])
+        return bool(short) or not speakable(self.text[slice(*span)]) or not self._count(*span)
 
 
 def _strength(text: str, at: int) -> int:

@@ -44,7 +44,7 @@ FOLDED = str.maketrans(
         "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
         "đ": "d",
         "ð": "th", "þ": "th", "’": "'", "‘": "'", "ʼ": "'", "`": "'", "−": "-", "‐": "-", "‑": "-", "–": "-",
-        "…": ",", "—": ",", "、": ",", "。": ",",
+        "…": ",", "—": ",", "、": ",", "。": ",", "⁄": "/",
     }
 )  # fmt: skip
 
@@ -59,6 +59,7 @@ def spoken_form(text: str) -> str:
 
 def _latin(text: str) -> str:
     """Drop accents and other scripts; keep ASCII, the currency signs and the degree sign."""
+    text = re.sub(r"(?<=\d) ?(?=[¼-¾⅐-⅞])", " and ", text)  # 1½
     text = unicodedata.normalize("NFKD", text.translate(FOLDED)).translate(FOLDED)
     kept = (
         char if char.isascii() or char in "£€¥°" else "" if unicodedata.combining(char) else " "
@@ -133,13 +134,20 @@ def _number(match: re.Match[str]) -> str:
 def _money(match: re.Match[str]) -> str:
     sign, whole, cents, scale = match.groups()
     unit, small = CURRENCIES[sign]
-    if scale:
+    cents = cents or ""
+    if scale or (cents and not (small and len(cents) == 2)):
         decimals = f" point {_by_digit(cents)}" if cents else ""
-        return f" {_cardinal(whole)}{decimals} {scale.lower()} {_plural(unit, 2)} "
-    words = f" {_cardinal(whole)} {_plural(unit, int(whole.replace(',', '')[:MAX_DIGITS]))} "
-    if cents and small and len(cents) == 2 and int(cents):
-        return f"{words}and {_cardinal(str(int(cents)))} {_plural(small, int(cents))} "
-    return words
+        return f" {_cardinal(whole)}{decimals}{(scale or '').lower()} {_plural(unit, 2)} "
+    number, rest = int(whole.replace(",", "")[:MAX_DIGITS]), int(cents or 0)
+    words = f" {_cardinal(whole)} {_plural(unit, number)} " if number or not rest else " "
+    if not rest:
+        return words
+    return f"{words}{'and ' if number else ''}{_cardinal(str(rest))} {_plural(small, rest)} "
+
+
+def _version(match: re.Match[str]) -> str:
+    """Read 3.11.2: numbers with points between."""
+    return f" {' point '.join(map(_cardinal, match.group().split('.')))} "
 
 
 def _plural(unit: str, count: int) -> str:
@@ -186,15 +194,21 @@ def _any_year(year: str) -> str:
 
 
 def _decade(match: re.Match[str]) -> str:
+    """Read 1990s, 2000s and 80s."""
     century, ten = match.groups()
-    words = (
-        _cardinal(ten + "0").removesuffix("y") + "ies"
-        if ten not in "01"
-        else "hundreds"
-        if ten == "0"
-        else "tens"
-    )
-    return f" {_cardinal(century)} {words} "
+    if ten == "0":
+        return " two thousands " if century == "20" else f" {_cardinal(century)} hundreds "
+    tens = "tens" if ten == "1" else _cardinal(ten + "0").removesuffix("y") + "ies"
+    return f" {_cardinal(century) if century else ''} {tens} "
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """Read 1/2, 3/4, 2/3: halves, quarters and what is smaller by their ordinals."""
+    count, of = int(match.group(1)), int(match.group(2))
+    if count >= of:
+        return f" {_cardinal(match.group(1))} over {_cardinal(match.group(2))} "
+    name = {2: "half", 4: "quarter"}.get(of) or _ordinal(str(of))
+    return f" {_cardinal(str(count))} {_plural(name, count)} "
 
 
 def _full_month(name: str) -> str:
@@ -231,6 +245,7 @@ RULES: tuple[Rule, ...] = (
     _rule(r"\bi\.e\.", "that is"),
     _rule(rf"\b({'|'.join(ABBREVIATIONS)})\.", lambda m: ABBREVIATIONS[m.group(1).lower()] + " "),
     _rule(r"\bno\. ?(?=\d)", "number "),
+    _rule(r"([$£€¥]) ?(?=\.\d)", r"\g<1>0"),
     _rule(rf"([$£€¥]) ?({DIGITS})(?:\.(\d{{1,12}}))?( (?:thousand|million|billion|trillion)\b)?", _money),
     _rule(r"\b(\d{4})-(\d\d)-(\d\d)\b", _iso_date),
     _rule(r"\b(\d\d?)/(\d\d?)/(\d{4})\b", _slash_date),
@@ -240,14 +255,15 @@ RULES: tuple[Rule, ...] = (
     _rule(rf"\b(\d\d?)(?:st|nd|rd|th)? (?:of )?({MONTH})\b\.?", _day_month),
     _rule(r"\b(\d{1,12})(?:st|nd|rd|th)\b", lambda m: f" {_ordinal(m.group(1))} "),
     _rule(r"\b(1[1-9]|20)(\d)0s\b", _decade),
+    _rule(r"\b()([1-9])0s\b", _decade),
     _rule(r"\b\d{3,4}-\d{3,4}(?:-\d{3,4})?\b", lambda m: _by_groups(m.group())),
-    _rule(r"\b1/2\b", " one half "),
-    _rule(r"\b1/4\b", " one quarter "),
-    _rule(r"\b3/4\b", " three quarters "),
+    _rule(r"(?<![\d./])([1-9])/([2-9]|10)(?![\d/]|\.\d)", _fraction),
     _rule(r"(?<=\d) ?/ ?(?=\d)", " over "),
     _rule(r"(?<=\d) ?- ?(?=\d)", " to "),
     _rule(r"(?<![\w.])-(?=\.?\d)", " minus "),
     _rule(rf"(?<=\d) ?({'|'.join(UNITS)})\b", lambda m: f" {UNITS[m.group(1).lower()]} "),
+    _rule(r"(?<![\w.])\d{1,9}(?:\.\d{1,9}){2,9}(?![\w.])", _version),
+    _rule(r"(?<![\w.])\.(\d+)", lambda m: f" point {_by_digit(m.group(1))} "),
     _rule(rf"({DIGITS})(?:\.(\d+))?", _number),
     _rule(r"(?<!\w)\.(?=\w)", " point "),
     _rule(r"[&+=@%#°]", lambda m: SIGNS[m.group()]),

@@ -54,7 +54,7 @@ def perform(
             tick()
     rate = bark.layout.sample_rate
     audio = join_audio([part.audio for part in made], rate, job.silence, job.crossfade)
-    return LongTake(audio, tuple(made), rate, job.seed, job.mode, bark.layout)
+    return LongTake(audio, tuple(made), rate, job.seed, job.mode, bark.name, bark.layout)
 
 
 def stem_of(text: str, label: str, seed: int | str) -> str:

@@ -96,6 +96,7 @@ class Cloner:
         consent: str | None = None,
     ) -> Clone:
         """Clone the voice of one recording; see `clone_voice`."""
+        consent = check_consent(consent) if consent else None
         report = examine(recording, sample_rate=sample_rate, start=start, end=end)
 
         def window(rate: int) -> np.ndarray:
@@ -119,7 +120,7 @@ class Cloner:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         if consent:
-            info["consent"] = check_consent(consent)
+            info["consent"] = consent
         voice = Voice(semantic, fine[: self.layout.coarse_books], fine, info).canonical(self.layout)
         return Clone(voice, report, findings)
 
@@ -168,6 +169,7 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     SettingError
         If Bark does not speak the language.
     """
+    consent = check_consent(consent) if consent else None  # before anything is loaded
     cloner = Cloner.from_pretrained(
         model, language, quantizer=quantizer, encoder=encoder, codec=codec, device=device
     )

@@ -112,7 +112,8 @@ def hubert_folder(model: str | Path) -> Path | None:
     A Bark folder may carry its own HuBERT in ``hubert/``. One without, whose codec is nano's, is of nano's
     family and so understands nano's tokens only.
     """
-    for folder in (Path(model), Path(model) / "hubert"):
+    base = Path(model).expanduser()
+    for folder in (base, base / "hubert"):
         if (folder / "encoder.json").is_file():
             return folder
     return NANO if str(model) == "nano" or find_model(model).codec_type == "mel" else None

@@ -20,8 +20,11 @@ class HuBERTManager:
     """Puts the published files where gitmylo's and serp-ai's notebooks look for them."""
 
     @staticmethod
-    def make_sure_hubert_installed(file_name: str = "hubert.pt") -> str:
-        """Return the path of HuBERT base, fetched if it is not there."""
+    def make_sure_hubert_installed(download_url: str | None = None, file_name: str = "hubert.pt") -> str:
+        """Return the path of HuBERT base, fetched from the hub if it is not there.
+
+        `download_url`, gitmylo's address of fairseq's file, is accepted and has no effect.
+        """
         return _install(HUB_REPO, "pytorch_model.bin", FOLDER / file_name)
 
     @staticmethod

@@ -130,6 +130,7 @@ def examine(
         rate, duration, where = source.sample_rate, source.duration, str(source.path)
         blocks = source.blocks()
     _check_span(start, end, duration, where)
+    end = None if end is None else min(end, duration)
     frames = energy(blocks, rate)
     speech = speech_frames(frames)
     if not speech.any():
@@ -344,9 +345,9 @@ def _check_span(start: float | None, end: float | None, duration: float, where: 
     low, high = start or 0.0, duration if end is None else end
     if not (math.isfinite(low) and math.isfinite(high) and 0 <= low < high) or low >= duration:
         raise AudioError(f"{where}: no such part", f"{low:g} s to {high:g} s", f"0 s to {duration:.2f} s")
-    if min(high, duration) - low < MIN_SECONDS:
+    if (length := min(high, duration) - low) < MIN_SECONDS:
         raise AudioError(
-            f"{where}: the part is too short to clone", f"{high - low:.2f} s", f"at least {MIN_SECONDS} s"
+            f"{where}: the part is too short to clone", f"{length:.2f} s", f"at least {MIN_SECONDS} s"
         )
     if start is not None and end is not None and end - start > MAX_SPAN:
         raise AudioError(

@@ -159,6 +159,8 @@ def test_an_empty_part_is_refused(tmp_path, start, end):
         AudioError, match=r"the part asked for is empty: got .*; allowed: inside 0 s to 2\.00 s"
     ):
         open_audio(path).read(start, end)
+    with pytest.raises(AudioError, match=r"samples: the part asked for is empty"):
+        load_audio(tone(2), 24_000, source_rate=24_000, start=start, end=end)
 
 
 def test_arrays_of_any_kind():

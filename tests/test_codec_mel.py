@@ -140,6 +140,10 @@ def test_bad_folders_are_refused(codec: MelCodec, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="do not fit their configuration"):
         MelCodec.load(tmp_path)
+    weights = tmp_path / "codec.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="codec.safetensors"):
+        MelCodec.load(tmp_path)
     config["codec"] = {"type": "encodec"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="got encodec; allowed: mel"):

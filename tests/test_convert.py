@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -194,6 +195,21 @@ def test_a_broken_source_leaves_nothing(suno, tmp_path):
     with pytest.raises(CheckpointError, match="damaged"):
         convert(source, tmp_path / "out", "hf")
     assert os.listdir(tmp_path) == ["source"]
+
+
+def test_hugging_faces_voices_and_a_hubert_of_its_own_go_along(suno, tmp_path):
+    source = shutil.copytree(suno, tmp_path / "source")
+    shutil.rmtree(source / "voices")
+    (source / "speaker_embeddings" / "v2").mkdir(parents=True)
+    (source / "speaker_embeddings" / "v2" / "me_fine_prompt.npy").write_bytes(b"codes")
+    (source / "speaker_embeddings_path.json").write_text("{}")
+    made = convert(convert(source, tmp_path / "hf", "hf"), tmp_path / "ours", "ours")
+    assert find_model(made).voices == made / "speaker_embeddings"
+    assert (made / "speaker_embeddings/v2/me_fine_prompt.npy").read_bytes() == b"codes"
+    assert (made / "speaker_embeddings_path.json").is_file()
+    (made / "hubert").mkdir()
+    (made / "hubert" / "encoder.json").write_text("{}")
+    assert (convert(made, tmp_path / "again", "ours") / "hubert" / "encoder.json").is_file()
 
 
 def test_command_line(suno, tmp_path, capsys):

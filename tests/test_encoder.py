@@ -64,7 +64,7 @@ def test_our_folder_says_its_layer_and_quantizer(tmp_path: Path) -> None:
         SemanticEncoder.from_pretrained(folder, quantizer=QUANTIZER_FILE)
 
 
-def test_a_model_leads_to_its_hubert(tmp_path: Path) -> None:
+def test_a_model_leads_to_its_hubert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hubert_folder("large") is None
     assert hubert_folder("small") is None
     assert hubert_folder("nano") == NANO
@@ -73,6 +73,8 @@ def test_a_model_leads_to_its_hubert(tmp_path: Path) -> None:
     own = make_tiny_hubert(folder / "hubert")
     assert hubert_folder(folder) == own
     assert hubert_folder(own) == own
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert hubert_folder("~/bark") == own
 
 
 @pytest.fixture

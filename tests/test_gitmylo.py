@@ -35,7 +35,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]
 
 def test_the_notebooks_steps(hub: list[tuple[str, str]]) -> None:
     manager = HuBERTManager()
-    manager.make_sure_hubert_installed()
+    manager.make_sure_hubert_installed("https://example.org/hubert_base_ls960.pt", "hubert.pt")  # his order
     manager.make_sure_tokenizer_installed()
     hubert_model = CustomHubert(checkpoint_path="data/models/hubert/hubert.pt", output_layer=2).to("cpu")
     tokenizer = CustomTokenizer.load_from_checkpoint("data/models/hubert/tokenizer.pth").to("cpu")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,10 @@ class Stub:
     calls: list[tuple[str, str | None, int]] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
     stop_after: int | None = None
+
+    def check(self, settings: dict[str, Any], seed: int) -> None:
+        if "bad" in settings or seed < 0:
+            raise SettingError("setting", settings)
 
     def generate(self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any) -> Spoken:
         if self.stop_after is not None and len(self.calls) >= self.stop_after:
@@ -140,7 +145,7 @@ def test_a_part_too_short_for_a_voice_is_passed_over():
     said = [part.tokens.digest for part in parts]
     assert voices_heard(bark) == [None, said[0], said[0], said[2]]
     take = speak_long(Stub(), TURNS[:2], seed=1)
-    assert take.voice == take.parts[-1].tokens
+    assert take.voice.digest == take.parts[-1].tokens.digest and take.voice.info == {"model": "stub"}
 
 
 @pytest.mark.parametrize(
@@ -194,6 +199,38 @@ def test_nothing_to_speak():
         plan_parts(Stub(), "...\n\n*")
     with pytest.raises(TextError, match="there is nothing to speak"):
         speak_long(Stub(), [])
+
+
+class Latin(Letters):
+    """Knows the letters a to z, and says so."""
+
+    def encode(self, text: str) -> list[int]:
+        words = [word for word in text.split() if re.search("[A-Za-z]", word)]
+        if not words:
+            raise TextError("nothing in the text can be spoken", fix="Give an English word")
+        return [len(word) for word in words]
+
+
+def test_what_the_tokenizer_cannot_speak_is_left_out():
+    bark = Stub(tokenizer=Latin())
+    for between in ("~~~~", "你好。", "Привет.", "| <> |"):
+        parts = [
+            turn.text for turn in plan_parts(bark, f"Hello there.\n\n{between}\n\nGood bye, see you soon.")
+        ]
+        said = " ".join(parts)
+        assert said.startswith("Hello there.") and said.endswith("Good bye, see you soon.")
+    with pytest.raises(TextError, match="Give an English word"):
+        plan_parts(bark, "你好。再见。")
+
+
+def test_bad_arguments_never_reach_the_journal(tmp_path):
+    journal = tmp_path / "j"
+    for wrong in ({"bad": 1}, {"seed": -1}):
+        with pytest.raises(SettingError):
+            speak_long(Stub(), TURNS[:2], journal=journal, **{"seed": 1, **wrong})
+    given = {"seed": np.int64(3), "semantic_temperature": np.float32(0.5)}
+    take = speak_long(Stub(), TURNS[:2], journal=journal, **given)
+    assert speak_long(Stub(), TURNS[:2], journal=journal, **given).parts[1].tokens == take.parts[1].tokens
 
 
 # ---- seeds -----------------------------------------------------------------------------------------------

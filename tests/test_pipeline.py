@@ -65,6 +65,7 @@ def test_batch_equals_single(bark: Bark, voiced: bool) -> None:
 def test_a_take_is_a_voice_for_the_next(bark: Bark, tmp_path: Path) -> None:
     voice = bark.generate("the first", seed=2).voice
     voice.save(tmp_path / "first.npz")
+    assert Voice.load(tmp_path / "first.npz").info["model"] == bark.name
     spoken = [bark.generate("the next", v, seed=3) for v in (voice, tmp_path / "first.npz", voice.to_dict())]
     assert same_tokens(spoken[0].tokens, spoken[1].tokens) and same_tokens(spoken[0].tokens, spoken[2].tokens)
 
@@ -81,6 +82,12 @@ def test_a_stage_of_another_family_is_refused(bark: Bark, tiny_bark: Path) -> No
         _check_same_layout(bark.layout, replace(bark.layout, semantic_vocab=65), "coarse")
 
 
+def test_a_torch_device_is_a_device(tiny_bark: Path, bark: Bark) -> None:
+    given = Bark.from_pretrained(tiny_bark, device=torch.device("cpu"))
+    take, other = given.generate("hi", seed=4), bark.generate("hi", seed=4)
+    assert same_tokens(take.tokens, other.tokens) and take != other and len({take, other}) == 2
+
+
 def test_temperature_zero_is_deterministic(bark: Bark) -> None:
     cold = {"semantic_temperature": 0, "coarse_temperature": 0, "fine_temperature": 0}
     first, second = (bark.generate("hello", seed=seed, **cold) for seed in (1, 2))
@@ -90,6 +97,14 @@ def test_temperature_zero_is_deterministic(bark: Bark) -> None:
 def test_wrong_arguments_say_what_is_allowed(bark: Bark) -> None:
     with pytest.raises(SettingError, match="unknown setting: got temperature; allowed: semantic_temperature"):
         bark.generate("hello", temperature=1)
+    for name, value in (
+        ("semantic_temperature", None), ("coarse_top_k", -1), ("coarse_top_p", "most"), ("fine_temperature", -1),
+        ("min_eos_p", -1), ("max_duration_s", "2"), ("sliding_window_len", -1), ("max_coarse_history", True),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=f"{name.removeprefix('semantic_').partition('_')[2]}.*: got"):
+            bark.check({name: value})
+        with pytest.raises(SettingError):
+            bark.generate("...", **{name: value})  # before the text, which is no good either
     with pytest.raises(SettingError, match=f"seed: got -1; allowed: a whole number from 0 to {MAX_SEED}"):
         bark.generate("hello", seed=-1)
     with pytest.raises(SettingError, match="seeds: got 1 for 2 texts"):

@@ -139,6 +139,8 @@ def test_start_and_end_override() -> None:
     assert only_start.start == 3.0 and 5 < only_start.end <= 13.0 and "cut-off" not in codes(only_start)
     only_end = look(audio, end=12.0)
     assert only_end.end == 12.0 and 1.9 < only_end.start < 5.0
+    length = report.duration
+    assert look(audio, end=length + 9) == look(audio, end=length + 99) == look(audio, end=length)
     assert "cut-off" in codes(look(audio, start=2.0, end=5.0))  # in the third word, 4.4 s to 6.2 s
     assert "cut-off" not in codes(look(audio, start=2.0, end=4.15))  # in the pause before
 
@@ -150,6 +152,7 @@ def test_start_and_end_override() -> None:
         ({"start": -1.0}, "no such part"),
         ({"start": 5.0, "end": 4.0}, "no such part: got 5 s to 4 s"),
         ({"start": 2.0, "end": 3.0}, "part is too short.*1.00 s.*at least 1.1 s"),
+        ({"start": 8.8, "end": 12.0}, "part is too short.*got 0.60 s"),
         ({"end": float("nan")}, "no such part"),
     ],
 )

@@ -1,6 +1,7 @@
 """Code written for suno-ai/bark finds every name, argument, default and result where it left them."""
 
 import inspect
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 import bark
 from bark import api, generation
+from bark.checkpoints import ModelFiles
+from bark.errors import MissingFileError
 
 SIGNATURES = {  # read in suno-ai/bark at commit f4f32d4; our further arguments may only follow
     generation.load_model: [("use_gpu", True), ("use_small", False), ("force_reload", False), ("model_type", "text")],
@@ -123,3 +126,22 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
         generation.load_model(model_type="codec")
     with pytest.raises(ValueError, match=r"a name ending in \.npz"):
         bark.save_as_prompt(tmp_path / "voice.wav", {})
+
+
+def test_a_copy_of_a_model_is_another_model(tiny_bark: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_bark, tmp_path / "copy")  # of the same name
+    first = generation.load_model(path=tiny_bark)
+    assert generation.load_model(path=tiny_bark) is first and generation.load_model() is first
+    assert generation.load_model(path=copy) is not first
+
+
+def test_a_load_that_fails_half_way_leaves_nothing(tiny_bark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(files: ModelFiles) -> None:
+        raise MissingFileError("no tokenizer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelFiles, "load_tokenizer", missing)
+        for _ in range(2):
+            with pytest.raises(MissingFileError, match="no tokenizer"):
+                generation.load_model(path=tiny_bark)
+    assert generation.load_model(path=tiny_bark)["tokenizer"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,7 +17,6 @@ from bark.errors import BarkError, StorageError
 from bark.files import atomic_write, atomic_write_text
 from bark.model import GPTConfig
 from bark.weights import read_json, read_weights
-from hubert.encoder import hubert_folder
 
 
 def export_model(
@@ -42,9 +40,6 @@ def export_model(
         with tempfile.TemporaryDirectory(prefix=".export.", dir=target.parent) as temporary:
             folder = convert(base, Path(temporary) / "model", "ours")
             _replace_stage(folder, stage, config, weights)
-            own = Path(base) / "hubert"
-            if own.is_dir() and hubert_folder(base) == own:
-                shutil.copytree(own, folder / "hubert")
             if target.exists():
                 os.rename(target, Path(temporary) / "earlier")
             os.rename(folder, target)
