@@ -5,6 +5,7 @@ are listed before it is opened, anything but tensors and plain containers is ref
 harmless foreign names real checkpoints carry become objects that do nothing.
 """
 
+import hashlib
 import json
 import pickletools
 import re
@@ -141,6 +142,15 @@ def tensors_of(state: Any, path: Path, prefix: str = "") -> dict[str, torch.Tens
         if name.startswith(prefix):
             tensors[name[len(prefix) :]] = tensor.detach()
     return tensors
+
+
+def weights_digest(network: torch.nn.Module) -> str:
+    """Return 16 hex digits that change with any weight of a network."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def read_json(path: Path) -> dict[str, Any]:

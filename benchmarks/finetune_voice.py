@@ -29,8 +29,9 @@ from bark.errors import BarkError
 from bark.files import atomic_write_text
 from bark.pipeline import Bark
 from bark.voice import Voice
+from bark.weights import weights_digest
 from hubert.clone import Cloner
-from training.finetune import FinetuneOptions, finetune, weights_digest
+from training.finetune import FinetuneOptions, finetune
 from training.measures import Figure, centroid, figure
 from training.prepare import prepare
 from training.report import Ears

@@ -101,7 +101,12 @@ class PreparedDataset:
 
     def read(self, entry: PairEntry) -> tuple[np.ndarray, np.ndarray]:
         """Return ``features`` (S, D) float32 and ``tokens`` (S',) int64 of a pair."""
-        features, tokens, _ = read_pair(self.folder / PAIRS / entry.file)
+        features, tokens, info = read_pair(self.folder / PAIRS / entry.file)
+        if info["digest"] != entry.digest:
+            raise DatasetError(
+                f"{self.folder}: the pair {entry.name} is not the one in {MANIFEST}",
+                fix="Run hubert.prepare again; one that was stopped leaves pairs of two kinds",
+            )
         return features.astype(np.float32), tokens.astype(np.int64)
 
     @cached_property

@@ -13,7 +13,7 @@ from bark.hub import Wanted, cached, fetch
 
 from .features import HF_WEIGHTS, HUB_REPO, NANO, SAMPLE_RATE, HubertFeatures, encoder_settings
 from .languages import quantizer_for
-from .quantizer import Quantizer, load_quantizer
+from .quantizer import Quantizer, load_quantizer, quantizer_settings, shifted
 
 # what `quantizer` in encoder.json may say → the file beside it
 QUANTIZER_FILES = {"kmeans": "kmeans.npz", "lstm": "quantizer.pth"}
@@ -27,9 +27,12 @@ class SemanticEncoder:
     features : (N,) at 16 kHz → (S, D).
     quantizer : (S, D) → (S,).
     note : a remark for whoever clones with it, such as that the quantizer is of another language.
+    shift : token t is what the quantizer hears in frame t + shift, as it was trained.
     """
 
-    def __init__(self, features: HubertFeatures, quantizer: Quantizer, note: str | None = None) -> None:
+    def __init__(
+        self, features: HubertFeatures, quantizer: Quantizer, note: str | None = None, shift: int = 0
+    ) -> None:
         if quantizer.input_size != features.dim:
             raise CheckpointError(
                 "quantizer and HuBERT do not belong together",
@@ -40,6 +43,7 @@ class SemanticEncoder:
         self.features = features
         self.quantizer = quantizer
         self.note = note
+        self.shift = shift
 
     def encode(self, audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         """Return the semantic tokens of one clip.
@@ -55,7 +59,7 @@ class SemanticEncoder:
         """
         if sample_rate != SAMPLE_RATE:
             audio = resample(audio, sample_rate, SAMPLE_RATE)
-        return self.quantizer(self.features(audio))
+        return shifted(self.quantizer(self.features(audio)), self.shift)
 
     def to(self, device: str | torch.device) -> Self:
         """Move both parts to a device and return this object."""
@@ -78,7 +82,8 @@ class SemanticEncoder:
         ----------
         model : the name or folder of a Bark, ``"large"``, ``"nano"``, ...; or a HuBERT folder of ours.
         language : of the recording; chooses among the community's quantizers.
-        quantizer : a quantizer file to use instead; ``"kmeans"`` or ``"lstm"`` are nano's own two.
+        quantizer : a quantizer file to use instead, with the HuBERT, layer and shift that the settings
+            beside it name (`hubert.train` writes them); ``"kmeans"`` or ``"lstm"`` are nano's own two.
         """
         source, note = quantizer_for(language)
         folder = hubert_folder(model)
@@ -92,14 +97,18 @@ class SemanticEncoder:
             quantizer = fetch(source.repo, source.file)
         else:
             note = None
-        features = HubertFeatures.from_pretrained(folder or HUB_REPO, device=device)
-        return cls(features, load_quantizer(quantizer, device), note)
+        settings = quantizer_settings(quantizer)
+        heard = settings.get("encoder", {})
+        name = heard.get("hubert") or folder or HUB_REPO
+        features = HubertFeatures.from_pretrained(name, heard.get("layer"), device=device)
+        return cls(features, load_quantizer(quantizer, device), note, settings.get("shift", 0))
 
 
 def hub_files(model: str | Path, language: str, quantizer: str | Path | None) -> list[Wanted]:
     """List what `SemanticEncoder.from_pretrained` needs of the hub, so that one error can name all of it."""
     source, _ = quantizer_for(language)
-    if hubert_folder(model) is not None:
+    own = quantizer_settings(quantizer).get("encoder", {}).get("hubert") if quantizer else None
+    if hubert_folder(model) is not None or own not in (None, HUB_REPO):
         return []
     weights = next((name for name in HF_WEIGHTS if cached(HUB_REPO, name)), HF_WEIGHTS[-1])
     wanted = [(HUB_REPO, "config.json"), (HUB_REPO, weights)]

@@ -22,7 +22,15 @@ from bark.files import atomic_write, atomic_write_text
 
 from .dataset import SPLITS, DatasetError, PreparedDataset, align
 from .judge import edit_distance
-from .quantizer import LSTMQuantizer, Quantizer, load_quantizer
+from .quantizer import (
+    MAX_SHIFT,
+    QUANTIZER,
+    LSTMQuantizer,
+    Quantizer,
+    load_quantizer,
+    quantizer_settings,
+    shifted,
+)
 
 if TYPE_CHECKING:
     from bark.pipeline import Bark
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHOWN = 20  # tokens in the confusion table
-QUANTIZER, SETTINGS = "quantizer.pth", "quantizer.json"  # in a run's folder
 Speak = Callable[[np.ndarray, int], np.ndarray]  # tokens (S,) and a seed → audio
 Listen = Callable[[np.ndarray], np.ndarray]  # audio → features (S, D)
 
@@ -71,7 +78,7 @@ def evaluate(
     if not entries:
         raise DatasetError(f"{dataset.folder} has no {split} pairs", fix="Try --split validation")
     counts = np.zeros(dataset.vocabulary, dtype=np.int64)
-    for entry in dataset.split("train"):
+    for entry in dataset.split("train") or entries:
         counts += np.bincount(dataset.read(entry)[1], minlength=dataset.vocabulary)
     truth, named, among, edits = [], [], 0, 0
     for entry in entries:
@@ -123,6 +130,7 @@ def round_trip(
     speak: Speak,
     listen: Listen,
     split: str = "test",
+    shift: int = 0,
 ) -> dict[str, float]:
     """Let Bark speak the tokens heard in reference audio, and hear what it says.
 
@@ -136,8 +144,8 @@ def round_trip(
         raise DatasetError(f"{dataset.folder} has no {split} pairs", fix="Try --split validation")
     edits = total = 0
     for seed, entry in enumerate(entries):
-        tokens = quantizer(dataset.read(entry)[0])
-        again = quantizer(listen(speak(tokens, seed)))
+        tokens = shifted(quantizer(dataset.read(entry)[0]), shift)
+        again = shifted(quantizer(listen(speak(tokens, seed))), shift)
         edits += edit_distance(again, tokens)
         total += len(tokens)
     return {"pairs": len(entries), "edit": round(edits / total, 4)}
@@ -244,11 +252,8 @@ def open_quantizer(path: Path) -> tuple[Quantizer, dict[str, Any]]:
     MissingFileError, CheckpointError
         If there is none, or the file is something else.
     """
-    from bark.weights import read_json
-
-    settings = path / SETTINGS if path.is_dir() else path.with_name(SETTINGS)
-    quantizer = load_quantizer(path / QUANTIZER if path.is_dir() else path)
-    return quantizer, read_json(settings) if settings.is_file() else {}
+    file = path / QUANTIZER if path.is_dir() else path
+    return load_quantizer(file), quantizer_settings(file)
 
 
 def build_parser() -> OneLineParser:
@@ -261,7 +266,7 @@ def build_parser() -> OneLineParser:
     parser.add_argument("quantizer", type=Path, help="folder of a training run, or a quantizer file")
     parser.add_argument("dataset", type=Path, help="folder made by hubert.prepare")
     parser.flag("--split", choice(*SPLITS), "default: test", "test")
-    frames = commands.Kind("FRAMES", whole(-5, 5))
+    frames = commands.Kind("FRAMES", whole(-MAX_SHIFT, MAX_SHIFT))
     parser.flag("--shift", frames, "token t belongs to frame t + shift (default: the run's, else 0)")
     parser.flag("--round-trip", whole(0), "pairs to send through Bark and back", 0)
     parser.flag("--model", commands.MODEL, "Bark for the round trip (default: large)", "large")
@@ -289,10 +294,12 @@ def _run(arguments: argparse.Namespace) -> str:
     quantizer, settings = open_quantizer(arguments.quantizer)
     quantizer = quantizer.to(choose_device(arguments.device))
     shift = settings.get("shift", 0) if arguments.shift is None else arguments.shift
+    if settings.get("data", dataset.fingerprint) != dataset.fingerprint:
+        logger.warning("it was trained on other data, or on other splits of these: some pairs may be in both")
     result = evaluate(quantizer, dataset, arguments.split, shift)
     trip = None
     if arguments.round_trip:
-        trip = _bark_round_trip(quantizer, dataset, arguments)
+        trip = _bark_round_trip(quantizer, dataset, arguments, shift)
     beside = arguments.quantizer if arguments.quantizer.is_dir() else arguments.quantizer.parent
     out = Path(arguments.out or beside)
     text = table(result, trip)
@@ -307,7 +314,7 @@ def _run(arguments: argparse.Namespace) -> str:
 
 
 def _bark_round_trip(
-    quantizer: Quantizer, dataset: PreparedDataset, arguments: argparse.Namespace
+    quantizer: Quantizer, dataset: PreparedDataset, arguments: argparse.Namespace, shift: int
 ) -> dict[str, float]:
     from bark.audio import resample
     from bark.pipeline import Bark
@@ -325,7 +332,8 @@ def _bark_round_trip(
     def listen(audio: np.ndarray) -> np.ndarray:
         return features(resample(audio, bark.layout.sample_rate, features.sample_rate))
 
-    return round_trip(quantizer, dataset, arguments.round_trip, bark_speak(bark), listen, arguments.split)
+    speak, count = bark_speak(bark), arguments.round_trip
+    return round_trip(quantizer, dataset, count, speak, listen, arguments.split, shift)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bark.errors import BarkError
-
 from .dataset import IGNORED, DatasetError, PairEntry, PreparedDataset, align, collate
 from .head import head_loss
 
@@ -115,14 +113,3 @@ def epoch_batches(entries: Sequence[PairEntry], size: int, seed: list[int]) -> l
         bucket = sorted((entries[i] for i in order[at : at + BUCKET * size]), key=lambda entry: entry.frames)
         batches += [bucket[start : start + size] for start in range(0, len(bucket), size)]
     return [batches[i] for i in generator.permutation(len(batches))]
-
-
-def majority_share(dataset: PreparedDataset, split: str) -> float:
-    """Return the token accuracy on a split of always saying the train split's most frequent token."""
-    counts = np.zeros(dataset.vocabulary, dtype=np.int64)
-    for entry in dataset.split("train"):
-        counts += np.bincount(dataset.read(entry)[1], minlength=dataset.vocabulary)
-    tokens = [dataset.read(entry)[1] for entry in dataset.split(split)]
-    if not tokens:
-        raise BarkError(f"{dataset.folder} has no {split} pairs")
-    return float(np.mean(np.concatenate(tokens) == counts.argmax()))

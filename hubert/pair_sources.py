@@ -165,6 +165,11 @@ def _files(folder: Path, skip: Path | None) -> Iterator[tuple[str, str, Source |
         key = _key(PurePosixPath(path.name))
         if hidden or ours or key is None or not path.is_file():
             continue
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            yield ascii(path.name), "refused", "the file's name is not UTF-8"
+            continue
         status = path.stat()
         stamp = f"{status.st_size}-{status.st_mtime_ns}"
         yield key[0], key[1], Source(path, size=status.st_size, stamp=stamp)

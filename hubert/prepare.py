@@ -25,6 +25,7 @@ from bark.errors import BarkError, MissingFileError, SettingError, StorageError
 from bark.files import atomic_write_text
 from bark.npz import read_npy
 from bark.tokens import BARK
+from bark.weights import read_json, weights_digest
 
 from .dataset import (
     MAX_DIFFERENCE,
@@ -42,7 +43,7 @@ from .pair_sources import MAX_AUDIO_BYTES, Found, Source, find_pairs, read_token
 logger = logging.getLogger(__name__)
 
 REFUSED = "refused.txt"
-SYNTHESIS = "synthesis.json"  # left by hubert.synthesize; tells the vocabulary
+SYNTHESIS, TAKES = "synthesis.json", "takes"  # left by hubert.synthesize: the vocabulary, the texts
 SAMPLE_RATE = 16_000  # Hz, what HuBERT hears
 MAX_SECONDS = 60.0
 
@@ -112,9 +113,11 @@ def prepare(
     entries: list[PairEntry] = []
     dims: Counter[int] = Counter()
     kept = 0
+    leaders = _first_with_the_text(folder, sorted(found.pairs))
     for name in tqdm(found.pairs, disable=not options.progress, unit="pair"):
+        split = split_of(leaders.get(name, name), options.validation, options.test)
         try:
-            entry, dim, fresh = _prepare_pair(name, found, out, features, encoder, options)
+            entry, dim, fresh = _prepare_pair(name, split, found, out, features, encoder, options)
         except StorageError as error:
             raise _full(error, out, len(entries)) from error
         except BarkError as error:
@@ -131,8 +134,23 @@ def prepare(
     return PrepareReport(dataset, found.layout, len(entries) - kept, kept, tuple(refused))
 
 
+def _first_with_the_text(folder: Path, names: list[str]) -> dict[str, str]:
+    """Return for each take of `hubert.synthesize` the first one of the same text.
+
+    Their splits are one, or a quantizer would be tested on sentences that it was trained on.
+    """
+    leaders: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for name in names:
+        note = folder / TAKES / f"{name}.json"
+        if note.is_file():
+            leaders[name] = first.setdefault(str(read_json(note).get("text")), name)
+    return leaders
+
+
 def _prepare_pair(
     name: str,
+    split: str,
     found: Found,
     out: Path,
     features: Callable[[np.ndarray], np.ndarray],
@@ -142,7 +160,6 @@ def _prepare_pair(
     """Return a pair's entry, the width of its features, and whether they were computed now."""
     heard, token_source = found.pairs[name]
     path = out / PAIRS / pair_file(name)
-    split = split_of(name, options.validation, options.test)
     info = {"name": name, "split": split, "sources": f"{heard.stamp} {token_source.stamp}"}
     info |= {"encoder": str(sorted(encoder.items()))}
     tokens = read_tokens(token_source)
@@ -259,8 +276,6 @@ def summary(report: PrepareReport) -> str:
 
 def vocabulary_of(folder: Path) -> int:
     """Return the vocabulary `hubert.synthesize` noted in a folder, else Bark's 10 000."""
-    from bark.weights import read_json
-
     path = folder / SYNTHESIS
     return (
         int(read_json(path).get("semantic_vocab", BARK.semantic_vocab))
@@ -321,7 +336,7 @@ def _run(arguments: argparse.Namespace) -> PrepareReport:
         test=arguments.test,
         max_refused=arguments.max_refused,
     )
-    encoder = {"hubert": name, "layer": features.layer}
+    encoder = {"hubert": name, "layer": features.layer, "weights": weights_digest(features.network)}
     out = Path(arguments.out or arguments.folder)
     return prepare(arguments.folder, out, features, encoder, replace(options, progress=sys.stderr.isatty()))
 

@@ -18,13 +18,15 @@ from torch import nn
 
 from bark.errors import CheckpointError, MissingFileError, SettingError
 from bark.files import atomic_write
-from bark.weights import FAIRSEQ_STAND_INS, read_torch_file, tensors_of
+from bark.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, tensors_of
 
 from .networks import NETWORKS, QuantizerSizes, sizes_of
 from .networks import LSTMNetwork as LSTMNetwork
 
 logger = logging.getLogger(__name__)
 
+QUANTIZER, SETTINGS = "quantizer.pth", "quantizer.json"  # in a run's folder
+MAX_SHIFT = 5  # frames
 MAX_INFO_BYTES = 64 << 10
 MAX_CENTRES_BYTES = 512 << 20
 KMEANS_RECIPE = (
@@ -198,6 +200,34 @@ def load_quantizer(path: str | Path, device: str | torch.device = "cpu") -> Quan
     if Path(path).suffix.lower() == ".npz":
         return KMeansQuantizer.load(path)
     return LSTMQuantizer.load(path, device)
+
+
+def quantizer_settings(path: str | Path) -> dict[str, Any]:
+    """Read what `hubert.train` wrote beside a quantizer file; empty where nothing is.
+
+    ``shift`` is there, and ``encoder``, a dictionary with the ``hubert`` and the ``layer`` it hears.
+
+    Raises
+    ------
+    CheckpointError : the file is damaged.
+    """
+    beside = Path(path).with_name(SETTINGS)
+    if not Path(path).is_file() or not beside.is_file():
+        return {}
+    settings = read_json(beside)
+    shift, encoder = settings.setdefault("shift", 0), settings.setdefault("encoder", {})
+    if not isinstance(encoder, dict) or type(shift) is not int or abs(shift) > MAX_SHIFT:
+        raise CheckpointError(f"{beside} is damaged", got=f"shift {shift!r}", fix="Remove it, or train again")
+    return settings
+
+
+def shifted(tokens: np.ndarray, shift: int) -> np.ndarray:
+    """Return the tokens (S,) that a quantizer named in frames (S,), in time: token t from frame t + shift.
+
+    At the end that has no frame the nearest token stays.
+    """
+    frames = np.clip(np.arange(len(tokens)) + shift, 0, len(tokens) - 1)
+    return tokens[frames]
 
 
 def check_features(features: np.ndarray, width: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
 from bark.files import atomic_write, atomic_write_text
@@ -153,3 +153,28 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             logger.warning("%s: a row that was cut off is left out", path)
     return rows
+
+
+def network_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's parameters and stored buffers; a tensor shared under two names comes once."""
+    stored = network.state_dict(keep_vars=True)
+    named = dict(network.named_parameters()) | dict(network.named_buffers())
+    return {name: tensor.detach() for name, tensor in named.items() if name in stored}
+
+
+@torch.no_grad()
+def load_network(network: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Copy `tensors` (as of `network_tensors`) into a network; names and shapes must be the same.
+
+    Raises
+    ------
+    CheckpointError
+        If they are not.
+    """
+    own = network_tensors(network)
+    wrong = sorted(own.keys() ^ tensors.keys())
+    wrong += [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
+    if wrong:
+        raise CheckpointError(f"{source} does not fit the network", got=", ".join(wrong[:5]))
+    for name, tensor in own.items():
+        tensor.copy_(tensors[name])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SYNTHESIS = "synthesis.json"
+SYNTHESIS, TAKES = "synthesis.json", "takes"
 NO_VOICE = "none"  # on the command line: Bark chooses whose voice
 FRAME_SECONDS = 0.02
 SILENCE_BELOW = -40.0  # dB under the loudest frame
@@ -276,7 +276,7 @@ def read_texts(path: Path) -> tuple[str, ...]:
 
 
 def _note(out: Path, take: Take) -> Path:
-    return out / "takes" / f"{take.name}.json"
+    return out / TAKES / f"{take.name}.json"
 
 
 def _keep(plan: SynthesisPlan, out: Path, spoken: Spoken) -> None:
@@ -363,15 +363,18 @@ def _run(arguments: argparse.Namespace) -> Counter[str]:
     from bark.checkpoints import find_model
     from bark.pipeline import Bark
 
-    texts = read_texts(Path(arguments.texts))
+    texts, files = read_texts(Path(arguments.texts)), find_model(arguments.model)
+    voices = tuple(None if name == NO_VOICE else name for name in arguments.voices.split(",") if name)
+    for voice in voices:  # a wrong name would otherwise be found out one refused take after the other
+        files.resolve_voice(voice)
     heat = arguments.temperature
     plan = SynthesisPlan(
         texts=texts,
-        voices=tuple(None if name == NO_VOICE else name for name in arguments.voices.split(",") if name),
+        voices=voices,
         count=len(texts) if arguments.count is None else arguments.count,
         seed=arguments.seed,
         model=arguments.model,
-        semantic_vocab=find_model(arguments.model).layout.semantic_vocab,
+        semantic_vocab=files.layout.semantic_vocab,
         batch=arguments.batch,
         settings={} if heat is None else {"semantic_temperature": heat, "coarse_temperature": heat},
         limits=TakeLimits(arguments.min_seconds, arguments.max_silence),

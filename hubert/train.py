@@ -22,15 +22,16 @@ from bark import commands
 from bark.commands import SEED, OneLineParser, choice, number, say, whole
 from bark.errors import SettingError
 from bark.files import atomic_write_text
+from bark.weights import weights_digest
 
 from .dataset import PreparedDataset
-from .evaluate import QUANTIZER, SETTINGS, Evaluation, check_fits, evaluate
+from .evaluate import Evaluation, check_fits, evaluate
 from .languages import LANGUAGES
 from .networks import NETWORKS, QuantizerSizes
 from .objective import QuantizerObjective
-from .quantizer import LSTMQuantizer
-from .run_folder import BEST, load_tensors
-from .trainer import Trainer, TrainerOptions, TrainingResult, load_network
+from .quantizer import MAX_SHIFT, QUANTIZER, SETTINGS, LSTMQuantizer
+from .run_folder import BEST, load_network, load_tensors
+from .trainer import Trainer, TrainerOptions, TrainingResult
 from .training_report import draw_curves, model_card
 
 logger = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ def train(
     fingerprint = {
         "data": dataset.fingerprint,
         "quantizer": str(quantizer.sizes),
+        "start": weights_digest(network),
         "batch": str(recipe.batch),
         "shift": str(recipe.shift),
         "seed": str(options.seed),
@@ -198,7 +200,7 @@ def build_parser() -> OneLineParser:
     parser.flag("--version", whole(0, 2), "0, 1 or 2 (default: 2)", recipe.version)
     parser.flag("--hidden-size", whole(1), "width (default: 1024)", recipe.hidden_size)
     parser.flag("--batch", whole(1), "utterances of a step (default: 16)", recipe.batch)
-    frames = commands.Kind("FRAMES", whole(-5, 5))
+    frames = commands.Kind("FRAMES", whole(-MAX_SHIFT, MAX_SHIFT))
     parser.flag("--shift", frames, "token t belongs to frame t + shift (default: 0)", SHIFT)
     parser.flag("--steps", whole(1), "at most (default: 4000)", options.steps)
     parser.flag("--learning-rate", number(above=True), "default: 0.001", options.learning_rate)

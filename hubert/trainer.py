@@ -23,7 +23,16 @@ from bark.devices import cpu_computes_in
 from bark.errors import CheckpointError, SettingError, StorageError
 
 from .optimizers import make_optimizers
-from .run_folder import BEST, Metrics, checkpoints, load_tensors, locked, save_tensors
+from .run_folder import (
+    BEST,
+    Metrics,
+    checkpoints,
+    load_network,
+    load_tensors,
+    locked,
+    network_tensors,
+    save_tensors,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +158,7 @@ class Trainer:
         self.best_loss, self.best_step, self.stale, self.seconds = math.inf, 0, 0, 0.0
         self.not_saved: StorageError | None = None
         self._resume()
+        self._check_same_step()
 
     def run(self) -> TrainingResult:
         """Train to the last step or to an early stop.
@@ -156,7 +166,7 @@ class Trainer:
         Raises
         ------
         CheckpointError
-            If the loss or its gradient is no finite number; the weights from before that step are kept.
+            If the loss or its gradient is no finite number; the last checkpoint from before is kept.
         SettingError
             If another trainer works in the folder.
         StorageError
@@ -194,13 +204,14 @@ class Trainer:
         options, step = self.options, self.step
         self.network.train()
         self.objective.begin_step(self.network, step, options.seed)
-        torch.manual_seed(options.seed * 1_000_003 + step * 1_009 + self.accelerator.process_index)  # dropout
+        seed = options.seed * 1_000_003
+        torch.manual_seed((seed + step * 1_009 + self.accelerator.process_index) % 2**63)  # dropout
         batch = self._share(self.objective.batch(np.random.default_rng([options.seed, step, 0])))
         rate = learning_rate(step, options)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed((seed + step) % 2**63)
         loss, figures = self.module(batch, step, generator)
         self.network.zero_grad()
         self.accelerator.backward(loss)
@@ -209,16 +220,19 @@ class Trainer:
         # Gradients are summed over processes by now, so all of them stop here together. The scaler of float16
         # lives with an infinite gradient by design: it skips the step and halves its scale.
         if not math.isfinite(value) or not (math.isfinite(norm) or self.accelerator.scaler):
-            self._save_checkpoint()
             raise CheckpointError(
                 f"training at step {step}",
                 got=f"loss {value}, gradient {norm}",
                 allowed="finite numbers",
-                fix=f"Lower the learning rate and run again: {self.folder} holds the weights before it",
+                fix=f"Lower the learning rate and run again: it goes on from {self._last_good()}",
             )
         for optimizer in self.prepared:
             optimizer.step()
         return {"loss": value, "rate": rate, "gradient": norm} | figures
+
+    def _last_good(self) -> str:
+        kept = checkpoints(self.folder)
+        return str(kept[-1]) if kept else "the start, since no checkpoint was written yet"
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -325,6 +339,16 @@ class Trainer:
             logger.info("going on from step %d of %s", self.step, self.folder)
             return
 
+    def _check_same_step(self) -> None:
+        """Refuse processes that went on from different steps, as those without a common folder would."""
+        steps = self.accelerator.gather(torch.tensor([self.step], device=self.accelerator.device)).tolist()
+        if len(set(steps)) > 1:
+            raise SettingError(
+                "the processes do not see the same run folder",
+                got=f"they would go on from steps {', '.join(map(str, steps))}",
+                fix=f"Give all hosts one {self.folder}, on a shared disk, or copy it to each of them",
+            )
+
     def _numbered_optimizers(self) -> list[tuple[int, torch.optim.Optimizer]]:
         """Return optimizers, the last one first, with the number of their first parameter among all."""
         sizes = [sum(len(group["params"]) for group in each.param_groups) for each in self.optimizers]
@@ -335,7 +359,7 @@ class Trainer:
         changed = [
             f"{name} was {earlier.get(name)}, is {value}"
             for name, value in self.fingerprint.items()
-            if earlier.get(name) != value
+            if earlier.get(name, value) != value
         ]
         if changed:
             raise SettingError(
@@ -372,28 +396,3 @@ def _accelerator(options: TrainerOptions) -> Any:
         cpu=on_cpu,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-
-
-def network_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's parameters and stored buffers; a tensor shared under two names comes once."""
-    stored = network.state_dict(keep_vars=True)
-    named = dict(network.named_parameters()) | dict(network.named_buffers())
-    return {name: tensor.detach() for name, tensor in named.items() if name in stored}
-
-
-@torch.no_grad()
-def load_network(network: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Copy `tensors` (as of `network_tensors`) into a network; names and shapes must be the same.
-
-    Raises
-    ------
-    CheckpointError
-        If they are not.
-    """
-    own = network_tensors(network)
-    wrong = sorted(own.keys() ^ tensors.keys())
-    wrong += [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
-    if wrong:
-        raise CheckpointError(f"{source} does not fit the network", got=", ".join(wrong[:5]))
-    for name, tensor in own.items():
-        tensor.copy_(tensors[name])

@@ -1,6 +1,7 @@
 """The semantic encoder: features and quantizer that belong together, chosen by model and language."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str]
 
     real = HubertFeatures.from_pretrained
 
-    def load(name: str, device: str = "cpu") -> HubertFeatures:
+    def load(name: str, layer: int | None = None, device: str = "cpu") -> HubertFeatures:
         asked.append((name, ""))
         return real(HUBERT_FILE, 2)
 
@@ -114,6 +115,23 @@ def test_a_quantizer_of_ones_own_needs_no_other(hub: list[tuple[str, str]]) -> N
     encoder = SemanticEncoder.from_pretrained("large", "fr", quantizer=QUANTIZER_FILE)
     assert hub == [(HUB_REPO, "")]
     assert encoder.note is None
+
+
+def test_a_trained_quantizer_brings_its_hubert_layer_and_shift(tmp_path: Path) -> None:
+    file = Path(shutil.copy(QUANTIZER_FILE, tmp_path / "quantizer.pth"))
+    settings = {"encoder": {"hubert": str(HUBERT_FILE), "layer": 1}, "shift": 1}
+    (tmp_path / "quantizer.json").write_text(json.dumps(settings))
+    assert hub_files("large", "en", file) == []
+    encoder = SemanticEncoder.from_pretrained("large", quantizer=file)
+    assert (encoder.features.layer, encoder.shift) == (1, 1)
+    audio = voiced(1.0, 16_000)
+    named = encoder.quantizer(encoder.features(audio))
+    assert np.array_equal(encoder.encode(audio), [*named[1:], named[-1]])
+    encoder.shift = -1
+    assert np.array_equal(encoder.encode(audio), [named[0], *named[:-1]])
+    (tmp_path / "quantizer.json").write_text('{"shift": 99}')
+    with pytest.raises(CheckpointError, match="quantizer.json is damaged"):
+        SemanticEncoder.from_pretrained("large", quantizer=file)
 
 
 def test_what_is_needed_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -69,6 +69,13 @@ def test_figures_agree_with_a_count_by_hand(tmp_path: Path) -> None:
     assert result.confusion.sum() == len(truth)
 
 
+def test_without_training_pairs_the_baseline_is_the_splits_own(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, 4, splits="test,test,test,test")
+    tokens = np.concatenate([dataset.read(entry)[1] for entry in dataset.entries])
+    result = evaluate(KMeansQuantizer(VECTORS), dataset)
+    assert result.majority == np.bincount(tokens).max() / len(tokens)
+
+
 def test_top_five_are_the_five_likeliest(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     quantizer = LSTMQuantizer(LSTMNetwork(QuantizerSizes(DIM, 6, VOCABULARY)))
@@ -119,19 +126,23 @@ def test_table_and_picture_are_written(tmp_path: Path) -> None:
 
 
 def test_the_command_reads_a_file_or_a_run_and_writes_beside_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     make_dataset(tmp_path / "data")
     run = tmp_path / "run"
     run.mkdir()
     LSTMQuantizer(LSTMNetwork(QuantizerSizes(DIM, 6, VOCABULARY))).save(run / "quantizer.pth")
     (run / "quantizer.json").write_text(json.dumps({"shift": 1}))
-    assert open_quantizer(run)[1] == open_quantizer(run / "quantizer.pth")[1] == {"shift": 1}
+    assert open_quantizer(run)[1] == open_quantizer(run / "quantizer.pth")[1] == {"shift": 1, "encoder": {}}
     assert main([str(run), str(tmp_path / "data"), "--device", "cpu"]) == 0
     assert "token accuracy" in capsys.readouterr().out
     shifted = json.loads((run / "evaluation.json").read_text())
     assert main([str(run / "quantizer.pth"), str(tmp_path / "data"), "--shift", "0", "--device", "cpu"]) == 0
     assert json.loads((run / "evaluation.json").read_text())["tokens"] > shifted["tokens"]
+    (run / "quantizer.json").write_text(json.dumps({"data": "of another time"}))
+    assert main([str(run), str(tmp_path / "data"), "--device", "cpu"]) == 0 and "in both" in caplog.text
+    (run / "quantizer.json").write_text(json.dumps({"shift": "1"}))
+    assert main([str(run), str(tmp_path / "data")]) == 1
     assert {"evaluation.md", "evaluation.png"} <= {path.name for path in run.iterdir()}
     assert main([str(tmp_path / "absent.pth"), str(tmp_path / "data")]) == 2
     assert main([str(run), str(tmp_path / "absent")]) == 2

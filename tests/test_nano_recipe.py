@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
+from bark.codec_mel import MelCodec
 from bark.errors import MissingFileError
 from bark.pipeline import Bark
 from bark.voice import Voice
@@ -74,6 +75,18 @@ def test_codes_lie_on_the_grid_of_the_tokens(work: Path) -> None:
     assert len(held[0].examples) == 1  # the test text stays unseen
 
 
+def test_codes_of_another_codec_are_made_again(work: Path) -> None:
+    path, weights = work / "codes" / "flite_a.npz", work / "codec" / "codec.safetensors"
+    before, kept = path.read_bytes(), weights.read_bytes()
+    assert main(["codes", "--work", str(work)]) == 0 and path.read_bytes() == before
+    codec = MelCodec.load(work / "codec")
+    codec.network.codebooks.data.mul_(-1)
+    codec.save(work / "codec")
+    assert main(["codes", "--work", str(work)]) == 0 and path.read_bytes() != before
+    weights.write_bytes(kept)
+    assert main(["codes", "--work", str(work)]) == 0 and path.read_bytes() == before
+
+
 def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> None:
     for stage in stages.STAGES:
         assert main([stage, "--work", str(work), "--steps", "2", "--device", "cpu"]) == 0
@@ -85,6 +98,11 @@ def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> N
     assert max(folder_size(folder).values()) < LARGEST_FILE
     bark = Bark.from_pretrained(folder)
     assert bark.layout.semantic_vocab == UNITS and bark.defaults.fine_temperature == 0.8
+    best = work / "runs" / "fine" / "best.safetensors"
+    assert main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--seed", "1"]) == 1
+    assert main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--init", str(best)]) == 1
+    with pytest.raises(SystemExit):
+        main(["codec", "--work", str(work), "--learning-rate", "1"])
     held = load_speakers(work, "heldout", ("tokens", "codes"))[0].examples[0]
     voice = Voice(held.semantic, held.codes[:2], held.codes)
     spoken = bark.generate("one two", voice, seed=3, max_duration_s=0.4, allow_early_stop=False)

@@ -1,6 +1,7 @@
 """hubert.prepare: every layout is read, each bad file is named, nothing finished is done twice."""
 
 import io
+import json
 import multiprocessing
 import os
 import resource
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
-from hubert.dataset import PAIRS, DatasetError, PreparedDataset
+from hubert.dataset import PAIRS, DatasetError, PreparedDataset, split_of
 from hubert.pair_sources import find_pairs
 from hubert.prepare import REFUSED, PrepareOptions, PrepareReport, main, prepare
 
@@ -313,6 +314,51 @@ def test_names_in_both_unicode_forms_are_one_name(tmp_path: Path) -> None:
     write_material(tmp_path, ["e\u0301t\u00e9"])
     (tmp_path / "semantic" / "e\u0301t\u00e9.npy").rename(tmp_path / "semantic" / "\u00e9te\u0301.npy")
     assert list(find_pairs(tmp_path).pairs) == ["\u00e9t\u00e9"]
+
+
+def test_a_name_that_is_not_utf8_costs_one_pair(tmp_path: Path) -> None:
+    write_material(tmp_path, ["a", "b"])
+    for kind, suffix in (("wav", ".wav"), ("semantic", ".npy")):
+        odd = os.fsencode(tmp_path / kind) + b"/caf\xe9" + suffix.encode()
+        try:
+            os.rename(tmp_path / kind / f"b{suffix}", odd)
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    report = run(tmp_path)
+    assert [entry.name for entry in report.dataset.entries] == ["a"]
+    assert set(reasons(report).values()) == {"the file's name is not UTF-8"}
+
+
+def test_takes_of_one_text_share_a_split(tmp_path: Path) -> None:
+    names = [f"take-{number:03d}" for number in range(40)]
+    write_material(tmp_path, names)
+    (tmp_path / "takes").mkdir()
+    for number, name in enumerate(names):
+        (tmp_path / "takes" / f"{name}.json").write_text(json.dumps({"text": f"text {number % 20}"}))
+    options = PrepareOptions(vocabulary=VOCABULARY, validation=0.3, test=0.3)
+    splits = {entry.name: entry.split for entry in run(tmp_path, options=options).dataset.entries}
+    assert set(splits.values()) == {"train", "validation", "test"}
+    assert all(splits[first] == splits[second] for first, second in zip(names, names[20:], strict=False))
+    assert [splits[name] for name in names[:20]] == [split_of(name, 0.3, 0.3) for name in names[:20]]
+
+
+def test_pairs_of_an_interrupted_change_are_not_mixed_in(tmp_path: Path) -> None:
+    write_material(tmp_path, ["a", "b"])
+    dataset = run(tmp_path).dataset
+
+    def other(waveform: np.ndarray) -> np.ndarray:
+        if len(list((tmp_path / PAIRS).iterdir())) and not changed:
+            changed.append(1)
+            return frames_of(waveform) + 1
+        raise KeyboardInterrupt
+
+    changed: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path, tmp_path, other, {"hubert": "other", "layer": 1}, LIVE)
+    with pytest.raises(
+        DatasetError, match=r"pair a is not the one in dataset.json.*Run hubert.prepare again"
+    ):
+        dataset.read(dataset.entries[0])
 
 
 def test_the_command_names_a_quantizer_given_as_hubert(

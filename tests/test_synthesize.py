@@ -24,6 +24,7 @@ from hubert.synthesize import (
     clipped_ratio,
     fault_of,
     local_engine,
+    main,
     plan_takes,
     ray_engine,
     read_texts,
@@ -195,6 +196,16 @@ def test_a_plan_must_have_texts_voices_and_counts() -> None:
         SynthesisPlan(("a",), voices=())
     with pytest.raises(SettingError, match="count: got 0; allowed: 1 or more"):
         SynthesisPlan(("a",), count=0)
+
+
+def test_a_misspelt_voice_is_refused_before_the_first_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts").write_text("hello\n")
+    out = tmp_path / "pairs"
+    flags = ["--texts", str(tmp_path / "texts"), "--out", str(out), "--model", "nano"]
+    assert main([*flags, "--voices", "alba,bruon"]) == 2
+    assert "Did you mean bruno?" in capsys.readouterr().err and not out.exists()
 
 
 def test_engine_ray_without_ray_says_how_to_install_it() -> None:

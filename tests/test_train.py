@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,14 @@ def test_training_goes_on_from_a_published_quantizer(tmp_path: Path, golden: Pat
         train(make_dataset(tmp_path / "other"), tmp_path / "run2", recipe, quantizer_options(steps=1))
 
 
+def test_another_start_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "data")
+    quantizer, _, _ = train(dataset, tmp_path / "run", RECIPE, quantizer_options(steps=1, **FAST))
+    start = quantizer.save(tmp_path / "start.pth")
+    with pytest.raises(SettingError, match="belongs to another run: got start was"):
+        train(dataset, tmp_path / "run", replace(RECIPE, init=start), quantizer_options(steps=1, **FAST))
+
+
 def _train_slowly(dataset: PreparedDataset, out: Path) -> None:
     torch.set_num_threads(1)
     train(dataset, out, RECIPE, quantizer_options(steps=60, **FAST))
@@ -329,7 +338,7 @@ def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.
         pytest.skip("needs nano, which is not in this checkout")
     mains = {"synthesize": synthesize_main, "prepare": prepare_main, "train": main, "evaluate": evaluate_main}
     smaller = {
-        "synthesize": "--count 8 --device cpu",
+        "synthesize": "--count 12 --device cpu",
         "prepare": "--validation 0.3 --test 0.3 --max-refused 0.5 --device cpu",
         "train": "--steps 4 --validate-every 2 --hidden-size 16 --batch 2 --device cpu",
         "evaluate": "--round-trip 1 --device cpu",
@@ -341,7 +350,7 @@ def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     ran = []
     for command in commands:
-        if command.startswith("printf"):
+        if command.startswith("for "):
             subprocess.run(["bash", "-c", command], check=True)
             continue
         name = re.match(r"python -m hubert\.(\w+) ", command).group(1)  # type: ignore[union-attr]

@@ -126,10 +126,35 @@ def test_a_loss_that_is_no_number_stops_it_with_the_last_good_weights(tmp_path: 
     with pytest.raises(CheckpointError, match=r"training at step 17: got loss nan.*Lower the learning rate"):
         run(tmp_path / "bad", Line(poison=17))
     tensors, state = load_tensors(checkpoints(tmp_path / "bad")[-1])
-    assert state["step"] == 17 and all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    assert state["step"] == 16 and all(bool(tensor.isfinite().all()) for tensor in tensors.values())
     best, _ = load_tensors(tmp_path / "bad" / "best.safetensors")
     assert all(bool(tensor.isfinite().all()) for tensor in best.values())
     assert weights(run(tmp_path / "bad")) == good, "with the poison gone it goes on exactly"
+
+
+def test_after_divergence_a_lower_rate_helps_in_the_same_folder(tmp_path: Path) -> None:
+    wild = TrainerOptions(**(vars(OPTIONS) | {"learning_rate": 1e30, "warmup": 0, "checkpoint_every": 100}))
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="it goes on from the start"):
+            run(tmp_path, options=wild)
+    assert all(np.isfinite(np.frombuffer(b"".join(weights(run(tmp_path))), np.float32)))
+
+
+def test_any_seed_that_the_flag_takes(tmp_path: Path) -> None:
+    for seed in (20261126024300, 2**63 - 1):
+        run(tmp_path / str(seed), options=TrainerOptions(**(vars(OPTIONS) | {"steps": 2, "seed": seed})))
+
+
+def test_processes_that_would_go_on_from_different_steps_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "gather", lambda self, steps: torch.cat([steps, steps + 10]))
+    with pytest.raises(
+        SettingError, match="same run folder: got they would go on from steps 0, 10.*shared disk"
+    ):
+        run(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])

@@ -18,8 +18,7 @@ from bark.model_fine import FineGPT, FineGPTConfig
 from bark.tokens import TokenLayout
 from hubert.clone import Cloner
 from hubert.encoder import SemanticEncoder
-from hubert.run_folder import BEST, load_tensors
-from hubert.trainer import load_network
+from hubert.run_folder import BEST, load_network, load_tensors
 
 from .corpus import load_voice, voice_paths
 from .initial import stage_config

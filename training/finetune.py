@@ -9,7 +9,6 @@ checkpoint, to the same weights.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -36,9 +35,9 @@ from bark.pipeline import Bark
 from bark.semantic import SemanticStage
 from bark.tokens import TokenLayout
 from bark.voice import Voice
-from bark.weights import read_json
-from hubert.run_folder import BEST, load_tensors
-from hubert.trainer import Objective, Trainer, TrainerOptions, load_network, network_tensors
+from bark.weights import read_json, weights_digest
+from hubert.run_folder import BEST, load_network, load_tensors
+from hubert.trainer import Objective, Trainer, TrainerOptions
 
 from .attention import use_block_attention
 from .examples import Example
@@ -54,6 +53,7 @@ MODEL, PROMPT, SETTINGS = "model", "voice.npz", "finetune.json"  # in the run's 
 PROMPT_SECONDS = 6.0  # of the utterance that samples are spoken with
 SAMPLE_SEED = 0
 STAGE_TYPES: dict[str, Any] = {"semantic": SemanticStage, "coarse": CoarseStage, "fine": FineStage}
+CHECKPOINT_EVERY = 250  # steps, at most
 RATES = {"full": 1e-4, "lora": 5e-4}
 
 
@@ -70,7 +70,9 @@ class FinetuneOptions:
     steps: int = 1000  # at most
     batch_size: int = 4  # items as long as the stage's window
     learning_rate: float | None = None  # none: RATES
-    validate_every: int | None = None  # steps between validations, samples and checkpoints; none: an epoch
+    validate_every: int | None = (
+        None  # between validations and samples; none: an epoch, a tenth of the steps at most
+    )
     patience: int = 8  # validations without a better loss before the run stops
     samples: int = 1  # validation texts spoken at each validation
     seed: int = 0
@@ -162,15 +164,6 @@ def start_network(files: ModelFiles, options: FinetuneOptions) -> Network:
     return network
 
 
-def weights_digest(network: torch.nn.Module) -> str:
-    """Return a digest of all weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network_tensors(network).items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
 def steps_per_epoch(stage: str, examples: Sequence[Example], layout: TokenLayout, batch: int) -> int:
     """Return in how many steps as many tokens are drawn as the utterances hold."""
     window = layout.text_window + 1
@@ -187,7 +180,7 @@ def steps_per_epoch(stage: str, examples: Sequence[Example], layout: TokenLayout
 
 def trainer_options(options: FinetuneOptions, epoch: int) -> TrainerOptions:
     """Return the engine's options."""
-    every = options.validate_every or epoch
+    every = options.validate_every or min(epoch, max(1, options.steps // 10))
     return TrainerOptions(
         steps=options.steps,
         learning_rate=options.learning_rate or RATES["lora" if options.lora else "full"],
@@ -195,7 +188,7 @@ def trainer_options(options: FinetuneOptions, epoch: int) -> TrainerOptions:
         weight_decay=0.01,
         seed=options.seed,
         validate_every=every,
-        checkpoint_every=every,
+        checkpoint_every=min(every, CHECKPOINT_EVERY),
         patience=options.patience,
         log_every=options.log_every,
         mixed_precision=options.mixed_precision,
@@ -329,7 +322,7 @@ def build_parser() -> commands.OneLineParser:
         "learning_rate": (
             commands.number(0, above=True), f"default: {RATES['full']:g}, with --lora {RATES['lora']:g}"
         ),
-        "validate_every": (count, "steps between validations, samples, checkpoints (default: an epoch)"),
+        "validate_every": (count, "steps between validations (default: an epoch, at most a tenth)"),
         "patience": (count, f"validations without progress before the end (default: {defaults['patience']})"),
         "samples": (commands.whole(0), f"texts spoken each time (default: {defaults['samples']})"),
         "seed": (commands.SEED, "default: 0"),

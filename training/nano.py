@@ -27,6 +27,7 @@ import torch
 from bark.codec_mel import MelCodec, MelCodecConfig
 from bark.errors import BarkError
 from bark.files import atomic_write
+from bark.weights import weights_digest
 from hubert.trainer import Trainer, TrainerOptions
 
 from .assemble import assemble, make_voices
@@ -81,16 +82,25 @@ def train_codec(options: NanoOptions) -> None:
 def encode_corpus(options: NanoOptions) -> None:
     """Write ``codes/<voice>.npz`` for every voice: ``codes`` (8, N / 320) int16, utterance by utterance."""
     codec = MelCodec.load(options.work / "codec")
+    mark = weights_digest(codec.network)
     for path in voice_paths(options.work):
         target = options.work / "codes" / path.name
-        if target.is_file() and target.stat().st_mtime > path.stat().st_mtime:
+        if _is_current(target, path, mark):
             continue
         voice = load_voice(path)
         audio = voice.audio.astype(np.float32) / 32768
         pairs = zip(voice.starts[:-1], voice.starts[1:], strict=True)
         codes = np.concatenate([codec.encode(audio[first:last]) for first, last in pairs], axis=1)
         with atomic_write(target) as temporary:
-            np.savez(temporary, codes=codes.astype(np.int16))
+            np.savez(temporary, codes=codes.astype(np.int16), codec=mark)
+
+
+def _is_current(codes: Path, voice: Path, mark: str) -> bool:
+    """Tell whether codes are newer than their voice and of this codec."""
+    if not codes.is_file() or codes.stat().st_mtime <= voice.stat().st_mtime:
+        return False
+    with np.load(codes, allow_pickle=False) as file:
+        return "codec" in file and str(file["codec"]) == mark
 
 
 def train(stage: str, options: NanoOptions) -> None:
@@ -116,6 +126,7 @@ def train_listener(options: NanoOptions) -> None:
     """Train HuBERT-nano and its k-means units and write ``hubert_nano/``."""
     given = options.steps
     steps: dict[str, Any] = {} if given is None else {"steps": given, "teacher_steps": given}
+    steps["device"] = options.device
     train_hubert(HubertOptions(options.work, options.work / HUBERT, seed=options.seed, **steps))
 
 
@@ -209,6 +220,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     step = arguments.pop("step")
     options = NanoOptions(**arguments)
+    if step not in STAGES and (options.init or options.learning_rate or options.real_share != share):
+        parser.error(f"--init, --learning-rate and --real-share are for {', '.join(STAGES)}, not for {step}")
     try:
         logger.info("step %s", step)
         if step == "all":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bark.pipeline import Bark
+from bark.weights import weights_digest
 from hubert.dataset import PreparedDataset
 from hubert.encoder import QUANTIZER_FILES
 from hubert.evaluate import Evaluation, evaluate
@@ -58,7 +59,7 @@ def speak_pairs(model: str | Path, hubert: str | Path, folder: Path, count: int)
     logger.info("takes: %s", dict(kept))
     features = HubertFeatures.from_pretrained(hubert)
     options = PrepareOptions(vocabulary, validation=0.1, test=0.2, max_refused=0.2, progress=True)
-    heard_by = {"hubert": str(hubert), "layer": features.layer}
+    heard_by = {"hubert": str(hubert), "layer": features.layer, "weights": weights_digest(features.network)}
     return prepare(folder, folder, features, heard_by, options).dataset
 
 

@@ -13,8 +13,9 @@ from bark.codec_mel import MelCodec
 from bark.errors import MissingFileError
 from bark.phones import SYMBOLS, PhoneTokenizer
 from bark.tokens import TokenLayout
-from hubert.run_folder import load_tensors
-from hubert.trainer import Trainer, TrainerOptions, TrainingResult, load_network
+from bark.weights import weights_digest
+from hubert.run_folder import load_network, load_tensors
+from hubert.trainer import Trainer, TrainerOptions, TrainingResult
 
 from .acoustic import new_coarse, new_fine
 from .attention import guide_heads, use_block_attention
@@ -86,7 +87,8 @@ def train_stage(stage: str, work: Path, chosen: StageOptions) -> TrainingResult:
         validate_every=500,
         checkpoint_every=250,
     )
-    return Trainer(network, objective, work / "runs" / stage, settings).run()
+    start = {"start": weights_digest(network), "seed": str(chosen.seed)}
+    return Trainer(network, objective, work / "runs" / stage, settings, fingerprint=start).run()
 
 
 def new_network(
