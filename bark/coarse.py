@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .voice import Voice
 
 
+Heard = tuple[np.ndarray, np.ndarray]  # of a voice: semantic (s,) and flattened coarse tokens (c,)
+NOTHING: Heard = (np.empty(0, np.int64), np.empty(0, np.int64))
+
+
 def coarse_steps(semantic_tokens: int, layout: TokenLayout = BARK) -> int:
     """Return how many flattened coarse tokens go with so many semantic tokens: whole frames, rounded down."""
     books = layout.coarse_books
@@ -69,7 +73,12 @@ def coarse_history(
 
 
 def coarse_window(
-    semantic: np.ndarray, coarse: np.ndarray, now: int, max_coarse_history: int, layout: TokenLayout = BARK
+    semantic: np.ndarray,
+    coarse: np.ndarray,
+    now: int,
+    max_coarse_history: int,
+    layout: TokenLayout = BARK,
+    anchor: Heard = NOTHING,
 ) -> np.ndarray:
     """Build the ids the network reads at the start of a window.
 
@@ -78,19 +87,21 @@ def coarse_window(
     semantic : (s,) tokens of history and utterance.
     coarse : (c,) flattened tokens of history and utterance so far, in the network's numbers.
     now : index of the semantic token that is being spoken.
+    anchor : of a voice, both in front of these, however far they slide.
 
     Returns
     -------
     (window + 1 + min(c, max_coarse_history),) int64: semantic tokens padded to the window, the token that
     asks for codes, coarse tokens.
     """
-    window = layout.coarse_semantic_window
-    start = max(0, now - math.floor(max_coarse_history / layout.coarse_per_semantic))
-    seen = semantic[start : start + window]
+    window, (semantic_anchor, coarse_anchor) = layout.coarse_semantic_window, anchor
+    longest = max_coarse_history - len(coarse_anchor)
+    start = max(0, now - math.floor(longest / layout.coarse_per_semantic))
+    seen = np.concatenate([semantic_anchor, semantic[start : start + window]])[:window]
     ids = np.full(window + 1, layout.coarse_semantic_pad, dtype=np.int64)
     ids[: len(seen)] = seen
     ids[window] = layout.coarse_infer
-    return np.concatenate([ids, coarse[-max_coarse_history:]])
+    return np.concatenate([ids, coarse_anchor, coarse[-longest:]])
 
 
 @dataclass
@@ -102,6 +113,7 @@ class _Take:
     steps: int  # coarse tokens to write
     generator: torch.Generator | None
     heard: tuple[int, int]  # semantic and coarse tokens of history
+    anchor: Heard  # of the voice, never out of sight; then there is no history
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,7 @@ class CoarseStage(Stage):
         sampling: Sampling = DEFAULT_SAMPLING,
         max_coarse_history: int | None = None,
         sliding_window_len: int | None = None,
+        coarse_anchor: int = 0,
         generator: torch.Generator | None = None,
         progress: bool = False,
         use_kv_caching: bool = True,
@@ -149,6 +162,8 @@ class CoarseStage(Stage):
         sampling : how tokens are drawn.
         max_coarse_history : flattened coarse tokens to look back on, 60 to 630 for Bark (default: 630).
         sliding_window_len : tokens between two moves of the window (default: the layout's, 60 for Bark).
+        coarse_anchor : coarse tokens of the voice that stay in the window, within `max_coarse_history`; with
+            0, as in Suno's code, the voice slides out of it as the utterance goes on.
         generator : source of randomness; None is torch's global one.
         progress : show a bar.
         use_kv_caching : False recomputes everything at every step, for checks.
@@ -163,8 +178,8 @@ class CoarseStage(Stage):
         """
         return self.generate_batch(
             [semantic], history, sampling=sampling, max_coarse_history=max_coarse_history,
-            sliding_window_len=sliding_window_len, generators=[generator], progress=progress,
-            use_kv_caching=use_kv_caching,
+            sliding_window_len=sliding_window_len, coarse_anchor=coarse_anchor, generators=[generator],
+            progress=progress, use_kv_caching=use_kv_caching,
         )[0]  # fmt: skip
 
     @torch.inference_mode()
@@ -176,6 +191,7 @@ class CoarseStage(Stage):
         sampling: Sampling = DEFAULT_SAMPLING,
         max_coarse_history: int | None = None,
         sliding_window_len: int | None = None,
+        coarse_anchor: int = 0,
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
         progress: bool = False,
         use_kv_caching: bool = True,
@@ -186,17 +202,17 @@ class CoarseStage(Stage):
         side by side when equally much is heard of their voices, so that their windows move together.
         """
         layout = self.layout
-        longest, sliding = self.windows(max_coarse_history, sliding_window_len)
+        longest, sliding = self.windows(max_coarse_history, sliding_window_len, coarse_anchor)
         options = _Options(sampling, longest, sliding, use_kv_caching)
         voices = per_item("histories", history, len(semantic))
         sources = per_item("generators", generators, len(semantic))
         takes = [
-            self._take(tokens, voice, source, options.max_coarse_history)
+            self._take(tokens, voice, source, longest, int(coarse_anchor))
             for tokens, voice, source in zip(semantic, voices, sources, strict=True)
         ]
-        groups: dict[tuple[int, int], list[_Take]] = {}
+        groups: dict[tuple[int, ...], list[_Take]] = {}
         for take in takes:
-            groups.setdefault(take.heard, []).append(take)
+            groups.setdefault((*take.heard, len(take.anchor[1])), []).append(take)
         with tqdm(
             total=sum(take.steps for take in takes),
             desc="coarse",
@@ -209,8 +225,13 @@ class CoarseStage(Stage):
         written = [take.coarse[take.heard[1] :] - layout.coarse_offset for take in takes]
         return [unflatten_codebooks(flat, layout.coarse_books, layout.codebook_size) for flat in written]
 
-    def windows(self, max_coarse_history: int | None, sliding_window_len: int | None) -> tuple[int, int]:
-        """Return both lengths in coarse tokens, None being the layout's; `SettingError` if one is no good."""
+    def windows(
+        self, max_coarse_history: int | None, sliding_window_len: int | None, coarse_anchor: int = 0
+    ) -> tuple[int, int]:
+        """Return the first two lengths in coarse tokens, None being the layout's.
+
+        A `SettingError` says which of the three is no good.
+        """
         layout = self.layout
         longest = layout.max_coarse_history if max_coarse_history is None else max_coarse_history
         sliding = layout.sliding_window if sliding_window_len is None else sliding_window_len
@@ -221,18 +242,29 @@ class CoarseStage(Stage):
         if not is_number(sliding, 1) or sliding > room - longest or sliding % 1:
             allowed = f"a whole number, 1 … {room - longest} with max_coarse_history {longest}"
             raise SettingError("sliding_window_len", repr(sliding), allowed)
+        most = longest - low  # so much of the utterance is heard at least
+        if not is_number(coarse_anchor, 0) or coarse_anchor > most or coarse_anchor % 1:
+            allowed = f"a whole number, 0 … {most} with max_coarse_history {longest}"
+            raise SettingError("coarse_anchor", repr(coarse_anchor), allowed)
         return int(longest), int(sliding)
 
     def _take(
-        self, tokens: np.ndarray, voice: "Voice | None", generator: torch.Generator | None, longest: int
+        self,
+        tokens: np.ndarray,
+        voice: "Voice | None",
+        generator: torch.Generator | None,
+        longest: int,
+        anchored: int,
     ) -> _Take:
         tokens = check_tokens("semantic tokens", tokens, self.layout.semantic_vocab, 1)
-        heard = (np.empty(0, np.int64), np.empty(0, np.int64))
-        if voice is not None:
+        heard = anchor = NOTHING
+        if voice is not None and anchored:
+            anchor = coarse_history(voice.semantic, voice.coarse, anchored, self.layout)
+        elif voice is not None:
             heard = coarse_history(voice.semantic, voice.coarse, longest, self.layout)
         steps = coarse_steps(len(tokens), self.layout)
         lengths = (len(heard[0]), len(heard[1]))
-        return _Take(np.concatenate([heard[0], tokens]), heard[1], steps, generator, lengths)
+        return _Take(np.concatenate([heard[0], tokens]), heard[1], steps, generator, lengths, anchor)
 
     def _run(self, takes: list[_Take], options: _Options, bar: tqdm) -> None:
         """Write all tokens of `takes`, longest first, whose windows move together."""
@@ -243,7 +275,10 @@ class CoarseStage(Stage):
             takes = [take for take in takes if take.steps > begin]
             now = takes[0].heard[0] + round(begin / layout.coarse_per_semantic)
             window = np.stack(
-                [coarse_window(t.semantic, t.coarse, now, options.max_coarse_history, layout) for t in takes]
+                [
+                    coarse_window(t.semantic, t.coarse, now, options.max_coarse_history, layout, t.anchor)
+                    for t in takes
+                ]
             )
             continues = read is not None and np.array_equal(window, read[: len(takes)])
             # While nothing has slid, the cache of the window before stays exact: only its last token is new.

@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import SettingError, SilentError, TextError, VoiceError
 from .journal import Journal
-from .splitting import Budget, Turn, parse_dialogue, split_text
+from .splitting import Budget, Turn, estimate_seconds, parse_dialogue, split_text
 from .text import TextTokenizer, speakable
 from .tokens import TokenLayout
 from .voice import Voice, VoiceLike
@@ -98,9 +98,12 @@ def plan_parts(
 
     def count(piece: str) -> int:
         try:
-            return len(bark.tokenizer.encode(piece)) if speakable(piece) else 0
+            tokens = len(bark.tokenizer.encode(piece)) if speakable(piece) else 0
         except TextError:  # another script, say
             return 0
+        # numbers are longer spoken than written: the seconds of what is said count as tokens, too
+        seconds = estimate_seconds(bark.tokenizer.normalize(piece)) if tokens else 0.0
+        return max(tokens, int(seconds / budget.max_seconds * budget.max_tokens))
 
     parts = [
         Turn(turn.speaker, part.strip())

@@ -1,5 +1,6 @@
 """Joins the stages: text (+ a voice) → speech, and that speech as a new voice."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -23,6 +24,8 @@ from .tokens import TokenLayout
 from .voice import Voice, VoiceLike, resolve_voice
 from .voice_names import check_made_for
 
+logger = logging.getLogger(__name__)
+
 STAGES = ("semantic", "coarse", "fine")
 PARTS = (*STAGES, "codec")
 MAX_SEED = 2**63 - 1
@@ -43,6 +46,7 @@ class Settings:
     coarse_top_p: float | None = None
     max_coarse_history: int | None = None  # coarse tokens seen back; None = the layout's
     sliding_window_len: int | None = None  # coarse tokens a window; None = the layout's
+    coarse_anchor: int = 0  # coarse tokens of the voice that stay in sight; 0 = it slides out, as with Suno
     fine_temperature: float | None = 0.5  # 0 or None = the most likely code
 
     def __post_init__(self) -> None:
@@ -256,6 +260,7 @@ class Bark:
                     progress=progress,
                 )
             _check_spoken(semantic, texts)
+            _warn_of_the_limit(semantic, texts, chosen, self.layout)
             with self._turn("coarse", timings):
                 coarse = self.coarse.generate_batch(
                     semantic,
@@ -263,6 +268,7 @@ class Bark:
                     sampling=chosen.coarse,
                     max_coarse_history=chosen.max_coarse_history,
                     sliding_window_len=chosen.sliding_window_len,
+                    coarse_anchor=chosen.coarse_anchor,
                     generators=self._generators("coarse", seeds),
                     progress=progress,
                 )
@@ -285,7 +291,7 @@ class Bark:
     def check(self, settings: Mapping[str, Any], seed: int | None = None) -> Settings:
         """Return all settings of a call that changes some; a `SettingError` where one cannot be used."""
         chosen = self.defaults.changed(settings)
-        self.coarse.windows(chosen.max_coarse_history, chosen.sliding_window_len)
+        self.coarse.windows(chosen.max_coarse_history, chosen.sliding_window_len, chosen.coarse_anchor)
         if seed is not None:
             _check_seed(seed)
         return chosen
@@ -348,4 +354,20 @@ def _check_spoken(semantic: Sequence[np.ndarray], texts: Sequence[str]) -> None:
             raise SilentError(
                 f"nothing was spoken for {text[:40]!r}: the first token already ended the speech",
                 fix="Raise min_eos_p, or try another seed",
+            )
+
+
+def _warn_of_the_limit(
+    semantic: Sequence[np.ndarray], texts: Sequence[str], settings: Settings, layout: TokenLayout
+) -> None:
+    """Say which texts were not finished in the longest utterance, unless it was to last so long."""
+    if settings.max_duration_s is not None or not settings.allow_early_stop:
+        return
+    for tokens, text in zip(semantic, texts, strict=True):
+        if len(tokens) >= layout.max_semantic:
+            logger.warning(
+                "%s was not finished after %.1f s, the longest utterance: its end may be missing. Split it, "
+                "or try another seed",
+                repr(text if len(text) <= 40 else text[:40] + "..."),
+                layout.max_semantic / layout.semantic_rate,
             )

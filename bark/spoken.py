@@ -17,6 +17,7 @@ MAX_DIGITS = 12  # longer numbers, and those that begin with 0, are read digit b
 DIGIT_NAMES = "zero one two three four five six seven eight nine".split()
 CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent"), "¥": ("yen", "")}
 PLURALS = {"penny": "pence", "yen": "yen"}
+SCALES = {"k": "thousand", "m": "million", "mn": "million", "bn": "billion", "tn": "trillion"}
 SIGNS = {
     "&": " and ",
     "+": " plus ",
@@ -44,7 +45,7 @@ FOLDED = str.maketrans(
         "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
         "đ": "d",
         "ð": "th", "þ": "th", "’": "'", "‘": "'", "ʼ": "'", "`": "'", "−": "-", "‐": "-", "‑": "-", "–": "-",
-        "…": ",", "—": ",", "、": ",", "。": ",", "⁄": "/",
+        "…": ",", "—": ",", "、": ",", "。": ",", "⁄": "/", "¢": " cents",
     }
 )  # fmt: skip
 
@@ -134,10 +135,10 @@ def _number(match: re.Match[str]) -> str:
 def _money(match: re.Match[str]) -> str:
     sign, whole, cents, scale = match.groups()
     unit, small = CURRENCIES[sign]
-    cents = cents or ""
+    cents, scale = cents or "", (scale or "").strip().lower()
     if scale or (cents and not (small and len(cents) == 2)):
         decimals = f" point {_by_digit(cents)}" if cents else ""
-        return f" {_cardinal(whole)}{decimals}{(scale or '').lower()} {_plural(unit, 2)} "
+        return f" {_cardinal(whole)}{decimals}{scale and f' {SCALES.get(scale, scale)}'} {_plural(unit, 2)} "
     number, rest = int(whole.replace(",", "")[:MAX_DIGITS]), int(cents or 0)
     words = f" {_cardinal(whole)} {_plural(unit, number)} " if number or not rest else " "
     if not rest:
@@ -152,6 +153,11 @@ def _version(match: re.Match[str]) -> str:
 
 def _plural(unit: str, count: int) -> str:
     return unit if count == 1 else PLURALS.get(unit, unit + "s")
+
+
+def _one(unit: str) -> str:
+    """Return "kilometer" for kilometers, "mile per hour" for miles per hour."""
+    return re.sub(r"s\b", "", unit, count=1)
 
 
 def _time(match: re.Match[str]) -> str:
@@ -239,14 +245,20 @@ def _rule(
 
 
 DIGITS = r"\d{1,3}(?:,\d{3}){1,4}(?![\d,])|\d+"
+SCALE = r" (?:thousand|million|billion|trillion)\b|(?:k|m|[mbt]n)\b"
 RULES: tuple[Rule, ...] = (
     _rule(r"https?://(?:www\.)?", ""),
     _rule(r"\b(?:e\.g\.|eg\.)", "for example"),
     _rule(r"\bi\.e\.", "that is"),
+    _rule(r"(?<=\w )[Ss]t\.(?=\s*(?:$|[,;:!?a-z\d]))", "street", 0),  # not St. Paul
     _rule(rf"\b({'|'.join(ABBREVIATIONS)})\.", lambda m: ABBREVIATIONS[m.group(1).lower()] + " "),
     _rule(r"\bno\. ?(?=\d)", "number "),
+    _rule(r"(?<![\w.])-(?=[$£€¥] ?\.?\d)", " minus "),
+    _rule(rf"(?<![$£€¥\d.,])((?:{DIGITS})(?:\.\d{{1,12}})?) ?([€£¥])(?! ?\d)", r"\2\1"),
+    _rule(r"([$£€¥]) ?(\d{1,12}) ?- ?(?=\d)", r"\2 to \1"),
+    _rule(r"(?<=\d) ?- ?(?=[$£€¥])", " to "),
     _rule(r"([$£€¥]) ?(?=\.\d)", r"\g<1>0"),
-    _rule(rf"([$£€¥]) ?({DIGITS})(?:\.(\d{{1,12}}))?( (?:thousand|million|billion|trillion)\b)?", _money),
+    _rule(rf"([$£€¥]) ?({DIGITS})(?:\.(\d{{1,12}}))?({SCALE})?", _money),
     _rule(r"\b(\d{4})-(\d\d)-(\d\d)\b", _iso_date),
     _rule(r"\b(\d\d?)/(\d\d?)/(\d{4})\b", _slash_date),
     _rule(r"\b(\d\d?):(\d\d)(?::\d\d)?(?: ?([ap])\.?m\b\.?)?", _time),
@@ -261,6 +273,7 @@ RULES: tuple[Rule, ...] = (
     _rule(r"(?<=\d) ?/ ?(?=\d)", " over "),
     _rule(r"(?<=\d) ?- ?(?=\d)", " to "),
     _rule(r"(?<![\w.])-(?=\.?\d)", " minus "),
+    _rule(rf"(?<![\d.,])1 ?({'|'.join(UNITS)})\b", lambda m: f"1 {_one(UNITS[m.group(1).lower()])} "),
     _rule(rf"(?<=\d) ?({'|'.join(UNITS)})\b", lambda m: f" {UNITS[m.group(1).lower()]} "),
     _rule(r"(?<![\w.])\d{1,9}(?:\.\d{1,9}){2,9}(?![\w.])", _version),
     _rule(r"(?<![\w.])\.(\d+)", lambda m: f" point {_by_digit(m.group(1))} "),

@@ -20,7 +20,7 @@ from .errors import BarkError, VoiceError
 from .files import atomic_write, atomic_write_text
 from .npz import read_bounded, read_npy, read_npz
 from .tokens import BARK, TokenLayout
-from .voice_names import SUNO_REPOSITORY, check_name, find_voice, is_suno_preset, not_found, places_of
+from .voice_names import check_name, find_voice, is_suno_preset, not_found, places_of, preset_files
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class Voice:
         return cut.validate(layout)
 
     def trimmed(self, layout: TokenLayout = BARK) -> "Voice":
-        """Return the part that Bark hears; what it says is the same, bit for bit.
+        """Return the part that Bark hears; what it says is the same, bit for bit (with ``voice_parts`` 1).
 
         With Bark's layout the last 341 semantic tokens and 512 frames, 6.83 s.
         """
@@ -330,9 +330,7 @@ def resolve_voice(
     places = places_of(folders, model_folder)
     found = find_voice(name, places)
     if not found and is_suno_preset(name):
-        from .hub import fetch
-
-        found = [Path(fetch(SUNO_REPOSITORY, f"speaker_embeddings/{name}_{key}.npy")) for key in KEYS]
+        found = preset_files(name, layout)
     if not found:
         raise not_found(name, places)
     return Voice.load(found[0], layout) if len(found) == 1 else _load_parts(found, layout)

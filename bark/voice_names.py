@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import VoiceError
 from .text import SUPPORTED_LANGS
+from .tokens import BARK, TokenLayout
 
 SUNO_MODELS = frozenset({"large", "small", "suno/bark", "suno/bark-small"})  # one family: they share voices
 SUNO_REPOSITORY = "suno/bark"
@@ -97,6 +98,24 @@ def find_voice(name: str, folders: Iterable[Path]) -> list[Path]:
         if all(part.is_file() for part in parts):
             return parts
     return []
+
+
+def preset_files(name: str, layout: TokenLayout) -> list[Path]:
+    """Return the three files of one of Suno's presets, fetched from the model hub.
+
+    Raises
+    ------
+    VoiceError : the model with this layout is not Suno's, so the preset's tokens mean nothing to it.
+    MissingFileError : it lists all files that cannot be had.
+    """
+    if layout.semantic_vocab != BARK.semantic_vocab:
+        raise VoiceError(
+            f"{name!r} is a preset of Suno's models, and this one understands other tokens",
+            fix="Speak with the model large or small, or choose one of this model's voices",
+        )
+    from .hub import fetch_all
+
+    return fetch_all([(SUNO_REPOSITORY, f"speaker_embeddings/{name}{suffix}") for suffix in _PART_SUFFIXES])
 
 
 def list_voices(folders: Iterable[Path]) -> dict[str, Path]:

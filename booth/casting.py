@@ -70,7 +70,7 @@ def cast(options: SpeakOptions, model: Model, ask: Ask | None = None) -> Cast:
     reference: str | None
     if options.audio_file_as_history_prompt is not None:
         return _from_recording(options, model, clone, voices, references)
-    if options.voice_dir is not None:
+    if options.voice_dir is not None and options.history_prompt is None:
         stored = coqui_voice(options.speaker, [options.voice_dir], clone, model.layout, model.name)
         reference = None if stored is None else str(stored)
     else:
@@ -85,7 +85,9 @@ def with_marked(model: Model, who: Cast, turns: Sequence[Turn]) -> Cast:
     names = {turn.speaker for turn in turns if turn.speaker} - set(who.voices)
     found = {name: _resolved(model, name) for name in sorted(names)}
     return replace(
-        who, voices={**who.voices, **found}, references={**who.references, **{n: n for n in found}}
+        who,
+        voices={**who.voices, **found},
+        references={**who.references, **{name: _absolute(name) for name in found}},
     )
 
 
@@ -99,7 +101,7 @@ def cloner(model: Model, consent: str | None, ask: Ask | None = None) -> Cloner:
             from hubert.clone import Cloner as Machine
 
             loaded.append(Machine.from_pretrained(model.name))
-        return loaded[0].clone(recording, consent=statement).voice
+        return loaded[0].clone(recording, consent=statement).said(recording).voice
 
     return clone
 

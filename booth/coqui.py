@@ -19,10 +19,10 @@ from bark.longform import LongTake, plan_parts, speak_long
 from bark.pipeline import Bark
 from bark.voice import Voice
 
-from .library import RANDOM, Cloner, coqui_voice, inside
+from .library import RANDOM, Cloner, coqui_voice, inside, is_current
 from .options import COQUI_MODEL
 from .runs import new_seed
-from .takes import tags
+from .takes import save_voice, tags
 
 logger = logging.getLogger(__name__)
 
@@ -217,8 +217,10 @@ class BarkTTS:
         if not places or speaker is None or speaker == RANDOM:
             return clone(recording)
         path = inside(Path(places[0]).expanduser(), f"{speaker}.npz")
-        if not path.is_file():  # Coqui clones under a name once
-            clone(recording).save(path, self.bark.layout)
+        if not recording.is_file() or not is_current(
+            path, recording, self.bark.layout, self.bark.name, strict=True
+        ):
+            path = save_voice(clone(recording), path.parent, speaker, self.bark.layout)
         return Voice.load(path, self.bark.layout)
 
     def _cloner(self, language: str | None) -> Cloner:
@@ -226,7 +228,7 @@ class BarkTTS:
             from hubert.clone import Cloner as Machine
 
             machine = Machine.from_pretrained(self.bark.name, language or "en")
-            return machine.clone(recording, consent=self.consent).voice
+            return machine.clone(recording, consent=self.consent).said(recording).voice
 
         return clone
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bark.errors import MissingFileError, StorageError, VoiceError
+from bark.checkpoints import find_model
+from bark.errors import BarkError, MissingFileError, StorageError, VoiceError
 from bark.tokens import BARK, TokenLayout
 from bark.voice import Voice
 from bark.voice_names import (
@@ -83,10 +84,11 @@ class Library:
         """Return what is known of a voice: its size, what Bark hears of it, and the notes kept inside it."""
         path = Path(name_or_path) if name_or_path.lower().endswith(".npz") else self.find(name_or_path)
         voice = Voice.load(path)
-        heard = voice.heard_seconds()
+        layout = _layout_of(voice)
+        heard = voice.heard_seconds(layout)
         facts = {
             "file": str(path),
-            "length": f"{voice.seconds():.2f} s",
+            "length": f"{voice.seconds(layout):.2f} s",
             "tokens": f"{len(voice.semantic)} semantic, {voice.fine.shape[1]} frames",
             "heard": ", ".join(f"{stage} the last {seconds:.2f} s" for stage, seconds in heard.items()),
             "sha256": voice.digest,
@@ -197,6 +199,17 @@ def coqui_voice(
         f"no {speaker}/speaker.wav, .mp3, .flac or .npz in {', '.join(map(str, roots)) or 'any folder'}",
         fix="Put a recording there, or say random",
     )
+
+
+def _layout_of(voice: Voice) -> TokenLayout:
+    """Return the token layout of the Bark that a voice was made for; Suno's where that is not known here."""
+    made_for = voice.info.get("model")
+    if made_for != "nano" and not (made_for and Path(made_for).is_dir()):
+        return BARK
+    try:
+        return find_model(made_for).layout
+    except BarkError:  # no model any more
+        return BARK
 
 
 def is_current(

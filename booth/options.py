@@ -113,6 +113,9 @@ class SpeakOptions:
     coarse_top_k: int | None = flag("sampling", whole(1), "draw among the k likeliest coarse tokens")
     coarse_top_p: float | None = flag("sampling", number(0, 1), "draw among the likeliest up to this sum")
     fine_temp: float | None = flag("sampling", number(), "temperature of the fine stage")
+    coarse_anchor: int | None = flag(
+        "sampling", whole(0), "coarse tokens of the voice kept in sight against drift: 450 is 3 s, 0 as Suno"
+    )
 
     split_by_words: int = flag("long text", whole(0), "a part every N words", default=0)
     split_by_lines: int = flag("long text", whole(0), "a part every N lines", default=0)
@@ -164,6 +167,7 @@ class SpeakOptions:
             "coarse_top_k": self.coarse_top_k,
             "coarse_top_p": self.coarse_top_p,
             "fine_temperature": self.fine_temp,
+            "coarse_anchor": self.coarse_anchor,
         }
         if self.confused_travolta_mode or not self.semantic_allow_early_stop:
             given["allow_early_stop"] = False

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from bark.pipeline import Bark
 
 from .flags import FORMATS, PARTS
 from .records import Job, cast_of, keep, perform, turns_of
-from .takes import Take, read_record
+from .takes import Take, read_record, workshop
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,8 @@ def replay(
     except (KeyError, TypeError, AttributeError) as error:
         raise BarkError(f"{path} is damaged: {type(error).__name__} {error}") from error
     target = Path(folder or path.parent) / Path(name).name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".replay-", dir=target.parent) as shop:
-        journal = Path(shop) / "parts.journal"
+    with workshop(target.parent) as shop:
+        journal = shop / "parts.journal"
         stored = path.parent / (record["journal"] or "")
         if regenerate and stored.is_file():
             shutil.copyfile(stored, journal)

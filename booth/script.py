@@ -8,7 +8,8 @@ from typing import Any
 
 from bark.errors import MissingFileError, StorageError, TextError
 from bark.longform import default_budget, plan_parts
-from bark.splitting import Turn, parse_dialogue, split_by_lines, split_by_words
+from bark.splitting import Budget, Turn, estimate_seconds, parse_dialogue, split_by_lines, split_by_words
+from bark.text import speakable
 from bark.tokens import TokenLayout
 
 from .options import SpeakOptions
@@ -59,7 +60,7 @@ def plan(text: str, options: SpeakOptions, planner: Any) -> tuple[Turn, ...]:
 
     Parameters
     ----------
-    planner : a `Planner` or a `bark.Bark`; not needed to split by count.
+    planner : a `Planner` or a `bark.Bark`.
     """
     speakers = [name for name, _ in options.voices or ()]
     if options.split_by_words or options.split_by_lines:
@@ -75,17 +76,42 @@ def plan(text: str, options: SpeakOptions, planner: Any) -> tuple[Turn, ...]:
         if not turns:
             raise TextError("nothing in the text can be spoken", ascii(text[:40]))
     else:
-        budget = replace(
-            default_budget(planner.layout),
-            goal_characters=options.split_character_goal_length,
-            max_characters=options.split_character_max_length,
+        turns = plan_parts(planner, text, speakers, _budget(options, planner))
+    turns = [Turn(turn.speaker, _dressed(turn.text, options)) for turn in turns]
+    for number, turn in enumerate(turns, 1):
+        if (tokens := len(planner.tokenizer.encode(turn.text))) > planner.layout.text_window:
+            raise TextError(
+                f"part {number} is too long for one utterance",
+                f"{tokens} tokens",
+                f"up to {planner.layout.text_window}",
+                "Lower --split_by_words or --split_by_lines, or leave it out: texts are split by themselves",
+            )
+    return tuple(turns)
+
+
+def _dressed(text: str, options: SpeakOptions) -> str:
+    """Return a part with the prefix and suffix that are asked for."""
+    before, after = options.prompt_text_prefix or "", options.prompt_text_suffix or ""
+    return " ".join(f"{before} {text} {after}".split()) if before or after else text
+
+
+def _budget(options: SpeakOptions, planner: Any) -> Budget:
+    """Return what a part may hold, less what prefix and suffix take of it."""
+    budget = replace(
+        default_budget(planner.layout),
+        goal_characters=options.split_character_goal_length,
+        max_characters=options.split_character_max_length,
+    )
+    around = _dressed("", options)
+    if not speakable(around):
+        return budget
+    tokens = len(planner.tokenizer.encode(around))
+    seconds = estimate_seconds(planner.tokenizer.normalize(around))
+    if tokens > budget.max_tokens / 2 or seconds > budget.max_seconds / 2:
+        raise TextError(
+            "prefix and suffix fill more than half of an utterance", f"{tokens} tokens, about {seconds:.1f} s"
         )
-        turns = plan_parts(planner, text, speakers, budget)
-    around = (options.prompt_text_prefix, options.prompt_text_suffix)
-    if not any(around):
-        return tuple(turns)
-    before, after = (piece or "" for piece in around)
-    return tuple(Turn(turn.speaker, " ".join(f"{before} {turn.text} {after}".split())) for turn in turns)
+    return replace(budget, max_tokens=budget.max_tokens - tokens, max_seconds=budget.max_seconds - seconds)
 
 
 def _read(name: str) -> str:

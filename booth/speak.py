@@ -84,6 +84,8 @@ def _prepared(options: SpeakOptions, ask: Ask | None) -> Work:
         with workshop(_target(options).parent):
             pass  # it can be written: better to know before the work
     who = cast(options, files, ask)
+    for _, turns in scripts:
+        with_marked(files, who, turns)  # an unknown mark is found before the first take, too
     bark = Bark.from_pretrained(**model)
     shown = options.progress_bar or (not options.silent and sys.stderr.isatty())
     return Work(options, model, bark, who, scripts, _identity(options, bark, who, scripts), shown)
@@ -156,15 +158,15 @@ def model_of(options: SpeakOptions) -> dict[str, Any]:
 
 def show_plan(options: SpeakOptions) -> list[str]:
     """Return, line by line, what the options would make; needs a tokenizer at most, no weights."""
-    planner, name = None, model_of(options)["name"]
-    if not (options.split_by_words or options.split_by_lines):
-        files = find_model(name)
-        planner = Planner(files.layout, files.load_tokenizer())
+    name = model_of(options)["name"]
+    files = find_model(name)
+    planner = Planner(files.layout, files.load_tokenizer())
     named = options.audio_file_as_history_prompt or options.history_prompt or options.speaker
     voice = None if named == RANDOM else named
-    seed = "SEED" if options.seed is None else options.seed
     lines = []
     for number, text in enumerate(read_texts(options), 1):
+        first = (number - 1) * options.iterations
+        seed = "SEED" if options.seed is None else seed_of(options.seed, first)
         turns = plan(text, options, planner)
         seconds = sum(estimate_seconds(turn.text) for turn in turns)
         if not options.text_splits_only:

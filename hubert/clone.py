@@ -5,6 +5,7 @@ HuBERT and a quantizer into semantic tokens, at 24 kHz through the codec into co
 """
 
 import hashlib
+import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ from .features import SAMPLE_RATE
 from .languages import LANGUAGES
 from .reference import Finding, Report, examine
 
+logger = logging.getLogger(__name__)
+
 Recording = str | Path | np.ndarray
 
 
@@ -44,6 +47,13 @@ class Clone:
     voice: Voice
     report: Report
     findings: tuple[Finding, ...]  # the report's, and what the encoder has to say
+
+    def said(self, recording: Recording) -> "Clone":
+        """Log every finding as a warning and return this clone."""
+        name = "the recording" if isinstance(recording, np.ndarray) else recording
+        for finding in self.findings:
+            logger.warning("%s: %s: %s", name, finding.code, finding.message)
+        return self
 
 
 @dataclass(frozen=True)
@@ -176,7 +186,7 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     one = isinstance(recording, (str, Path, np.ndarray))
     recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
     voices = [
-        cloner.clone(each, sample_rate=sample_rate, start=start, end=end, consent=consent).voice
+        cloner.clone(each, sample_rate=sample_rate, start=start, end=end, consent=consent).said(each).voice
         for each in recordings
     ]
     return voices[0] if one else voices

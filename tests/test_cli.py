@@ -24,7 +24,9 @@ from bark.voice import Voice
 from booth.cli import main
 from booth.library import SOURCE_HASH
 from booth.script import DEFAULT_TEXTS
+from booth.speak import seed_of
 from booth.takes import file_hash, read_record
+from hubert.reference import Finding
 
 from .conftest import ROOT
 
@@ -200,6 +202,25 @@ def test_splits_are_by_count_of_words_or_lines(bark: Any, heard: list[dict[str, 
     assert [call["text"] for call in heard] == ["Now: First line second over", "Now: third over"]
 
 
+@pytest.mark.parametrize("show", [(), ("--dry_run",)])
+def test_a_part_that_does_not_fit_is_found_before_the_first_is_spoken(
+    bark: Any, heard: list[dict[str, Any]], show: tuple[str, ...]
+) -> None:
+    text = "Short.\n" + "a great many words " * 20
+    done = bark("--text", text, "--split_by_lines", "1", *show)
+    assert done.code == 2 and "part 2 is too long for one utterance" in done.err[0] and not heard
+    assert "Lower --split_by_words or --split_by_lines" in done.err[0]
+
+
+def test_prefix_and_suffix_have_their_place_in_a_part(bark: Any, heard: list[dict[str, Any]]) -> None:
+    words = "These are some words. " * 12
+    plain = bark("--text", words, "--dry_run").out
+    dressed = bark("--text", words, "--dry_run", "--prompt_text_prefix", "So,").out
+    assert len(dressed) > len(plain)
+    done = bark("--text", words, "--prompt_text_suffix", "and so on " * 30)
+    assert done.code == 2 and "prefix and suffix fill more than half" in done.err[0] and not heard
+
+
 @pytest.mark.parametrize(
     ("flags", "given", "follows"),
     [
@@ -297,7 +318,21 @@ def test_plans_need_no_weights(bark: Any, tmp_path: Path, monkeypatch: pytest.Mo
     ]
     done = bark("--text", "Hello there. And here is some more of it.", "--dry_run", "--iterations", "2")
     assert done.code == 0 and "2 takes of" in done.out[0] and "anchored" in done.out[0]
+    (tmp_path / "two.txt").write_text("First text.---Second text.")
+    flags = ["--prompt_file", str(tmp_path / "two.txt"), "--prompt_file_separator", "---", "--seed", "7"]
+    done = bark(*flags, "--dry_run")
+    assert done.out[0].endswith("-7") and done.out[2].endswith(f"-{seed_of(7, 1)}")
+    done = bark(*flags, "--text_splits_only", "--iterations", "2")
+    assert done.code == 0
     assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_mark_is_found_before_the_first_take(
+    bark: Any, heard: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "two.txt").write_text("First text.---[voice:nobody] Second text.")
+    monkey = bark("--prompt_file", str(tmp_path / "two.txt"), "--prompt_file_separator", "---")
+    assert monkey.code == 2 and "nobody" in monkey.err[0] and not heard
 
 
 def test_dialogue(bark: Any, loaded: Bark, heard: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -320,6 +355,10 @@ def test_dialogue(bark: Any, loaded: Bark, heard: list[dict[str, Any]], tmp_path
     assert [call["history"].digest for call in heard] == [digest[name] for name in ("ana", "bo", "ana", "cy")]
     (record,) = records(tmp_path / "out")
     assert set(record["voices"]) == {"ANA", "BO", "cy"}
+    marked = bark("--text", f"[voice:{os.path.relpath(voices['ana'])}] Hello.", "--filename", "m.wav")
+    assert marked.code == 0
+    kept = json.loads((tmp_path / "out" / "m.json").read_text())["voices"]
+    assert [voice["reference"] for voice in kept.values()] == [str(voices["ana"].resolve())]
 
 
 # ---- replay and regenerate --------------------------------------------------------------------------------
@@ -361,6 +400,9 @@ def test_replay_explains_what_is_missing(
     del record["parts"]
     take.write_text(json.dumps(record))
     fails_with("is damaged: KeyError 'parts'", 1)
+    (tmp_path / "file").write_text("")
+    assert main(["replay", str(take), "--output_dir", str(tmp_path / "file")]) == 1
+    assert "Errno" not in capsys.readouterr().err
     assert main(["replay"]) == 2 and main(["replay", "x", "--regenerate", "0"]) == 2
 
 
@@ -488,11 +530,12 @@ def cloned(loaded: Bark, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]
 
     recordings: list[Path] = []
 
-    def clone(recording: Path, consent: str) -> SimpleNamespace:
+    def clone(recording: Path, consent: str) -> hubert.clone.Clone:
         recordings.append(recording)
         voice = loaded.generate("A recorded person.", seed=len(recordings)).voice
         info = {"consent": consent, SOURCE_HASH: file_hash(recording), "model": loaded.name}
-        return SimpleNamespace(voice=Voice(voice.semantic, voice.coarse, voice.fine, info))
+        made = Voice(voice.semantic, voice.coarse, voice.fine, info)
+        return hubert.clone.Clone(made, None, (Finding("noisy", "it hums"),))  # type: ignore[arg-type]
 
     monkeypatch.setattr(hubert.clone.Cloner, "from_pretrained", lambda model: SimpleNamespace(clone=clone))
     yield recordings
@@ -500,7 +543,13 @@ def cloned(loaded: Bark, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]
 
 @pytest.mark.parametrize("flag", ["--audio_file_as_history_prompt", "--speaker_wav"])
 def test_a_recording_is_cloned_once_with_consent(
-    bark: Any, loaded: Bark, cloned: list[Path], heard: list[dict[str, Any]], tmp_path: Path, flag: str
+    bark: Any,
+    loaded: Bark,
+    cloned: list[Path],
+    heard: list[dict[str, Any]],
+    tmp_path: Path,
+    flag: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     recording = tmp_path / "My Voice.wav"
     recording.write_bytes(b"sound")
@@ -508,10 +557,9 @@ def test_a_recording_is_cloned_once_with_consent(
     assert done.code == 2 and cloned == []
     assert "nobody said whose this is. Add --consent self" in done.err[0] and len(done.err) == 1
     for _ in range(2):
-        assert (
-            bark("--text", "Hi.", flag, str(recording), "--consent", "self", "--filename", "a.wav").code == 0
-        )
-    assert cloned == [recording]
+        done = bark("--text", "Hi.", flag, str(recording), "--consent", "self", "--filename", "a.wav")
+        assert done.code == 0
+    assert cloned == [recording] and "My Voice.wav: noisy: it hums" in caplog.text
     voice = Voice.load(tmp_path / "out" / "my-voice.npz", loaded.layout)
     assert heard[-1]["history"].digest == voice.digest and voice.info["consent"] == "self"
     take = Voice.load(tmp_path / "out" / "a.npz", loaded.layout)
@@ -542,6 +590,8 @@ def test_coquis_folder_from_the_command_line(
     assert len(cloned) == 1 and (place / "speaker.npz").exists()
     assert heard[-1]["history"] is not None
     assert bark(*flags, "--speaker", "random").code == 0 and heard[-1]["history"] is None
+    assert bark(*flags, "--history_prompt", str(place / "speaker.npz")).code == 0
+    assert heard[-1]["history"] is not None  # a voice that was named is never passed over
     assert bark(*flags, "--speaker", "../x").code == 2
 
 

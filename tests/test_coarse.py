@@ -219,3 +219,44 @@ def test_refusals() -> None:
     assert "72 in, 80 out" in message(
         lambda: CoarseStage(random_gpt(input_vocab_size=72, output_vocab_size=80), SMALL), SettingError
     )
+
+
+def test_an_anchor_stays_in_front_of_all_that_slides() -> None:
+    semantic, coarse = np.arange(30), np.arange(40, 100)
+    anchor = np.array([37, 38]), np.array([45, 61, 46, 62, 47, 63])
+    ids = coarse_window(semantic, coarse, 20, 30, SMALL, anchor)
+    np.testing.assert_array_equal(ids[:12], [37, 38, *range(12, 22)])  # 24 coarse tokens go with 8 semantic
+    np.testing.assert_array_equal(ids[12:], [SMALL.coarse_infer, *anchor[1], *coarse[-24:]])
+
+
+@pytest.mark.parametrize("length", [2, 7, 25])
+def test_anchored_is_the_same_with_and_without_cache_and_in_a_batch(length: int) -> None:
+    stage, generator = small_stage(), torch.Generator()
+    texts = [np.arange(length), np.arange(30, 10, -1), np.arange(5)]
+    voices = [voice(20, 30, 1), voice(20, 30, 2), voice(4, 6, 3)]
+    alone = [
+        stage.generate(text, own, coarse_anchor=18, generator=generator.manual_seed(seed))
+        for seed, (text, own) in enumerate(zip(texts, voices, strict=True))
+    ]
+    afresh = stage.generate(
+        texts[0], voices[0], coarse_anchor=18, generator=generator.manual_seed(0), use_kv_caching=False
+    )
+    np.testing.assert_array_equal(alone[0], afresh)
+    sources = [torch.Generator().manual_seed(seed) for seed in range(3)]
+    together = stage.generate_batch(texts, voices, coarse_anchor=18, generators=sources)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_anchor_is_heard_to_the_end_and_changes_nothing_without_a_voice() -> None:
+    stage, generator, text = small_stage(), torch.Generator(), np.arange(30)
+
+    def codes(own: Any, anchor: int) -> np.ndarray:
+        return stage.generate(text, own, coarse_anchor=anchor, generator=generator.manual_seed(5))
+
+    np.testing.assert_array_equal(codes(None, 18), codes(None, 0))
+    one, other = codes(voice(20, 30, 1), 18), codes(voice(20, 30, 2), 18)
+    assert (one[:, -9:] != other[:, -9:]).any()
+    for wrong in (-1, 25, 1.5, "much"):
+        with pytest.raises(SettingError, match="coarse_anchor: got .*0 … 24 with max_coarse_history 30"):
+            codes(None, wrong)  # type: ignore[arg-type]

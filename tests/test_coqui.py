@@ -14,6 +14,7 @@ from bark.errors import BarkError, SettingError, VoiceError
 from bark.voice import Voice
 from booth.coqui import BarkConfig, BarkTTS, synthesize
 from booth.takes import file_hash
+from hubert.reference import Finding
 
 SETTINGS: dict[str, Any] = {"allow_early_stop": False, "max_gen_duration_s": 0.5}
 
@@ -40,7 +41,8 @@ def folder(tmp_path: Path, bark: Bark, monkeypatch: pytest.MonkeyPatch) -> Path:
         clones.write_text((clones.read_text() if clones.exists() else "") + "x")
         voice = bark.generate("A recording.", seed=len(clones.read_text())).voice
         info = {"source_sha256": file_hash(recording), "model": bark.name, "consent": consent or "none"}
-        return SimpleNamespace(voice=Voice(voice.semantic, voice.coarse, voice.fine, info))
+        made = Voice(voice.semantic, voice.coarse, voice.fine, info)
+        return hubert.clone.Clone(made, None, (Finding("noisy", "it hums"),))  # type: ignore[arg-type]
 
     machine = SimpleNamespace(clone=clone)
     monkeypatch.setattr(hubert.clone.Cloner, "from_pretrained", lambda model, language: machine)
@@ -84,7 +86,12 @@ def test_speaker_wav_clones_on_the_fly_or_under_a_name(
         tts.tts("Hello.", speaker="me", speaker_wav=recording, voice_dir=folder, **SETTINGS)
     assert (tmp_path / "clones").read_text() == "xxx" and (folder / "me.npz").exists()
     tts.tts("Hello.", speaker="me", voice_dir=[tmp_path / "absent", folder], **SETTINGS)
-    assert (tmp_path / "clones").read_text() == "xxx"
+    assert (tmp_path / "clones").read_text() == "xxx" and "me.wav: noisy: it hums" in caplog.text
+    other = tmp_path / "other.wav"
+    other.write_bytes(b"somebody else")
+    spoken = tts._voice("me", other, folder, None)
+    assert spoken is not None and spoken.digest != Voice.load(folder / "me.npz", tts.bark.layout).digest
+    assert len(list(folder.glob("me*.npz"))) == 2  # nothing is overwritten
 
 
 def test_synthesize_returns_the_documented_dictionary(tts: BarkTTS, folder: Path) -> None:

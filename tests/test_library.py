@@ -68,6 +68,7 @@ def test_describe_tells_what_the_file_knows(library: Library) -> None:
     assert facts["sha256"] == make_voice(1).canonical().digest
     bare = replace(make_voice(3), info={}).save(library.home / "stranger.npz")
     assert library.describe(str(bare))["consent"] == "unknown"
+    assert "semantic the last 2.56 s" in library.describe("alba")["heard"]  # nano's own rates
 
 
 def test_nothing_is_overwritten(library: Library, tmp_path: Path) -> None:

@@ -233,6 +233,20 @@ def test_bad_arguments_never_reach_the_journal(tmp_path):
     assert speak_long(Stub(), TURNS[:2], journal=journal, **given).parts[1].tokens == take.parts[1].tokens
 
 
+class Speller(Letters):
+    """Says numbers digit by digit."""
+
+    def normalize(self, text: str) -> str:
+        return re.sub(r"\d", "number ", text)
+
+
+def test_parts_are_as_long_as_they_are_spoken_not_as_they_are_written():
+    text = "Call 5557771234 now. Or 5558887777 later. Or 5559996666 tomorrow."
+    assert len(plan_parts(Stub(), text)) == 1
+    parts = [turn.text for turn in plan_parts(Stub(tokenizer=Speller()), text)]
+    assert len(parts) > 1 and " ".join(parts) == text
+
+
 # ---- seeds -----------------------------------------------------------------------------------------------
 
 

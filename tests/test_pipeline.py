@@ -118,6 +118,17 @@ def test_wrong_arguments_say_what_is_allowed(bark: Bark) -> None:
     assert bark.generate_batch([]) == []
 
 
+def test_speech_that_fills_the_longest_utterance_is_told(
+    bark: Bark, caplog: pytest.LogCaptureFixture
+) -> None:
+    takes = bark.generate_batch(["hello"] * 8, seeds=range(8), min_eos_p=None, max_duration_s=None)
+    unfinished = sum(len(take.tokens.semantic) == bark.layout.max_semantic for take in takes)
+    assert 0 < unfinished == caplog.text.count("'hello' was not finished after 2.0 s")
+    caplog.clear()
+    bark.generate("hello", seed=1, allow_early_stop=False)
+    assert not caplog.text  # it was to last so long
+
+
 def test_settings_are_sunos_by_default() -> None:
     settings = Settings()
     assert (settings.semantic_temperature, settings.coarse_temperature, settings.fine_temperature) == (

@@ -8,6 +8,7 @@ import pytest
 
 from bark.checkpoints import find_model
 from bark.errors import VoiceError
+from bark.tokens import TokenLayout
 from bark.voice import Voice, resolve_voice
 from bark.voice_names import NANO_VOICES, check_made_for, check_name, list_voices, places_of, voice_folders
 
@@ -78,7 +79,12 @@ def test_sunos_presets_come_from_the_hub_in_hugging_faces_files(own_folders, mon
         asked.append((repository, file))
         return hub / file
 
-    monkeypatch.setitem(sys.modules, "bark.hub", types.SimpleNamespace(fetch=fetch))
+    def fetch_all(wanted):
+        return [fetch(*one) for one in wanted]
+
+    monkeypatch.setitem(sys.modules, "bark.hub", types.SimpleNamespace(fetch_all=fetch_all))
+    with pytest.raises(VoiceError, match="a preset of Suno's models.*Speak with the model large or small"):
+        resolve_voice("v2/en_speaker_3", TokenLayout(semantic_vocab=250))
     assert resolve_voice("v2\\en_speaker_6") == resolve_voice("v2/en_speaker_6") == preset
     assert asked[0] == ("suno/bark", "speaker_embeddings/v2/en_speaker_6_semantic_prompt.npy")
     assert len(asked) == 6

@@ -46,6 +46,7 @@ DEFAULTS = {
     "fine_temperature": 0.8,
     "min_eos_p": 0.2,
     "sliding_window_len": 120,
+    "coarse_anchor": 450,
 }
 
 

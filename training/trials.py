@@ -125,6 +125,7 @@ def copy_synthesis(
                 voice,
                 sampling=settings.coarse,
                 sliding_window_len=settings.sliding_window_len,
+                coarse_anchor=settings.coarse_anchor,
                 generators=generators(index, start, len(group)),
             )
             if fine:
