@@ -54,7 +54,9 @@ def speak_pairs(model: str | Path, hubert: str | Path, folder: Path, count: int)
     texts = tuple(source.draw(held_out=False, kind=KINDS[i % len(KINDS)]).words for i in range(count))
     voices = sorted(path.stem for path in bark.voices_folder.glob("*.npz")) if bark.voices_folder else [None]
     vocabulary = bark.layout.semantic_vocab
-    plan = SynthesisPlan(texts, tuple(voices), count, 0, str(model), vocabulary, batch=BATCH)
+    weights = "-".join(weights_digest(stage.model) for stage in (bark.semantic, bark.coarse, bark.fine))
+    spoken_by = f"{model} {weights}"  # takes of an earlier model under this name are refused, not mixed in
+    plan = SynthesisPlan(texts, tuple(voices), count, 0, spoken_by, vocabulary, batch=BATCH)
     kept = synthesize(plan, folder, local_engine(bark_speaker(bark, plan.settings)), progress=True)
     logger.info("takes: %s", dict(kept))
     features = HubertFeatures.from_pretrained(hubert)

@@ -40,6 +40,7 @@ from .measures import (
 from .pictures import draw_spectrograms
 from .speed import measure_speed
 from .stages import HUBERT, unit_phones
+from .synthesis import SAMPLE_RATE
 from .texts import jsgf
 from .tokens import unit_report
 from .trials import Clip, TestVoice, choose, copy_synthesis, held_out_voices, recorded_voices, speak
@@ -185,21 +186,24 @@ def synthetic_rows(bark: Bark, cloner: Cloner, work: Path, hubert: Path, texts: 
 
 
 def real_rows(bark: Bark, cloner: Cloner, work: Path, real: Sequence[TestVoice], ears: Ears) -> list[Row]:
-    """Clone real speakers and let them say digits of the held-out texts."""
-    digits = [t for test in held_out_voices(work) for t in choose(test, ("digits",), REAL_CLIPS)]
-    wanted = [
-        [(kind, text) for kind, text, _ in digits[index * REAL_CLIPS : (index + 1) * REAL_CLIPS]]
-        for index in range(len(real))
-    ]
-    clips = list(speak(bark, [clone(cloner, test.prompt) for test in real], wanted))
-    found = ears.voices(clips, ears.references(real))
-    name = f"{len(real)} real speakers"
-    return [
-        Row(f"likeness, {name}: own reference is nearest (3 of 5 is 0.6)", 0.6, found["nearest"]),
-        Row("— margin to the nearest other", 0.05, found["margin"]),
-        Row("— likeness to the own reference", None, found["likeness"]),
-        Row(f"clone and speak, {name}, digits: WER", None, ears.word_errors(clips, ("digits",)), above=False),
-    ]
+    """Clone real speakers and let them say held-out texts: digits, which are short, and sentences."""
+    voices = [clone(cloner, test.prompt) for test in real]
+    references, name = ears.references(real), f"{len(real)} real speakers"
+    rows = []
+    for kind, what, goals in (("digits", "digits", (0.6, 0.05)), ("template", "sentences", (None, None))):
+        texts = [(kind, t) for test in held_out_voices(work) for _, t, _ in choose(test, (kind,), REAL_CLIPS)]
+        wanted = [texts[start : start + REAL_CLIPS] for start in range(0, len(texts), REAL_CLIPS)]
+        clips = list(speak(bark, voices, wanted[: len(real)]))
+        found = ears.voices(clips, references)
+        seconds = np.mean([len(clip.audio) / SAMPLE_RATE for clip in clips])
+        nearest = f"likeness, {name}, {what} ({seconds:.1f} s): own reference is nearest (3 of 5 is 0.6)"
+        rows += [
+            Row(nearest, goals[0], found["nearest"]),
+            Row("— margin to the nearest other", goals[1], found["margin"]),
+            Row("— likeness to the own reference", None, found["likeness"]),
+            Row(f"clone and speak, {name}, {what}: WER", None, ears.word_errors(clips, (kind,)), above=False),
+        ]
+    return rows
 
 
 def sample_of(bark: Bark, cloner: Cloner, test: TestVoice) -> np.ndarray:
