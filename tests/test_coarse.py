@@ -260,3 +260,17 @@ def test_an_anchor_is_heard_to_the_end_and_changes_nothing_without_a_voice() -> 
     for wrong in (-1, 25, 1.5, "much"):
         with pytest.raises(SettingError, match="coarse_anchor: got .*0 … 24 with max_coarse_history 30"):
             codes(None, wrong)  # type: ignore[arg-type]
+
+
+def test_an_anchor_in_sunos_own_layout(golden: Path, suno: GPT) -> None:
+    """Suno leaves out the last two coarse tokens of a history; the anchor too."""
+    case = Case.read(golden / "B_suno_expected" / "coarse_history_400_601.npz")
+    stage, generator, text = CoarseStage(suno), torch.Generator(), case.arrays["x_semantic"][:50]
+
+    def codes(**options: Any) -> np.ndarray:
+        return stage.generate(text, case.voice, generator=generator.manual_seed(1), **options)
+
+    anchored = codes(coarse_anchor=450)
+    assert anchored.shape == (2, coarse_steps(len(text)) // 2) and (anchored != codes()).any()
+    np.testing.assert_array_equal(anchored, codes(coarse_anchor=450, use_kv_caching=False))
+    np.testing.assert_array_equal(anchored, codes(coarse_anchor=449))  # whole semantic tokens are kept
