@@ -79,6 +79,7 @@ def coarse_window(
     max_coarse_history: int,
     layout: TokenLayout = BARK,
     anchor: Heard = NOTHING,
+    heard: int = 0,
 ) -> np.ndarray:
     """Build the ids the network reads at the start of a window.
 
@@ -87,21 +88,23 @@ def coarse_window(
     semantic : (s,) tokens of history and utterance.
     coarse : (c,) flattened tokens of history and utterance so far, in the network's numbers.
     now : index of the semantic token that is being spoken.
-    anchor : of a voice, both in front of these, however far they slide.
+    anchor : the end of the history, which stays in front when the rest of it has slid out.
+    heard : coarse tokens of history.
 
     Returns
     -------
     (window + 1 + min(c, max_coarse_history),) int64: semantic tokens padded to the window, the token that
     asks for codes, coarse tokens.
     """
-    window, (semantic_anchor, coarse_anchor) = layout.coarse_semantic_window, anchor
-    longest = max_coarse_history - len(coarse_anchor)
+    window, longest = layout.coarse_semantic_window, max_coarse_history - len(anchor[1])
+    if len(coarse) - heard <= longest:  # the anchor has its place where it was
+        anchor, longest = NOTHING, max_coarse_history
     start = max(0, now - math.floor(longest / layout.coarse_per_semantic))
-    seen = np.concatenate([semantic_anchor, semantic[start : start + window]])[:window]
+    seen = np.concatenate([anchor[0], semantic[start : start + window]])[:window]
     ids = np.full(window + 1, layout.coarse_semantic_pad, dtype=np.int64)
     ids[: len(seen)] = seen
     ids[window] = layout.coarse_infer
-    return np.concatenate([ids, coarse_anchor, coarse[-longest:]])
+    return np.concatenate([ids, anchor[1], coarse[-longest:]])
 
 
 @dataclass
@@ -113,7 +116,7 @@ class _Take:
     steps: int  # coarse tokens to write
     generator: torch.Generator | None
     heard: tuple[int, int]  # semantic and coarse tokens of history
-    anchor: Heard  # of the voice, never out of sight; then there is no history
+    anchor: Heard  # the end of history, which never slides out
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,8 @@ class CoarseStage(Stage):
         sampling : how tokens are drawn.
         max_coarse_history : flattened coarse tokens to look back on, 60 to 630 for Bark (default: 630).
         sliding_window_len : tokens between two moves of the window (default: the layout's, 60 for Bark).
-        coarse_anchor : coarse tokens of the voice that stay in the window, within `max_coarse_history`; with
-            0, as in Suno's code, the voice slides out of it as the utterance goes on.
+        coarse_anchor : as the utterance goes on the voice slides out of the window, but for so many coarse
+            tokens of its end, of `max_coarse_history`; with 0, as in Suno's code, all of it.
         generator : source of randomness; None is torch's global one.
         progress : show a bar.
         use_kv_caching : False recomputes everything at every step, for checks.
@@ -258,10 +261,9 @@ class CoarseStage(Stage):
     ) -> _Take:
         tokens = check_tokens("semantic tokens", tokens, self.layout.semantic_vocab, 1)
         heard = anchor = NOTHING
-        if voice is not None and anchored:
-            anchor = coarse_history(voice.semantic, voice.coarse, anchored, self.layout)
-        elif voice is not None:
+        if voice is not None:
             heard = coarse_history(voice.semantic, voice.coarse, longest, self.layout)
+            anchor = coarse_history(voice.semantic, voice.coarse, anchored, self.layout)
         steps = coarse_steps(len(tokens), self.layout)
         lengths = (len(heard[0]), len(heard[1]))
         return _Take(np.concatenate([heard[0], tokens]), heard[1], steps, generator, lengths, anchor)
@@ -276,7 +278,9 @@ class CoarseStage(Stage):
             now = takes[0].heard[0] + round(begin / layout.coarse_per_semantic)
             window = np.stack(
                 [
-                    coarse_window(t.semantic, t.coarse, now, options.max_coarse_history, layout, t.anchor)
+                    coarse_window(
+                        t.semantic, t.coarse, now, options.max_coarse_history, layout, t.anchor, t.heard[1]
+                    )
                     for t in takes
                 ]
             )

@@ -221,12 +221,18 @@ def test_refusals() -> None:
     )
 
 
-def test_an_anchor_stays_in_front_of_all_that_slides() -> None:
-    semantic, coarse = np.arange(30), np.arange(40, 100)
-    anchor = np.array([37, 38]), np.array([45, 61, 46, 62, 47, 63])
-    ids = coarse_window(semantic, coarse, 20, 30, SMALL, anchor)
-    np.testing.assert_array_equal(ids[:12], [37, 38, *range(12, 22)])  # 24 coarse tokens go with 8 semantic
-    np.testing.assert_array_equal(ids[12:], [SMALL.coarse_infer, *anchor[1], *coarse[-24:]])
+def test_an_anchor_stays_in_front_when_the_rest_of_the_voice_has_slid_out() -> None:
+    heard = np.arange(4), np.array([45, 61, 46, 62, 47, 63, 48, 64, 49, 65, 50, 66])
+    anchor = heard[0][2:], heard[1][6:]
+    for said in (0, 9, 24, 27, 54):
+        semantic, coarse = np.arange(34), np.concatenate([heard[1], np.arange(100, 100 + said)])
+        now = 4 + said // 3
+        ids = coarse_window(semantic, coarse, now, 30, SMALL, anchor, len(heard[1]))
+        if said <= 24:  # as without an anchor: at least its part of the voice is still there
+            np.testing.assert_array_equal(ids, coarse_window(semantic, coarse, now, 30, SMALL))
+        else:  # 24 coarse tokens go with 8 semantic
+            np.testing.assert_array_equal(ids[:12], [2, 3, *range(now - 8, now + 2)])
+            np.testing.assert_array_equal(ids[12:], [SMALL.coarse_infer, *anchor[1], *coarse[-24:]])
 
 
 @pytest.mark.parametrize("length", [2, 7, 25])
@@ -255,8 +261,8 @@ def test_an_anchor_is_heard_to_the_end_and_changes_nothing_without_a_voice() -> 
         return stage.generate(text, own, coarse_anchor=anchor, generator=generator.manual_seed(5))
 
     np.testing.assert_array_equal(codes(None, 18), codes(None, 0))
-    one, other = codes(voice(20, 30, 1), 18), codes(voice(20, 30, 2), 18)
-    assert (one[:, -9:] != other[:, -9:]).any()
+    one, other = codes(voice(20, 30, 1), 18), codes(voice(20, 30, 1), 0)
+    assert (one[:, -9:] != other[:, -9:]).any() and (one[:, :6] == other[:, :6]).all()
     for wrong in (-1, 25, 1.5, "much"):
         with pytest.raises(SettingError, match="coarse_anchor: got .*0 … 24 with max_coarse_history 30"):
             codes(None, wrong)  # type: ignore[arg-type]
@@ -265,7 +271,7 @@ def test_an_anchor_is_heard_to_the_end_and_changes_nothing_without_a_voice() -> 
 def test_an_anchor_in_sunos_own_layout(golden: Path, suno: GPT) -> None:
     """Suno leaves out the last two coarse tokens of a history; the anchor too."""
     case = Case.read(golden / "B_suno_expected" / "coarse_history_400_601.npz")
-    stage, generator, text = CoarseStage(suno), torch.Generator(), case.arrays["x_semantic"][:50]
+    stage, generator, text = CoarseStage(suno), torch.Generator(), np.tile(case.arrays["x_semantic"], 3)[:110]
 
     def codes(**options: Any) -> np.ndarray:
         return stage.generate(text, case.voice, generator=generator.manual_seed(1), **options)
