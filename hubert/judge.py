@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from bark.errors import MissingFileError
+from bark.errors import AudioError, MissingFileError
 
 RECOGNISER_RATE = 16_000  # Hz
 LEAD, TAIL = 0.2, 0.3  # s of silence around what is recognised
@@ -90,8 +90,10 @@ class Likeness:
         self.encoder = VoiceEncoder("cpu", verbose=False)
 
     def __call__(self, audio: np.ndarray, sample_rate: int = 24_000) -> np.ndarray:
-        """Return the unit embedding ``(256,)`` of ``(N,)`` audio."""
+        """Return the unit embedding ``(256,)`` of ``(N,)`` audio; silence has none: an `AudioError`."""
         from resemblyzer import preprocess_wav
 
+        if not np.any(audio):
+            raise AudioError("there is no voice to compare", got=f"{len(audio)} samples of silence")
         prepared = preprocess_wav(np.asarray(audio, np.float32), source_sr=sample_rate)
         return np.asarray(self.encoder.embed_utterance(prepared))

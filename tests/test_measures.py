@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bark.errors import AudioError
 from hubert.judge import Likeness, Recogniser, edit_distance
 from training.measures import (
     centroid,
@@ -70,3 +71,6 @@ def test_a_clip_is_like_itself() -> None:
     first, same, other = (ears(clip + random.normal(0, 1e-3, len(clip))) for clip in (low, low, high))
     assert first.shape == (256,) and np.linalg.norm(first) == pytest.approx(1, abs=1e-4)
     assert first @ same > 0.95 > first @ other
+    for silence in (np.zeros(0, np.float32), np.zeros(24_000, np.float32)):
+        with pytest.raises(AudioError, match="no voice to compare"):
+            ears(silence)
