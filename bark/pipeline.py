@@ -54,7 +54,9 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not is_number(value, 0):
                 raise SettingError(name, repr(value), "a number >= 0, or none")
-        _ = self.semantic, self.coarse, self.fine  # each refuses what it cannot use
+        _ = self.semantic, self.coarse  # each refuses what it cannot use
+        if self.fine_temperature is not None:
+            Sampling(self.fine_temperature)
 
     @property
     def semantic(self) -> Sampling:
@@ -65,11 +67,6 @@ class Settings:
     def coarse(self) -> Sampling:
         """How coarse codes are drawn."""
         return Sampling(self.coarse_temperature, self.coarse_top_k, self.coarse_top_p)
-
-    @property
-    def fine(self) -> Sampling:
-        """How fine codes are drawn."""
-        return Sampling(0.0 if self.fine_temperature is None else self.fine_temperature)
 
     def changed(self, changes: Mapping[str, Any]) -> "Settings":
         """Return these settings with some changed; an unknown name is a `SettingError`."""

@@ -173,7 +173,7 @@ class Voice:
         return cut.validate(layout)
 
     def trimmed(self, layout: TokenLayout = BARK) -> "Voice":
-        """Return the part that Bark hears; what it says is the same, bit for bit (with ``voice_parts`` 1).
+        """Return the part that Bark hears; what it says is the same, bit for bit.
 
         With Bark's layout the last 341 semantic tokens and 512 frames, 6.83 s.
         """

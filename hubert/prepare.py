@@ -39,11 +39,11 @@ from .dataset import (
     write_pair,
 )
 from .pair_sources import MAX_AUDIO_BYTES, Found, Source, find_pairs, read_tokens
+from .synthesize import SYNTHESIS, TAKES
 
 logger = logging.getLogger(__name__)
 
 REFUSED = "refused.txt"
-SYNTHESIS, TAKES = "synthesis.json", "takes"  # left by hubert.synthesize: the vocabulary, the texts
 SAMPLE_RATE = 16_000  # Hz, what HuBERT hears
 MAX_SECONDS = 60.0
 

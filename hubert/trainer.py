@@ -359,7 +359,7 @@ class Trainer:
         changed = [
             f"{name} was {earlier.get(name)}, is {value}"
             for name, value in self.fingerprint.items()
-            if earlier.get(name, value) != value
+            if earlier.get(name) != value
         ]
         if changed:
             raise SettingError(
