@@ -1,10 +1,11 @@
 """The networks that turn HuBERT features into logits of semantic tokens; one for each quantizer version."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bark.errors import SettingError
 
@@ -19,6 +20,20 @@ class QuantizerSizes:
     hidden_size: int = 1024
     output_size: int = 10_000
     version: int = 0
+    neck_size: int = 0  # of version 2: what its head reads; 0, in its first files: the hidden size
+
+    def info(self) -> dict[str, int]:
+        """Return what a file tells of itself; no neck where there is none, as other readers know it."""
+        return {name: value for name, value in asdict(self).items() if name != "neck_size" or value}
+
+
+def default_sizes(
+    input_size: int, output_size: int, version: int, hidden_size: int | None = None
+) -> QuantizerSizes:
+    """Return the sizes of a fresh network; without `hidden_size` the width that its version is made for."""
+    hidden = hidden_size or WIDTHS[version]
+    neck = NECK if version == 2 and hidden > NECK else 0
+    return QuantizerSizes(input_size, hidden, output_size, version, neck)
 
 
 class LSTMNetwork(nn.Module):
@@ -28,6 +43,7 @@ class LSTMNetwork(nn.Module):
     """
 
     INTERMEDIATE = 4096
+    SMOOTHING = 0.0
 
     def __init__(self, sizes: QuantizerSizes) -> None:
         super().__init__()
@@ -62,18 +78,20 @@ class ContextNetwork(nn.Module):
     in both directions. Each layer only corrects what it is given, so that the network learns from the first
     steps on::
 
-        features ─ LayerNorm ─ conv 5 ─ GELU ─┬─ LSTM → and LSTM ← ─ + ─ LayerNorm ─┬─ ... ─ linear ─ logits
+        features ─ LayerNorm ─ conv 5 ─ GELU ─┬─ LSTM → and LSTM ← ─ + ─ LayerNorm ─┬─ ... ─ neck ─ logits
                                               └──────────────────────┘               (twice)
 
-    In training single values and whole spans of frames are left out, so that it does not learn a small data
-    set by heart and has to use the context. 26.8 M parameters at gitmylo's sizes (768 → 1024 → 10 000);
-    `hidden_size` is that of both directions together.
+    In training some features of an utterance and spans of its frames are left out, and a share of each target
+    is spread over all tokens, so that it does not learn a small data set by heart and has to use the context.
+    5.9 M parameters at its own width (768 → 384 → 256 → 10 000). The neck, a linear layer to 256, is only in
+    networks wider than that; `hidden_size` is that of both directions together.
     """
 
     KERNEL = 5  # frames, 0.1 s
     LAYERS = 2
     DROPOUT_IN, DROPOUT = 0.2, 0.3  # shares of features, and of what each layer gives
     MASKED, SPAN = 0.15, 5  # share of frames left out, and how many of them in a row
+    SMOOTHING = 0.1  # label smoothing (Szegedy et al. 2016)
 
     def __init__(self, sizes: QuantizerSizes) -> None:
         super().__init__()
@@ -87,7 +105,8 @@ class ContextNetwork(nn.Module):
         self.future = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for _ in range(self.LAYERS))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(self.LAYERS))
         self.dropout_in, self.dropout = nn.Dropout(self.DROPOUT_IN), nn.Dropout(self.DROPOUT)
-        self.fc = nn.Linear(width, sizes.output_size)
+        self.neck = nn.Linear(width, sizes.neck_size) if sizes.neck_size else nn.Identity()
+        self.fc = nn.Linear(sizes.neck_size or width, sizes.output_size)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (S, D) or (B, S, D) features to logits, (S, V) or (B, S, V).
@@ -109,21 +128,27 @@ class ContextNetwork(nn.Module):
         """Map (B, S, D) features to what the head reads of each frame: (N, W), utterance after utterance."""
         frames = is_frame(features, lengths)
         heard = frames & ~self._masked(features) if self.training else frames
-        given = self.dropout_in(self.norm(features)) * heard[..., None]  # (B, S, D)
-        hidden = (
-            nn.functional.gelu(self.conv(given.transpose(1, 2))).transpose(1, 2).flatten(0, 1)
-        )  # (B*S, W)
-        hidden = hidden.index_select(0, frames.flatten().nonzero()[:, 0])  # (N, W)
+        with torch.no_grad():  # scale and shift of the norm stay: the convolution could undo any others
+            kept = self.dropout_in(features.new_ones(len(features), 1, features.shape[2]))
+            given = self.norm(features) * kept * heard[..., None]  # (B, S, D)
+        hidden = functional.gelu(self._convolved(given, frames))  # (N, W)
         packing = Packing.of(lengths)
         for past, future, norm in zip(self.past, self.future, self.norms, strict=True):
             both = run_lstm(past, hidden, packing), run_lstm(future, hidden, packing, reverse=True)
             hidden = norm(hidden + self.dropout(torch.cat(both, dim=1)))
-        return self.dropout(hidden)
+        return self.neck(self.dropout(hidden))
+
+    def _convolved(self, given: Tensor, frames: Tensor) -> Tensor:
+        """Return the convolution at each frame, (B, S, D) → (N, W), in one product without the padding."""
+        batch, steps, depth = given.shape
+        padded = functional.pad(given, (0, 0, self.KERNEL // 2, self.KERNEL // 2))  # (B, S + 4, D)
+        around = padded.as_strided((batch, steps, self.KERNEL * depth), (padded.stride(0), depth, 1))
+        return functional.linear(around[frames], self.conv.weight.transpose(1, 2).flatten(1), self.conv.bias)
 
     def _masked(self, features: Tensor) -> Tensor:
         """Draw which frames are left out: (B, S) bool."""
         starts = torch.rand(features.shape[:2], device=features.device) < self.MASKED / self.SPAN
-        spread = nn.functional.max_pool1d(starts[:, None].float(), self.SPAN, 1, self.SPAN // 2)
+        spread = functional.max_pool1d(starts[:, None].float(), self.SPAN, 1, self.SPAN // 2)
         return spread[:, 0].bool()
 
 
@@ -134,14 +159,20 @@ def is_frame(features: Tensor, lengths: Tensor) -> Tensor:
 
 # version → network; each takes `QuantizerSizes`, keeps them as `sizes`, and maps features to logits: by
 # `forward`, or by its last layer `fc` from `rows`, which leave the padding out.
+# `SMOOTHING` is the share of each target that training spreads over all tokens.
 NETWORKS: dict[int, type[nn.Module]] = {0: LSTMNetwork, 1: LSTMNetwork, 2: ContextNetwork}
+WIDTHS = {0: 1024, 1: 1024, 2: 384}  # version → hidden size at 768 features and 10 000 tokens
+# The head of a wide version 2 reads so many values: at 10 000 tokens it is most of the work, and HuBERT
+# itself names its units from 256 (Hsu et al. 2021, the final projection).
+NECK = 256
 
 
 def sizes_of(state: Mapping[str, Tensor]) -> QuantizerSizes:
     """Read a quantizer's sizes and version off its tensors; KeyError if one is not there."""
     if "past.0.weight_ih_l0" in state:
         hidden = 2 * state["past.0.weight_hh_l0"].shape[1]
-        return QuantizerSizes(len(state["norm.weight"]), hidden, state["fc.weight"].shape[0], version=2)
+        neck = state["fc.weight"].shape[1] if "neck.weight" in state else 0
+        return QuantizerSizes(len(state["norm.weight"]), hidden, state["fc.weight"].shape[0], 2, neck)
     return QuantizerSizes(
         input_size=state["lstm.weight_ih_l0"].shape[1],
         hidden_size=state["lstm.weight_hh_l0"].shape[1],

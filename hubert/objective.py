@@ -89,7 +89,7 @@ class QuantizerObjective:
         rows = network.rows(batch["features"], batch["lengths"])  # (N, W), no padding
         tokens = batch["tokens"][batch["tokens"] != IGNORED]  # (N,)
         if network.training:
-            return head_loss(network.fc, rows, tokens) / batch["share"].sum(), {}
+            return head_loss(network.fc, rows, tokens, network.SMOOTHING) / batch["share"].sum(), {}
         logits = network.fc(rows).float()  # (N, V)
         loss = functional.cross_entropy(logits, tokens, reduction="sum") / batch["share"].sum()
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == tokens[:, None]

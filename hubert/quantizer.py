@@ -8,7 +8,6 @@ import json
 import logging
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -103,8 +102,8 @@ class LSTMQuantizer:
             found = " ".join(str(error).split())
             raise CheckpointError(f"{path} does not fit an LSTM quantizer", got=found) from error
         told = read_info(path)
-        if told and any(told.get(name, value) != value for name, value in asdict(sizes).items()):
-            logger.warning("%s: .info says %s, but the tensors are %s", path, told, asdict(sizes))
+        if told and any(told.get(name, value) != value for name, value in sizes.info().items()):
+            logger.warning("%s: .info says %s, but the tensors are %s", path, told, sizes.info())
         return cls(network).to(device)
 
     def save(self, path: str | Path) -> Path:
@@ -117,7 +116,7 @@ class LSTMQuantizer:
             with zipfile.ZipFile(temporary, "a") as archive:
                 folder = archive.namelist()[0].split("/")[0]
                 # a ZipInfo of its own has no date in it, so equal weights give equal files
-                archive.writestr(zipfile.ZipInfo(f"{folder}/.info"), json.dumps(asdict(self.sizes)))
+                archive.writestr(zipfile.ZipInfo(f"{folder}/.info"), json.dumps(self.sizes.info()))
         return path
 
 

@@ -27,7 +27,7 @@ from bark.weights import weights_digest
 from .dataset import PreparedDataset
 from .evaluate import Evaluation, check_fits, evaluate
 from .languages import LANGUAGES
-from .networks import NETWORKS, QuantizerSizes
+from .networks import NETWORKS, WIDTHS, default_sizes
 from .objective import QuantizerObjective
 from .quantizer import MAX_SHIFT, QUANTIZER, SETTINGS, LSTMQuantizer
 from .run_folder import BEST, load_network, load_tensors
@@ -48,7 +48,7 @@ class QuantizerRecipe:
     """Which quantizer to train, on which batches."""
 
     version: int = 2  # 0 and 1: gitmylo's networks; 2: ours
-    hidden_size: int = 1024
+    hidden_size: int | None = None  # None: the width its version is made for
     batch: int = 16  # utterances of one step, over all processes together
     shift: int = SHIFT  # token t belongs to frame t + shift
     init: Path | None = None  # a quantizer to start from; it decides version and width
@@ -57,9 +57,9 @@ class QuantizerRecipe:
     def __post_init__(self) -> None:
         if self.version not in NETWORKS:
             raise SettingError("quantizer version", got=self.version, allowed=", ".join(map(str, NETWORKS)))
-        for name in ("hidden_size", "batch"):
-            if getattr(self, name) < 1:
-                raise SettingError(name, got=getattr(self, name), allowed="1 or more")
+        for name, value in (("hidden_size", self.hidden_size), ("batch", self.batch)):
+            if value is not None and value < 1:
+                raise SettingError(name, got=value, allowed="1 or more")
         if self.language is not None and self.language not in LANGUAGES:
             raise SettingError(
                 "Bark does not speak this language", got=self.language, allowed=", ".join(LANGUAGES)
@@ -85,7 +85,7 @@ def build(dataset: PreparedDataset, recipe: QuantizerRecipe, seed: int) -> LSTMQ
         quantizer = LSTMQuantizer.load(recipe.init)
         check_fits(quantizer, dataset)
         return quantizer
-    sizes = QuantizerSizes(dataset.feature_dim, recipe.hidden_size, dataset.vocabulary, recipe.version)
+    sizes = default_sizes(dataset.feature_dim, dataset.vocabulary, recipe.version, recipe.hidden_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LSTMQuantizer(NETWORKS[recipe.version](sizes))
@@ -198,7 +198,7 @@ def build_parser() -> OneLineParser:
     parser.flag("--out", commands.FOLDER, "folder of the run", required=True)
     parser.flag("--init", commands.FILE, "quantizer to start from; decides version and width")
     parser.flag("--version", whole(0, 2), "0, 1 or 2 (default: 2)", recipe.version)
-    parser.flag("--hidden-size", whole(1), "width (default: 1024)", recipe.hidden_size)
+    parser.flag("--hidden-size", whole(1), f"width (default: {WIDTHS[0]}; version 2: {WIDTHS[2]})")
     parser.flag("--batch", whole(1), "utterances of a step (default: 16)", recipe.batch)
     frames = commands.Kind("FRAMES", whole(-MAX_SHIFT, MAX_SHIFT))
     parser.flag("--shift", frames, "token t belongs to frame t + shift (default: 0)", SHIFT)

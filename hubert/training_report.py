@@ -64,6 +64,7 @@ def model_card(sizes: QuantizerSizes, settings: dict[str, Any]) -> str:
         f"| {f['majority']:.1%} | {f['edit']:.3f} |"
         for split, f in settings["figures"].items()
     )
+    widths = " → ".join(str(width) for width in (sizes.hidden_size, sizes.neck_size) if width)
     entry = ""
     if language:
         source = f'"{language}": QuantizerSource("<owner>/<repository>", "quantizer.pth", {sizes.version}),'
@@ -82,7 +83,7 @@ HuBERT features in, Bark's semantic tokens out, one for each frame. {_READERS[si
 
 | | |
 |---|---|
-| network | version {sizes.version}: {sizes.input_size} → {sizes.hidden_size} → {sizes.output_size} |
+| network | version {sizes.version}: {sizes.input_size} → {widths} → {sizes.output_size} |
 | features | {encoder.get("hubert")}, layer {encoder.get("layer")} |
 | data | {settings["train_pairs"]} training pairs, fingerprint `{settings["data"]}` |
 | training | {settings["steps"]} steps, the best after {settings["best_step"]} |

@@ -66,15 +66,18 @@ def test_an_utterance_of_one_frame_is_a_batch_too() -> None:
     assert lstm.weight_hh_l0.grad is not None and not lstm.weight_hh_l0.grad.any()
 
 
-def test_the_head_gives_the_loss_and_gradients_of_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_head_gives_the_loss_and_gradients_of_cross_entropy(
+    monkeypatch: pytest.MonkeyPatch, smoothing: float
+) -> None:
     monkeypatch.setattr(head_module, "CHUNK", 4)
     torch.manual_seed(0)
     head = nn.Linear(6, 9).double()
     rows = torch.randn(10, 6, dtype=torch.float64, requires_grad=True)
     tokens = torch.randint(0, 9, (10,))
     given = [rows, head.weight, head.bias]
-    found = head_loss(head, rows, tokens) / 7
-    expected = functional.cross_entropy(head(rows), tokens, reduction="sum") / 7
+    found = head_loss(head, rows, tokens, smoothing) / 7
+    expected = functional.cross_entropy(head(rows), tokens, reduction="sum", label_smoothing=smoothing) / 7
     torch.testing.assert_close(found, expected)
     for mine, theirs in zip(
         torch.autograd.grad(found, given), torch.autograd.grad(expected, given), strict=True

@@ -21,13 +21,13 @@ from bark.errors import SettingError
 from hubert.dataset import IGNORED, DatasetError, PreparedDataset, collate
 from hubert.evaluate import evaluate
 from hubert.evaluate import main as evaluate_main
-from hubert.networks import NETWORKS, ContextNetwork, QuantizerSizes, sizes_of
+from hubert.networks import NETWORKS, WIDTHS, ContextNetwork, QuantizerSizes, default_sizes, sizes_of
 from hubert.objective import QuantizerObjective
 from hubert.prepare import main as prepare_main
 from hubert.quantizer import LSTMQuantizer, read_info
 from hubert.run_folder import read_metrics
 from hubert.synthesize import main as synthesize_main
-from hubert.train import QuantizerRecipe, main, quantizer_options, train
+from hubert.train import QuantizerRecipe, build, main, quantizer_options, train
 
 from .conftest import ROOT
 from .pairs import DIM, VOCABULARY, make_dataset
@@ -54,7 +54,8 @@ def test_eight_pairs_are_learned_by_heart(tmp_path: Path, version: int) -> None:
     quantizer, result, _ = train(dataset, tmp_path / "run", recipe, quantizer_options(steps=80, **FAST))
     assert evaluate(quantizer, dataset, "train").top1 > 0.95
     losses = [row["loss"] for row in read_metrics(tmp_path / "run") if row["phase"] == "train"]
-    assert losses[-1] < 0.4 * losses[0] and result.step == 80  # what is left out keeps version 2's up
+    # what is left out, and what of the targets is spread, keeps version 2's up
+    assert losses[-1] < (0.6 if version == 2 else 0.4) * losses[0] and result.step == 80
 
 
 @pytest.mark.parametrize("version", sorted(NETWORKS))
@@ -111,8 +112,11 @@ def test_padding_has_no_influence_on_what_lies_before_it(version: int) -> None:
 
 
 def test_version_2_hears_both_sides_and_stays_under_thirty_million() -> None:
-    network = ContextNetwork(QuantizerSizes(version=2))
+    network = ContextNetwork(default_sizes(768, 10_000, 2))
     assert sum(parameter.numel() for parameter in network.parameters()) < 30_000_000
+    assert (
+        sum(parameter.numel() for parameter in ContextNetwork(QuantizerSizes(version=2)).parameters()) < 30e6
+    )
     torch.manual_seed(0)
     small = ContextNetwork(QuantizerSizes(DIM, 8, VOCABULARY, 2)).eval().double()
     features = torch.randn(20, DIM).double()
@@ -120,6 +124,34 @@ def test_version_2_hears_both_sides_and_stays_under_thirty_million() -> None:
         other = features.clone()
         other[at] = torch.randn(DIM)
         assert (small(features) != small(other)).any(dim=1).all(), "every frame hears every other"
+
+
+@pytest.mark.parametrize("neck", [0, 6])
+def test_version_2_convolves_as_torch_does_and_is_read_with_and_without_a_neck(
+    tmp_path: Path, neck: int
+) -> None:
+    torch.manual_seed(0)
+    network = ContextNetwork(QuantizerSizes(DIM, 8, VOCABULARY, 2, neck)).eval()
+    features = torch.randn(2, 9, DIM)
+    frames = torch.ones(2, 9, dtype=torch.bool)
+    frames[0, 4:] = False
+    features = features * frames[..., None]
+    expected = network.conv(features.transpose(1, 2)).transpose(1, 2)[frames]
+    torch.testing.assert_close(network._convolved(features, frames), expected)
+    quantizer = LSTMQuantizer(network)
+    path = quantizer.save(tmp_path / "q.pth")
+    again = LSTMQuantizer.load(path)
+    assert again.sizes == quantizer.sizes and ("neck_size" in read_info(path)) == bool(neck)
+    assert np.array_equal(again.logits(features[1].numpy()), quantizer.logits(features[1].numpy()))
+
+
+def test_each_version_has_a_width_of_its_own(tmp_path: Path) -> None:
+    assert default_sizes(768, 10_000, 0) == QuantizerSizes()
+    assert default_sizes(768, 10_000, 2) == QuantizerSizes(768, 384, 10_000, 2, 256)
+    assert default_sizes(768, 10_000, 2, 256) == QuantizerSizes(768, 256, 10_000, 2)
+    dataset = make_dataset(tmp_path)
+    for version, width in WIDTHS.items():
+        assert build(dataset, QuantizerRecipe(version), 0).sizes.hidden_size == width
 
 
 def test_the_run_folder_holds_all_that_is_promised(
