@@ -6,9 +6,8 @@ The loop does what the community's training script does for each utterance, on t
 CUDA: one forward pass of the version 0 network (768 → 1024 → 10 000), log-softmax, one-hot labels,
 cross-entropy, backward, Adam. Ours is `hubert.train` as it ships, on utterances of the same lengths:
 `hubert.trainer`, batches, bfloat16 where the hardware has it; the same network, and our own version 2 at the
-width it is made for (768 → 384 → 256 → 10 000). Rounds
-of all alternate, so that other work on the machine slows all. Lengths are like those of Bark's voices:
-158 to 731 tokens. The last line is one JSON object.
+width it is made for (768 → 384 → 256 → 10 000). Rounds of all alternate, so that other work on the machine
+slows all. Lengths are like those of Bark's voices: 158 to 731 tokens. The last line is one JSON object.
 """
 
 import argparse
