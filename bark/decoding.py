@@ -92,9 +92,10 @@ def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Ten
     """Return a weight (out, in) as (in, out), and its columns dealt out to the threads, (P, in, out/P).
 
     MKL multiplies a few rows on one thread, whatever the size; parts of one batch it gives to all threads.
-    A copy in the order of the product is worth its memory in a small network: one row takes half the time.
+    A copy in the order of the product is worth its memory in a small network: one row takes half the time,
+    but for a layer that gives less than it takes, which is quicker as it is.
     """
-    across = weight.t().contiguous() if copy else weight.t()
+    across = weight.t().contiguous() if copy and len(weight) >= weight.shape[1] else weight.t()
     parts = 1
     if weight.device.type == "cpu" and weight.dtype == torch.float32:
         parts = max(1, min(torch.get_num_threads(), weight.numel() // LEAST))
@@ -134,6 +135,7 @@ class Decoder:
         copy = weight.device.type == "cpu" and size <= SMALL
         self.layers = [_Layer.of(block, copy) for block in model.transformer.h]
         self.norm = _normalise(model.transformer.ln_f)
+        self.head = weight.t().contiguous() if copy else weight.t()  # (D, V)
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
         shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
@@ -191,7 +193,7 @@ class Decoder:
             x = layer.attention_out(x, attended.transpose(1, 2).reshape(-1, width))
             x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))
         self.position = stop
-        return F.linear(self.norm(x), self.model.lm_head.weight[rows])
+        return torch.mm(self.norm(x), self.head[:, rows])
 
 
 class Stage:

@@ -4,13 +4,14 @@ Filter order is Suno's (`bark/generation.py`): top-p on the unscaled logits, top
 temperature. Temperature therefore never changes which tokens survive.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
 import torch
 
-from .errors import SettingError
+from .errors import CheckpointError, SettingError
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,22 @@ def draw(probs: torch.Tensor, generator: torch.Generator | None = None) -> torch
 
     With `generator` None torch's global generator of the device is used, so ``torch.manual_seed`` works as
     with Suno's code.
+
+    Raises
+    ------
+    CheckpointError : a probability is NaN (on a CPU; elsewhere torch complains in its own words).
     """
     rows = probs.reshape(-1, probs.shape[-1])
-    return torch.multinomial(rows, 1, generator=generator).reshape(probs.shape[:-1])
+    if rows.device.type != "cpu":
+        return torch.multinomial(rows, 1, generator=generator).reshape(probs.shape[:-1])
+    # what `torch.multinomial` does, token for token, without its checks, which take longer than the draw
+    best, ids = (rows / torch.empty_like(rows).exponential_(generator=generator)).max(-1)
+    if math.isnan(best.sum()):
+        raise CheckpointError(
+            "a network gave NaN instead of probabilities",
+            fix="Load the model with dtype='float32', or download it again",
+        )
+    return ids.reshape(probs.shape[:-1])
 
 
 def draw_rows(probs: torch.Tensor, generators: Sequence[torch.Generator | None]) -> torch.Tensor:

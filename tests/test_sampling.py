@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bark.errors import SettingError
+from bark.errors import CheckpointError, SettingError
 from bark.sampling import Sampling, draw, draw_rows, probabilities
 
 from .stages import message
@@ -102,6 +102,23 @@ def test_draws_follow_the_distribution() -> None:
     counts = torch.bincount(draw(probs, torch.Generator().manual_seed(0)), minlength=4) / 20_000
     torch.testing.assert_close(counts, probs[0], atol=0.015, rtol=0)
     assert counts[1] == 0
+
+
+@pytest.mark.parametrize("options", [Sampling(1.0), Sampling(0.4, top_k=3), Sampling(0)])
+def test_draws_are_those_of_torch(options: Sampling) -> None:
+    ours, theirs = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
+    for _ in range(20):
+        probs = probabilities(LOGITS, options)
+        wanted = torch.multinomial(probs, 1, generator=theirs)[:, 0]
+        assert torch.equal(draw(probs, ours), wanted)
+    assert torch.equal(ours.get_state(), theirs.get_state())  # as much is used of the source
+
+
+def test_nan_is_refused() -> None:
+    logits = LOGITS.clone()
+    logits[2, 7] = float("nan")
+    with pytest.raises(CheckpointError, match="NaN instead of probabilities.*float32"):
+        draw(probabilities(logits, Sampling()))
 
 
 def test_a_row_is_drawn_as_it_would_be_alone() -> None:
