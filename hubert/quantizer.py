@@ -19,12 +19,14 @@ from bark.errors import CheckpointError, MissingFileError, SettingError
 from bark.files import atomic_write
 from bark.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, tensors_of
 
+from .datastore import Datastore
 from .networks import NETWORKS, QuantizerSizes, sizes_of
 from .networks import LSTMNetwork as LSTMNetwork
 
 logger = logging.getLogger(__name__)
 
 QUANTIZER, SETTINGS = "quantizer.pth", "quantizer.json"  # in a run's folder
+STORE = "datastore."  # before the names of its tensors
 MAX_SHIFT = 5  # frames
 MAX_INFO_BYTES = 64 << 10
 MAX_CENTRES_BYTES = 512 << 20
@@ -50,28 +52,35 @@ class Quantizer(Protocol):
 class LSTMQuantizer:
     """gitmylo's "custom tokenizer": an LSTM that reads the features in order and names a token for each.
 
-    The LSTM's state runs through the whole clip, so cutting a clip changes tokens.
+    The LSTM's state runs through the whole clip, so cutting a clip changes tokens. Version 2 may have a store
+    of training frames beside it, which vote with the network.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network.eval().requires_grad_(False)
+    def __init__(self, network: nn.Module, datastore: Datastore | None = None) -> None:
+        self.network, self.datastore = network.eval().requires_grad_(False), datastore
         self.sizes: QuantizerSizes = network.sizes  # type: ignore[assignment]
         self.input_size, self.output_size = self.sizes.input_size, self.sizes.output_size
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return the logits of each frame: (S, D) → (S, V), or a batch (B, S, D) → (B, S, V)."""
         features = check_features(features, self.input_size)
-        device = next(self.network.parameters()).device
+        given = torch.from_numpy(features).to(next(self.network.parameters()).device)
         with torch.inference_mode():
-            return self.network(torch.from_numpy(features).to(device)).float().cpu().numpy()
+            logits = self.network(given).float()
+            if self.datastore is not None:
+                pairs = zip(given, logits, strict=True) if given.dim() == 3 else [(given, logits)]
+                logits = torch.stack([self.datastore(*pair) for pair in pairs]).view_as(logits)
+            return logits.cpu().numpy()
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return the likeliest token of each frame: (S, D) → (S,) int64, or (B, S, D) → (B, S)."""
         return self.logits(features).argmax(axis=-1)  # the last axis is the vocabulary in both forms
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the network to a device and return this object."""
+        """Move everything to a device and return this object."""
         self.network.to(device)
+        if self.datastore is not None:
+            self.datastore.to(device)
         return self
 
     @classmethod
@@ -92,24 +101,31 @@ class LSTMQuantizer:
         weights = tensors_of(state, path)
         if any("feature_extractor." in name for name in weights):
             raise CheckpointError(f"{path} is a HuBERT, not a quantizer", fix="Give it as the HuBERT")
+        kept = {name.removeprefix(STORE): weights.pop(name) for name in [*weights] if name.startswith(STORE)}
         try:
             sizes = sizes_of(weights)
             network = NETWORKS[sizes.version](sizes)
             network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+            datastore = Datastore(**kept) if kept else None
+            if datastore is not None:
+                datastore.check(sizes.input_size, sizes.output_size)
         except KeyError as error:
             raise CheckpointError(f"{path} is no LSTM quantizer: it lacks {error}") from error
-        except (IndexError, RuntimeError) as error:
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
             found = " ".join(str(error).split())
             raise CheckpointError(f"{path} does not fit an LSTM quantizer", got=found) from error
         told = read_info(path)
         if told and any(told.get(name, value) != value for name, value in sizes.info().items()):
             logger.warning("%s: .info says %s, but the tensors are %s", path, told, sizes.info())
-        return cls(network).to(device)
+        return cls(network, datastore).to(device)
 
     def save(self, path: str | Path) -> Path:
         """Write the weights and ``.info``, whole or not at all; gitmylo's reader takes the file too."""
         path = Path(path)
-        state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        state = self.network.state_dict()
+        if self.datastore is not None:
+            state |= {STORE + name: tensor for name, tensor in self.datastore.state_dict().items()}
+        state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         with atomic_write(path) as temporary:
             with temporary.open("wb") as file:
                 torch.save(state, file)

@@ -65,6 +65,7 @@ def model_card(sizes: QuantizerSizes, settings: dict[str, Any]) -> str:
         for split, f in settings["figures"].items()
     )
     widths = " → ".join(str(width) for width in (sizes.hidden_size, sizes.neck_size) if width)
+    stored = f", {settings['datastore']:,} of their frames are looked up" if settings["datastore"] else ""
     entry = ""
     if language:
         source = f'"{language}": QuantizerSource("<owner>/<repository>", "quantizer.pth", {sizes.version}),'
@@ -85,7 +86,7 @@ HuBERT features in, Bark's semantic tokens out, one for each frame. {_READERS[si
 |---|---|
 | network | version {sizes.version}: {sizes.input_size} → {widths} → {sizes.output_size} |
 | features | {encoder.get("hubert")}, layer {encoder.get("layer")} |
-| data | {settings["train_pairs"]} training pairs, fingerprint `{settings["data"]}` |
+| data | {settings["train_pairs"]} training pairs{stored}, fingerprint `{settings["data"]}` |
 | training | {settings["steps"]} steps, the best after {settings["best_step"]} |
 | alignment | token t belongs to frame t + {settings["shift"]} |
 

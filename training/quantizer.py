@@ -83,5 +83,7 @@ def train_quantizer(
         device=options.device,
     )
     quantizer, _, _ = train(dataset, run, recipe, settings)
-    path = LSTMQuantizer(quantizer.network.cpu().half()).save(hubert / QUANTIZER_FILES["lstm"])
+    path = LSTMQuantizer(quantizer.to("cpu").network.half(), quantizer.datastore).save(
+        hubert / QUANTIZER_FILES["lstm"]
+    )
     return evaluate(LSTMQuantizer.load(path), dataset, "test")
