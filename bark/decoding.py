@@ -136,6 +136,7 @@ class Decoder:
         self.layers = [_Layer.of(block, copy) for block in model.transformer.h]
         self.norm = _normalise(model.transformer.ln_f)
         self.head = weight.t().contiguous() if copy else weight.t()  # (D, V)
+        self.words, self.places = model.transformer.wte.weight, model.transformer.wpe.weight
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
         shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
@@ -153,7 +154,7 @@ class Decoder:
 
     def step(self, ids: torch.Tensor, rows: slice) -> torch.Tensor:
         """Read one token of each sequence, (B,) int64; return the logits (B, len(rows)) that follow it."""
-        embeddings = self.model.embed(ids[:, None])  # (B, 1, D)
+        embeddings = self.words.index_select(0, ids)[:, None]  # (B, 1, D)
         if not self.use_cache and self.inputs is not None:
             embeddings = self.inputs = torch.cat([self.inputs, embeddings], dim=1)
             self.position = 0
@@ -177,7 +178,7 @@ class Decoder:
         """Run all layers on (B, T, D) new positions; T > 1 starts at position 0."""
         batch, length, width = embeddings.shape
         start, stop = self.position, self.position + length
-        x = (embeddings + self.model.transformer.wpe.weight[start:stop]).view(-1, width)  # (B*T, D)
+        x = (embeddings + self.places[start:stop]).view(-1, width)  # (B*T, D)
         gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else F.gelu
         for index, layer in enumerate(self.layers):
             heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
