@@ -102,14 +102,14 @@ def spectrum(audio: Tensor) -> Tensor:
     return torch.fft.rfft(frames * window)
 
 
-def waveform(spectra: Tensor, weight: Tensor | None = None) -> Tensor:
+def waveform(spectra: Tensor, weight: Tensor) -> Tensor:
     """Return the audio whose windowed frames fit best: ``(B, T, 513)`` → ``(B, 320 T)``.
 
-    `weight` is `overlap` of so many frames, for a caller that has it.
+    `weight` is the `overlap` of so many frames.
     """
     window = torch.hann_window(FFT_LENGTH, device=spectra.device)
     frames = torch.fft.irfft(spectra, FFT_LENGTH) * window
-    return _overlap_add(frames) / (overlap(spectra) if weight is None else weight)
+    return _overlap_add(frames) / weight
 
 
 def overlap(spectra: Tensor) -> Tensor:
