@@ -112,7 +112,7 @@ def train(
     Raises
     ------
     SettingError
-        If the folder belongs to another run, or a step does not fit the memory.
+        If the folder belongs to another run, or a step or the datastore does not fit the memory.
     CheckpointError
         If the loss is no number; the weights from before are kept in the folder.
     """
@@ -127,7 +127,7 @@ def train(
         "seed": str(options.seed),
     }
     objective = QuantizerObjective(dataset, recipe.batch, recipe.shift)
-    with _memory_named(recipe.batch):
+    with _memory_named("a step", f"--batch {recipe.batch}"):
         trainer = Trainer(network, objective, out, options, fingerprint=fingerprint)
         result = trainer.run()
     trainer.accelerator.wait_for_everyone()
@@ -135,7 +135,8 @@ def train(
         load_network(network, load_tensors(out / BEST)[0], out / BEST)
     quantizer, main_process = LSTMQuantizer(network), trainer.accelerator.is_main_process
     if main_process and quantizer.sizes.version == 2 and recipe.datastore:
-        quantizer = with_datastore(quantizer, dataset, recipe)
+        with _memory_named("the datastore", f"--datastore {recipe.datastore}"):
+            quantizer = with_datastore(quantizer, dataset, recipe)
     return quantizer, result, main_process
 
 
@@ -208,7 +209,7 @@ def export(
 
 
 @contextmanager
-def _memory_named(batch: int) -> Iterator[None]:
+def _memory_named(what: str, flag: str) -> Iterator[None]:
     """Turn a failed allocation into a sentence that names the flag to change."""
     try:
         yield
@@ -216,9 +217,7 @@ def _memory_named(batch: int) -> Iterator[None]:
         told = str(error)
         if isinstance(error, RuntimeError) and "memory" not in told and not isinstance(error, MemoryError):
             raise
-        raise SettingError(
-            "a step does not fit the memory", got=f"--batch {batch}", fix="Lower it"
-        ) from error
+        raise SettingError(f"{what} does not fit the memory", got=flag, fix="Lower it") from error
 
 
 def build_parser() -> OneLineParser:

@@ -347,21 +347,28 @@ def test_wrong_wishes_are_named(tmp_path: Path, golden: Path, capsys: pytest.Cap
     assert "gitmylo's tools refuse its file" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_step_too_large_for_the_memory_names_the_flag(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, 6, splits="train,train,train,validation,test,test")
+@pytest.mark.parametrize(
+    "what, told",
+    [
+        ("QuantizerObjective.loss", "a step does not fit the memory: got --batch 4. Lower it"),
+        ("Datastore.of", "the datastore does not fit the memory: got --datastore 100000. Lower it"),
+    ],
+)
+def test_too_little_memory_names_the_flag_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, told: str
+) -> None:
+    dataset = make_dataset(tmp_path / "data", 6, splits="train,train,train,validation,test,test")
+    recipe, options = QuantizerRecipe(hidden_size=8, batch=4), quantizer_options(steps=1, **FAST)
+    faults: list[Exception] = [torch.OutOfMemoryError("out of memory"), RuntimeError("another fault")]
 
-    def exhausted(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def exhausted(*_: object, **__: object) -> None:
+        raise faults.pop(0)
 
-    from hubert import train as module
-
-    with pytest.raises(SettingError, match="a step does not fit the memory: got --batch 4. Lower it"):
-        with module._memory_named(4):
-            exhausted()
+    monkeypatch.setattr(f"hubert.train.{what}", exhausted)
+    with pytest.raises(SettingError, match=told):
+        train(dataset, tmp_path / "run", recipe, options)
     with pytest.raises(RuntimeError, match="^another fault$"):
-        with module._memory_named(4):
-            raise RuntimeError("another fault")
-    assert dataset.entries
+        train(dataset, tmp_path / "run", recipe, options)
 
 
 def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
