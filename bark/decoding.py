@@ -135,7 +135,7 @@ class Decoder:
         copy = weight.device.type == "cpu" and size <= SMALL
         self.layers = [_Layer.of(block, copy) for block in model.transformer.h]
         self.norm = _normalise(model.transformer.ln_f)
-        self.head = weight.t().contiguous() if copy else weight.t()  # (D, V)
+        self.head = _laid_out(weight, copy)[0]  # (D, V)
         self.words, self.places = model.transformer.wte.weight, model.transformer.wpe.weight
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)

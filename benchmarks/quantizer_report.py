@@ -6,8 +6,9 @@ Without `--pairs`, nano speaks the pairs itself (`hubert.synthesize`, its own vo
 and its HuBERT hears them (`hubert.prepare`). Pairs, steps and batches are the same for all versions; of the
 learning rates in RATES each version gets the one that gives it the fewest wrong tokens on the validation
 split with seed 0, since one rate for all would favour one of them. Errors are shares of wrong tokens on the
-test split, which no choice has seen; the split follows from the names of the pairs. With `--shifts` versions
-0 and 2 also learn with token t taken to belong to frame t - 2 to t + 2. Finished runs in `--out` are kept.
+test split, which no choice of a run has seen; the split follows from the names of the pairs. Version 2
+itself, its datastore above all, was designed on the pairs that nano speaks here. With `--shifts` versions 0
+and 2 also learn with token t taken to belong to frame t - 2 to t + 2. Finished runs in `--out` are kept.
 The last line is one JSON object.
 """
 
