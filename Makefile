@@ -5,6 +5,7 @@ REF ?=
 TEXT ?= Hello. This voice was cloned from a few seconds of speech.
 STAMP = .venv/.installed
 REAL ?= runs/unseen
+SPEECH ?=
 
 .PHONY: demo test test-slow test-download lint venv nano nano-report quantizer-report bench clean
 
@@ -35,8 +36,8 @@ $(STAMP): pyproject.toml constraints.txt requirements-report.txt
 	$(BIN)/python -m pip install -q -c constraints.txt --no-deps -r requirements-report.txt
 	touch $(STAMP)
 
-nano: $(STAMP)
-	$(BIN)/python -m training.nano all --work runs/nano
+nano: $(STAMP) # SPEECH: a folder of recordings that codec, coarse and fine learn from as well
+	$(BIN)/python -m training.nano all --work runs/nano $(if $(SPEECH),--real "$(SPEECH)")
 
 nano-report: $(STAMP) # REAL: a folder of recordings for each real speaker, none of them trained on
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report]"

@@ -46,12 +46,13 @@ class Journal:
                     "Repeat the command that began it, or name another journal",
                 )
 
-    def add(self, number: int, take: int, seed: int, tokens: Voice) -> None:
-        """Keep a finished part: number from 1, take from 0."""
+    def add(self, number: int, take: int, seed: int, tokens: Voice, score: float | None = None) -> None:
+        """Keep a finished part: number from 1, take from 0, what a judge gave it."""
         record = {
             "part": number,
             "take": take,
             "seed": seed,
+            **({} if score is None else {"score": score}),
             "semantic": _packed(tokens.semantic),
             "coarse": _packed(tokens.coarse),
             "fine": _packed(tokens.fine),

@@ -7,14 +7,15 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from .errors import SettingError, SilentError, TextError, VoiceError
+from .errors import SettingError, TextError, VoiceError
 from .journal import Journal
+from .parts import Choice, Judge, Speaker, part_seed, speak_part
 from .splitting import Budget, Turn, estimate_seconds, parse_dialogue, split_text
-from .text import TextTokenizer, speakable
+from .text import speakable
 from .tokens import TokenLayout
 from .voice import Voice, VoiceLike
 
@@ -22,27 +23,6 @@ SILENCE = 0.25  # seconds between parts, as in Suno's notebook
 EDGE = 0.005  # seconds of fade at a silence, against clicks
 FILL = 0.85  # of the longest utterance is planned for: the estimate of seconds is rough
 MAX_SECONDS = 13.0
-TRIES = 5  # of a part whose speech ends before it begins
-
-
-class Speaker(Protocol):
-    """What long form needs of a `bark.Bark`."""
-
-    name: str
-    layout: TokenLayout
-    tokenizer: TextTokenizer
-
-    def check(self, settings: Mapping[str, Any], seed: int) -> Any:
-        """Refuse settings or a seed that `generate` could not use."""
-
-    def generate(self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any) -> Any:
-        """Speak one part; the result has ``audio`` (N,) and ``tokens``, a `Voice`."""
-
-    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
-        """Find a voice."""
-
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Turn codes (8, T) into audio (N,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +36,7 @@ class Part:
     take: int  # 0, and one more each time it is regenerated
     audio: np.ndarray = field(repr=False)  # (N,) float32
     tokens: Voice = field(repr=False)
+    score: float | None = None  # the judge's
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +104,6 @@ def default_budget(layout: TokenLayout) -> Budget:
     return Budget(max_tokens=layout.text_window, max_seconds=max(1.0, min(MAX_SECONDS, longest)))
 
 
-def part_seed(seed: int, number: int, take: int = 0) -> int:
-    """Return the seed of one part; the first take of part 1 has the run's own, as a short text would."""
-    if (number, take) == (1, 0):
-        return seed
-    digest = hashlib.sha256(f"{seed}/{number}/{take}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1  # torch takes 63 bits
-
-
 def speak_parts(
     bark: Speaker,
     parts: Sequence[Turn],
@@ -141,6 +114,8 @@ def speak_parts(
     seed: int | None = None,
     journal: str | Path | Journal | None = None,
     regenerate: Collection[int] = (),
+    candidates: int = 1,
+    judge: Judge | None = None,
     **settings: Any,
 ) -> Iterator[Part]:
     """Speak planned parts one after the other; see `speak_long`.
@@ -149,13 +124,15 @@ def speak_parts(
     """
     every = _interval(mode)
     _check_numbers(regenerate, len(parts))
+    choice = Choice(candidates, judge)
     anchors = _anchors(bark, parts, voice, voices or {})
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
     bark.check({name: value for name, value in settings.items() if name != "progress"}, seed)
     seed = int(seed)
     if record is not None:
-        record.begin(_job(bark, parts, anchors, mode, seed, settings))
+        job = _job(bark, parts, anchors, mode, seed, settings)
+        record.begin(job | ({"candidates": candidates} if candidates > 1 else {}))
     said: dict[str | None, list[Voice]] = {}  # each speaker's parts so far
     for number, turn in enumerate(parts, 1):
         own = said.setdefault(turn.speaker, [])
@@ -163,32 +140,24 @@ def speak_parts(
         if record is not None and done is not None and number not in regenerate:
             tokens = record.tokens(number)
             audio = bark.decode(tokens.fine)
-            made = Part(number, turn.text, turn.speaker, int(done["seed"]), int(done["take"]), audio, tokens)
+            made = Part(
+                number, turn.text, turn.speaker, int(done["seed"]), int(done["take"]), audio, tokens,
+                done.get("score"),
+            )  # fmt: skip
         else:
             take = 0 if done is None else int(done["take"]) + 1
             if record is None and number in regenerate:
                 take = 1
             history = _history(anchors[turn.speaker], own, every, bark.layout)
-            chosen, spoken = _spoken(bark, turn.text, history, part_seed(seed, number, take), settings)
-            made = Part(number, turn.text, turn.speaker, chosen, take, spoken.audio, spoken.tokens)
+            begin, liked = part_seed(seed, number, take), anchors[turn.speaker]
+            if liked is None:
+                liked = _history(None, own, 1, bark.layout)
+            chosen, best, score = speak_part(bark, turn.text, history, begin, settings, choice, liked)
+            made = Part(number, turn.text, turn.speaker, chosen, take, best.audio, best.tokens, score)
             if record is not None:
-                record.add(number, take, chosen, made.tokens)
+                record.add(number, take, chosen, made.tokens, score)
         own.append(made.tokens)
         yield made
-
-
-def _spoken(
-    bark: Speaker, text: str, history: Voice | None, seed: int, settings: Mapping[str, Any]
-) -> tuple[int, Any]:
-    """Speak one part and return its seed too: another one if nothing was said, so that no book is stuck."""
-    for attempt in range(TRIES):
-        try:
-            return seed, bark.generate(text, history, seed=seed, **settings)
-        except SilentError:
-            if attempt == TRIES - 1:
-                raise
-            seed = part_seed(seed, 0, attempt + 1)
-    raise AssertionError  # pragma: no cover - the last try returns or raises
 
 
 def speak_long(
@@ -203,6 +172,8 @@ def speak_long(
     crossfade: float = 0.0,
     journal: str | Path | None = None,
     regenerate: Collection[int] = (),
+    candidates: int = 1,
+    judge: Judge | None = None,
     budget: Budget | None = None,
     progress: bool = False,
     **settings: Any,
@@ -223,6 +194,8 @@ def speak_long(
     journal : a file that keeps each finished part. The same call with the same journal goes on where a
         killed run stopped, with the same result.
     regenerate : numbers of parts, from 1, to draw anew; with a journal all others stay as they are.
+    candidates, judge : speak each part so many times, side by side, and keep the take that the judge likes
+        best beside the voice, or the speaker's first part if none was given; see `hubert.judge.TakeJudge`.
     progress : show a bar for the parts, and the bars of each part.
     **settings : of ``Bark.generate``; ``min_eos_p=0.05`` keeps Bark from adding words at the ends of parts.
 
@@ -236,7 +209,7 @@ def speak_long(
     seed = _run_seed(seed, record)
     spoken = speak_parts(
         bark, parts, voice, voices=voices, mode=mode, seed=seed, journal=record, regenerate=regenerate,
-        **({"progress": True} if progress else {}), **settings,
+        candidates=candidates, judge=judge, **({"progress": True} if progress else {}), **settings,
     )  # fmt: skip
     if progress:
         from tqdm.auto import tqdm

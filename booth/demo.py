@@ -1,7 +1,6 @@
 """The main job in one command: a recording → a voice → new speech in it, with a picture of both."""
 
 import logging
-import re
 import sys
 from importlib import resources
 from pathlib import Path
@@ -11,11 +10,11 @@ import numpy as np
 from bark import Bark
 from bark.audio import AI_TAG, load_audio, save_audio
 from bark.commands import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, run
-from bark.errors import MissingFileError
+from bark.errors import MissingFileError, TextError
 from bark.longform import speak_long
 from booth.pictures import figure, save_figure
 from hubert.clone import Cloner
-from hubert.judge import Likeness, Recogniser
+from hubert.judge import Likeness, own_words
 
 TEXT = "Hello. This voice was cloned from a few seconds of speech."
 PARAGRAPH = (
@@ -82,10 +81,8 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
 def _judged(reference: np.ndarray, speech: np.ndarray, text: str, rate: int) -> list[str]:
     """Say how alike the voices are and which words are heard, where those tools are installed."""
     try:
-        likeness = Likeness()
-        words = sorted(set(re.findall(r"[a-z']+", text.lower())))
-        recogniser = Recogniser(f"#JSGF V1.0; grammar g; public <g> = ({' | '.join(words) or 'the'})+;")
-    except (MissingFileError, RuntimeError):  # not installed, or a word is not in the recogniser's dictionary
+        likeness, recogniser = Likeness(), own_words(text)
+    except (MissingFileError, TextError):  # not installed, or nothing that an English recogniser could hear
         return []
     alike = float(likeness(reference, rate) @ likeness(speech, rate))
     heard = " ".join(recogniser(speech, rate))

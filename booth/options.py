@@ -144,6 +144,14 @@ class SpeakOptions:
     output_dir: str = flag("output", FOLDER, "folder for it", default=".")
     output_format: str | None = flag("output", choice(*FORMATS), "wav if neither this nor the name says")
     iterations: int = flag("output", whole(1), "this many takes of each text", "output_iterations", default=1)
+    best_of: int = flag(
+        "output",
+        whole(1),
+        "speak each part N times and keep the take that is most like the voice and says most of the words; "
+        "needs resemblyzer and pocketsphinx",
+        "candidates",
+        default=1,
+    )
     always_save_speaker: bool = flag(
         "output", TRUTH, "False: keep no .npz voice beside the audio", default=True
     )

@@ -12,6 +12,7 @@ from bark.longform import LongTake, join_audio, speak_parts
 from bark.pipeline import Bark
 from bark.splitting import Turn
 from bark.voice import Voice
+from hubert.judge import TakeJudge
 
 from .casting import Cast
 from .takes import SOFTWARE, Take, read_record, save_take, slug
@@ -33,6 +34,7 @@ class Job:
     silence: float = 0.0  # seconds between parts
     crossfade: float = 0.0  # seconds that parts overlap
     settings: Mapping[str, Any] = field(default_factory=dict)  # every field of `bark.pipeline.Settings`
+    candidates: int = 1  # takes of each part, of which the best is kept
 
 
 def perform(
@@ -45,9 +47,11 @@ def perform(
 ) -> LongTake:
     """Speak one job; `tick` is called after each part."""
     made = []
+    judge = TakeJudge(bark) if job.candidates > 1 else None
     for part in speak_parts(
         bark, job.turns, job.cast.voice, voices=job.cast.voices, mode=job.mode, seed=job.seed,
-        journal=journal, regenerate=regenerate, progress=progress, **job.settings,
+        journal=journal, regenerate=regenerate, candidates=job.candidates, judge=judge, progress=progress,
+        **job.settings,
     ):  # fmt: skip
         made.append(part)
         if tick is not None:
@@ -95,11 +99,13 @@ def keep(
         "silence": job.silence,
         "crossfade": job.crossfade,
         "settings": dict(job.settings),
+        "candidates": job.candidates,
         "parts": [
             {
                 "number": part.number, "text": part.text, "speaker": part.speaker, "seed": part.seed,
                 "take": part.take, "seconds": round(len(part.audio) / spoken.sample_rate, 3),
                 "tokens_sha256": part.tokens.digest,
+                **({} if part.score is None else {"score": round(part.score, 4)}),
             }
             for part in spoken.parts
         ],

@@ -114,6 +114,7 @@ def _job(record: Mapping[str, Any], bark: Bark) -> Job:
     return Job(
         text=record["text"], turns=turns_of(record), cast=cast_of(record, bark), mode=record["mode"],
         seed=record["seed"], silence=record["silence"], crossfade=record["crossfade"], settings=settings,
+        candidates=record.get("candidates", 1),
     )  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def _job(options: SpeakOptions, bark: Bark, text: str, turns: Sequence[Turn], wh
         silence = 0.0 if crossfade or options.split_by_words or options.split_by_lines else SILENCE
     settings = bark.defaults.changed(options.settings()).to_dict()
     who = with_marked(bark, who, turns)
-    return Job(text, tuple(turns), who, options.mode(), seed, silence, crossfade, settings)
+    return Job(text, tuple(turns), who, options.mode(), seed, silence, crossfade, settings, options.best_of)
 
 
 def _identity(options: SpeakOptions, bark: Bark, who: Cast, scripts: Sequence[Script]) -> str:

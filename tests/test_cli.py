@@ -18,7 +18,7 @@ import soundfile
 
 from bark import Bark
 from bark.errors import SilentError
-from bark.longform import part_seed
+from bark.parts import part_seed
 from bark.version import __version__
 from bark.voice import Voice
 from booth.cli import main
@@ -26,6 +26,7 @@ from booth.library import SOURCE_HASH
 from booth.script import DEFAULT_TEXTS
 from booth.speak import seed_of
 from booth.takes import file_hash, read_record
+from hubert.judge import TakeJudge
 from hubert.reference import Finding
 
 from .conftest import ROOT
@@ -464,6 +465,40 @@ class Stopper:
             return generate(bark, *args, **rest)
 
         monkeypatch.setattr(Bark, "generate", stopping)
+
+
+def test_the_best_of_several_takes_is_kept_and_replayed(bark: Any, loaded: Bark, tmp_path: Path) -> None:
+    for extra in ("resemblyzer", "pocketsphinx"):
+        pytest.importorskip(extra)
+    voice = a_voice(loaded, tmp_path / "me.npz")
+    flags = [
+        "--text",
+        WORDS,
+        "--split_by_words",
+        "2",
+        "--stable_mode",
+        "--seed",
+        "5",
+        "--history_prompt",
+        voice,
+    ]
+    assert bark(*map(str, flags), "--filename", "one.wav").code == 0
+    assert bark(*map(str, flags), "--filename", "best.wav", "--best_of", "3").code == 0
+    one, best = (read_record(tmp_path / "out" / f"{name}.json") for name in ("one", "best"))
+    assert (one["candidates"], best["candidates"]) == (1, 3) and "score" not in one["parts"][0]
+    judge = TakeJudge(loaded)
+    for part, alone in zip(best["parts"], one["parts"], strict=True):
+        audio = loaded.generate(part["text"], str(voice), seed=alone["seed"], **best["settings"]).audio
+        assert judge(part["text"], Voice.load(voice), [audio])[0] <= part["score"] + 1e-4
+    assert digests(one) != digests(best)
+    assert main(["replay", str(tmp_path / "out" / "best.json")]) == 0
+    assert digests(read_record(tmp_path / "out" / "best_2.json")) == digests(best)
+
+
+def test_a_choice_without_its_judges_is_one_line(bark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    done = bark("--text", WORDS, "--best_of", "2")
+    assert done.code == 2 and "resemblyzer is not installed" in done.err[-1] and "pip install" in done.err[-1]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

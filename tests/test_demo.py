@@ -26,7 +26,8 @@ def check(folder: Path, printed: str) -> None:
 
 
 def test_the_bundled_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--output-dir", str(tmp_path), "--text", "Two words."]) == 0
+    text = "Two blorfing words, and 7."  # one of them in no dictionary
+    assert main(["--output-dir", str(tmp_path), "--text", text]) == 0
     check(tmp_path, capsys.readouterr().out)
 
 

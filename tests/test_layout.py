@@ -25,7 +25,7 @@ FLOORS = [  # inside bark, lowest first; a module imports from lower floors, or 
     {"decoding", "voice", "voice_names", "text", "splitting", "weights", "codec", "codec_mel"},
     {"semantic", "coarse", "fine", "checkpoints", "formats"},
     {"pipeline"},
-    {"generation", "longform", "journal", "convert"},
+    {"generation", "longform", "parts", "journal", "convert"},
     {"api"},
 ]
 MAX_LINES, MAX_FUNCTION = 400, 60

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bark.errors import SettingError, StorageError, TextError, VoiceError
+from bark.errors import SettingError, SilentError, StorageError, TextError, VoiceError
 from bark.journal import Journal
 from bark.longform import (
     Part,
     default_budget,
     join_audio,
-    part_seed,
     plan_parts,
     speak_long,
     speak_parts,
 )
+from bark.parts import part_seed
 from bark.splitting import Budget, Turn
 from bark.tokens import BARK, TokenLayout
 from bark.voice import Voice
@@ -57,6 +57,8 @@ class Stub:
     calls: list[tuple[str, str | None, int]] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
     stop_after: int | None = None
+    silent: set[int] = field(default_factory=set)  # seeds with which nothing is said
+    batches: list[int] = field(default_factory=list)  # how many were spoken side by side
 
     def check(self, settings: dict[str, Any], seed: int) -> None:
         if "bad" in settings or seed < 0:
@@ -65,11 +67,19 @@ class Stub:
     def generate(self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any) -> Spoken:
         if self.stop_after is not None and len(self.calls) >= self.stop_after:
             raise KeyboardInterrupt
+        if seed in self.silent:
+            raise SilentError("nothing was spoken")
         self.calls.append((text, None if voice is None else voice.digest, seed))
         self.settings.append(settings)
         key = f"{text}|{voice and voice.digest}|{seed}|{sorted(settings.items())}"
         tokens = make(20 + len(text), seed=list(key.encode()))
         return Spoken(self.decode(tokens.fine), tokens)
+
+    def generate_batch(
+        self, texts: list[str], voice: Voice | None = None, *, seeds: list[int], **settings: Any
+    ) -> list[Spoken]:
+        self.batches.append(len(texts))
+        return [self.generate(t, voice, seed=s, **settings) for t, s in zip(texts, seeds, strict=True)]
 
     def resolve_voice(self, voice):
         from bark.voice import resolve_voice
@@ -245,6 +255,88 @@ def test_parts_are_as_long_as_they_are_spoken_not_as_they_are_written():
     assert len(plan_parts(Stub(), text)) == 1
     parts = [turn.text for turn in plan_parts(Stub(tokenizer=Speller()), text)]
     assert len(parts) > 1 and " ".join(parts) == text
+
+
+# ---- candidates ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Loudest:
+    """A judge of no taste that remembers what it was asked."""
+
+    asked: list[tuple[str, str | None, int]] = field(default_factory=list)
+
+    def __call__(self, text: str, voice: Voice | None, takes: list[np.ndarray]) -> list[float]:
+        self.asked.append((text, voice and voice.digest, len(takes)))
+        return [float(np.abs(take).sum()) for take in takes]
+
+
+@pytest.mark.parametrize("voice", [None, make(200)])
+def test_the_best_of_several_takes_is_kept(voice):
+    bark, judge = Stub(), Loudest()
+    parts = list(speak_parts(bark, TURNS, voice, seed=1, candidates=4, judge=judge))
+    assert bark.batches == [4] * 7 and len(set(bark.calls)) == 28
+    first = voice or parts[0].tokens.canonical()
+    assert judge.asked == [
+        (turn.text, voice and voice.digest if number == 0 else first.digest, 4)
+        for number, turn in enumerate(TURNS)
+    ]
+    for part in parts:
+        history = voice if part.number == 1 else first
+        seeds = [seed for text, _, seed in bark.calls if text == part.text]
+        takes = {seed: Stub().generate(part.text, history, seed=seed) for seed in seeds}
+        loudness = {seed: float(np.abs(take.audio).sum()) for seed, take in takes.items()}
+        assert part.seed == max(loudness, key=lambda seed: loudness[seed])
+        assert part.score == loudness[part.seed] and part.tokens == takes[part.seed].tokens
+    assert {part_seed(1, number) for number in range(1, 8)} <= {seed for _, _, seed in bark.calls}
+
+
+def test_the_first_of_equals_is_kept_so_that_candidates_change_nothing_for_nothing():
+    def judge(text, voice, takes):
+        return [0.0] * len(takes)
+
+    alone = list(speak_parts(Stub(), TURNS, make(200), seed=1))
+    assert same(alone, list(speak_parts(Stub(), TURNS, make(200), seed=1, candidates=3, judge=judge)))
+
+
+def test_candidates_that_say_nothing_do_not_run():
+    bark, judge = Stub(silent={part_seed(1, 2)}), Loudest()
+    parts = list(speak_parts(bark, TURNS, make(200), seed=1, candidates=3, judge=judge))
+    assert [takes for _, _, takes in judge.asked] == [3, 2, 3, 3, 3, 3, 3]
+    assert parts[1].seed not in bark.silent
+    again = part_seed(1, 0, 1)
+    bark = Stub(silent={1, *(part_seed(1, 0, 4 + index) for index in range(1, 4))})
+    assert next(speak_parts(bark, TURNS, seed=1, candidates=3, judge=judge)).seed in {
+        again, *(part_seed(again, 0, 4 + index) for index in range(1, 4))
+    }  # fmt: skip
+
+
+def test_scores_and_candidates_are_kept_in_the_journal(tmp_path):
+    def spoken(bark: Stub, **more: Any) -> list[Part]:
+        return list(
+            speak_parts(bark, TURNS, make(200), seed=1, journal=tmp_path / "a.journal", judge=judge, **more)
+        )
+
+    judge, whole = Loudest(), Loudest()
+    with pytest.raises(KeyboardInterrupt):
+        spoken(Stub(stop_after=7), candidates=3)
+    parts = spoken(Stub(), candidates=3)
+    assert same(parts, list(speak_parts(Stub(), TURNS, make(200), seed=1, candidates=3, judge=whole)))
+    assert judge.asked == whole.asked and None not in {part.score for part in parts}
+    assert [part.score for part in spoken(Stub(), candidates=3)] == [part.score for part in parts]
+    with pytest.raises(SettingError, match="another job: its candidates differs"):
+        spoken(Stub())
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "2"])
+def test_candidates_are_checked(wrong):
+    with pytest.raises(SettingError, match="candidates"):
+        next(speak_parts(Stub(), TURNS, candidates=wrong, judge=Loudest()))
+
+
+def test_candidates_need_a_judge():
+    with pytest.raises(SettingError, match="2 candidates and nobody to choose"):
+        speak_long(Stub(), TURNS, candidates=2)
 
 
 # ---- seeds -----------------------------------------------------------------------------------------------

@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from bark.errors import AudioError
-from hubert.judge import Likeness, Recogniser, edit_distance
+from bark.errors import AudioError, TextError
+from bark.pipeline import Bark
+from hubert.judge import (
+    Likeness,
+    Recogniser,
+    TakeJudge,
+    edit_distance,
+    is_english,
+    own_words,
+    spoken_words,
+)
 from training.measures import (
     centroid,
     figure,
@@ -47,6 +56,34 @@ def test_recogniser_hears_nothing_in_silence() -> None:
     grammar = "#JSGF V1.0; grammar d; public <d> = (one | two | three)+ ;"
     assert Recogniser(grammar)(np.zeros(12_000, dtype=np.float32)) in ([], ["two"], ["one"], ["three"])
     assert isinstance(Recogniser(None)(np.zeros(12_000, dtype=np.float32)), list)
+
+
+def test_words_of_any_english_text_can_be_heard() -> None:
+    assert spoken_words("Blorfing costs 2 dollars today.") == "blorfing costs two dollars today".split()
+    assert is_english(spoken_words("Blorfing costs 2 dollars today, [laughs] my dear doctor."))
+    assert not is_english(spoken_words("Guten Morgen, heute sprechen wir"))
+    with pytest.raises(TextError):
+        spoken_words("你好")
+    pytest.importorskip("pocketsphinx")
+    own_words("Blorfing costs 2 dollars")(np.zeros(12_000, dtype=np.float32))
+
+
+def test_a_judge_likes_the_voice_and_the_words() -> None:
+    pytest.importorskip("pocketsphinx")
+    pytest.importorskip("resemblyzer")
+    nano = Bark.from_pretrained("nano")
+    judge = TakeJudge(nano)
+    voices = [nano.resolve_voice(name) for name in ("alba", "bruno")]
+    said, other = "seven two nine four one", "three six oh eight blorfing oh three six"
+    takes = [nano.generate(said, voice, seed=1).audio for voice in voices]
+    for index, voice in enumerate(voices):
+        scores = judge(said, voice, [*takes, np.zeros_like(takes[0])])
+        assert scores.index(max(scores)) == index and scores[2] == -4
+        assert judge(said, None, takes)[index] > judge(other, None, takes)[index] + 0.1
+    assert judge(other, None, takes)[0] >= -0.8 and judge(said, None, takes)[0] <= 0
+    assert judge("Guten Morgen, heute sprechen wir", None, takes) == [0.0, 0.0]
+    again = judge(said, voices[1], [*takes, np.zeros_like(takes[0])])
+    assert again == scores  # whatever was judged between
 
 
 def test_quality_falls_with_noise() -> None:
