@@ -4,6 +4,7 @@ The recogniser is pocketsphinx, the judge of likeness resemblyzer: both carry th
 and are no part of the package (``requirements-report.txt``).
 """
 
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from bark.errors import AudioError, MissingFileError, TextError
 from bark.phones import PAUSE, PhoneTokenizer
 from bark.pipeline import Bark
 from bark.voice import Voice
+
+logger = logging.getLogger(__name__)
 
 RECOGNISER_RATE = 16_000  # Hz
 LEAD, TAIL = 0.2, 0.3  # s of silence around what is recognised
@@ -195,6 +198,8 @@ class TakeJudge:
             words = []
         if not is_english(words):
             words = []
+        if not words and voice is None and len(takes) > 1:
+            logger.warning("nothing to choose by, without a voice or English words: the first take is kept")
         return [self._score(take, voice, words) if np.any(take) else UNALIGNED for take in takes]
 
     def _score(self, take: np.ndarray, voice: Voice | None, words: Sequence[str]) -> float:

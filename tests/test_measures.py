@@ -68,7 +68,7 @@ def test_words_of_any_english_text_can_be_heard() -> None:
     own_words("Blorfing costs 2 dollars")(np.zeros(12_000, dtype=np.float32))
 
 
-def test_a_judge_likes_the_voice_and_the_words() -> None:
+def test_a_judge_likes_the_voice_and_the_words(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("pocketsphinx")
     pytest.importorskip("resemblyzer")
     nano = Bark.from_pretrained("nano")
@@ -82,6 +82,7 @@ def test_a_judge_likes_the_voice_and_the_words() -> None:
         assert judge(said, None, takes)[index] > judge(other, None, takes)[index] + 0.1
     assert judge(other, None, takes)[0] >= -0.8 and judge(said, None, takes)[0] <= 0
     assert judge("Guten Morgen, heute sprechen wir", None, takes) == [0.0, 0.0]
+    assert "the first take is kept" in caplog.text
     again = judge(said, voices[1], [*takes, np.zeros_like(takes[0])])
     assert again == scores  # whatever was judged between
 
