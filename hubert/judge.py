@@ -101,6 +101,7 @@ class Recogniser:
         samples = soxr.resample(np.asarray(audio, np.float32), sample_rate, RECOGNISER_RATE)
         samples = samples * (PEAK / max(1e-3, float(np.abs(samples).max(initial=0))))
         samples = np.pad(samples, (int(LEAD * RECOGNISER_RATE), int(TAIL * RECOGNISER_RATE)))
+        self.decoder.reinit_feat()  # or the clip before would be heard in this one
         self.decoder.start_utt()
         self.decoder.process_raw((samples * 32767).astype("<i2").tobytes(), full_utt=True)
         self.decoder.end_utt()

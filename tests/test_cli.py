@@ -488,8 +488,13 @@ def test_the_best_of_several_takes_is_kept_and_replayed(bark: Any, loaded: Bark,
     assert (one["candidates"], best["candidates"]) == (1, 3) and "score" not in one["parts"][0]
     judge = TakeJudge(loaded)
     for part, alone in zip(best["parts"], one["parts"], strict=True):
-        audio = loaded.generate(part["text"], str(voice), seed=alone["seed"], **best["settings"]).audio
-        assert judge(part["text"], Voice.load(voice), [audio])[0] <= part["score"] + 1e-4
+        kept, first = (
+            loaded.generate(part["text"], str(voice), seed=one["seed"], **best["settings"])
+            for one in (part, alone)
+        )
+        assert kept.tokens.digest == part["tokens_sha256"]  # batch equals single
+        scores = judge(part["text"], Voice.load(voice), [kept.audio, first.audio])
+        assert scores[0] == pytest.approx(part["score"], abs=1e-4) and scores[0] >= scores[1]
     assert digests(one) != digests(best)
     assert main(["replay", str(tmp_path / "out" / "best.json")]) == 0
     assert digests(read_record(tmp_path / "out" / "best_2.json")) == digests(best)

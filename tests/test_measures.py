@@ -6,6 +6,7 @@ import pytest
 from bark.errors import AudioError, TextError
 from bark.pipeline import Bark
 from hubert.judge import (
+    Aligner,
     Likeness,
     Recogniser,
     TakeJudge,
@@ -66,6 +67,16 @@ def test_words_of_any_english_text_can_be_heard() -> None:
         spoken_words("你好")
     pytest.importorskip("pocketsphinx")
     own_words("Blorfing costs 2 dollars")(np.zeros(12_000, dtype=np.float32))
+
+
+def test_a_clip_is_heard_alike_whatever_was_heard_before() -> None:
+    pytest.importorskip("pocketsphinx")
+    nano, words = Bark.from_pretrained("nano"), ("one", "two", "three", "four")
+    clips = [nano.generate(" ".join(words), seed=seed).audio for seed in range(3)]
+    aligner = Aligner()
+    forth = [aligner.clarity(words, clip) for clip in clips]
+    assert [aligner.clarity(words, clip) for clip in clips[::-1]] == forth[::-1]
+    assert [Aligner().clarity(words, clip) for clip in clips] == forth
 
 
 def test_a_judge_likes_the_voice_and_the_words(caplog: pytest.LogCaptureFixture) -> None:
