@@ -1,6 +1,7 @@
 """Speaks one part of a long text: again where nothing is said, several times where a judge chooses."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from .tokens import TokenLayout
 from .voice import Voice, VoiceLike
 
 TRIES = 5  # of a part whose speech ends before it begins
+SIDE_BY_SIDE = 8  # takes at most, for the sake of memory
 
 Judge = Callable[[str, Voice | None, Sequence[np.ndarray]], Sequence[float]]
 """What was to be said, in whose voice (None: any), takes (N,) of it → a score each, the more the better."""
@@ -94,17 +96,28 @@ def speak_part(
         if attempt:
             seed = part_seed(seed, 0, attempt)
         seeds = [seed, *(part_seed(seed, 0, TRIES + index) for index in range(1, choice.candidates))]
-        takes = _takes(bark, text, history, seeds, settings)
+        takes = [
+            take
+            for first in range(0, len(seeds), SIDE_BY_SIDE)
+            for take in _takes(bark, text, history, seeds[first : first + SIDE_BY_SIDE], settings)
+        ]
         if takes and choice.judge is not None:
-            scores = list(choice.judge(text, voice, [take.audio for _, take in takes]))
+            scores = _scores(choice.judge, text, voice, [take.audio for _, take in takes])
             best = scores.index(max(scores))
             return *takes[best], scores[best]
         if takes:
             return *takes[0], None
     raise SilentError(
-        f"nothing was spoken for {text[:40]!r} with {TRIES} seeds",
+        f"nothing was spoken for {text[:40]!r} with {TRIES * choice.candidates} seeds",
         fix="Raise min_eos_p, or try another seed",
     )
+
+
+def _scores(judge: Judge, text: str, voice: Voice | None, takes: Sequence[np.ndarray]) -> list[float]:
+    scores = [float(score) for score in judge(text, voice, takes)]
+    if len(scores) != len(takes) or not all(map(math.isfinite, scores)):
+        raise SettingError("scores of the judge", scores, f"{len(takes)} finite numbers, one for each take")
+    return scores
 
 
 def _takes(

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -80,13 +81,15 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
 
 def _judged(reference: np.ndarray, speech: np.ndarray, text: str, rate: int) -> list[str]:
     """Say how alike the voices are and which words are heard, where those tools are installed."""
-    try:
-        likeness, recogniser = Likeness(), own_words(text)
-    except (MissingFileError, TextError):  # not installed, or nothing that an English recogniser could hear
-        return []
-    alike = float(likeness(reference, rate) @ likeness(speech, rate))
-    heard = " ".join(recogniser(speech, rate))
-    return [f"likeness to the reference {alike:.2f} (resemblyzer)", f"heard among the text's words: {heard}"]
+    found = []
+    with suppress(MissingFileError):
+        likeness = Likeness()
+        alike = float(likeness(reference, rate) @ likeness(speech, rate))
+        found.append(f"likeness to the reference {alike:.2f} (resemblyzer)")
+    with suppress(MissingFileError, TextError):  # in other scripts there is nothing it could hear
+        heard = " ".join(own_words(text)(speech, rate))
+        found.append(f"heard among the text's words: {heard}")
+    return found
 
 
 def _show(what: str, path: Path, note: str) -> None:

@@ -147,8 +147,8 @@ class SpeakOptions:
     best_of: int = flag(
         "output",
         whole(1),
-        "speak each part N times and keep the take that is most like the voice and says most of the words; "
-        "needs resemblyzer and pocketsphinx",
+        "speak each part N times and keep the take that is most like the voice and says its words most "
+        "clearly; needs resemblyzer and pocketsphinx",
         "candidates",
         default=1,
     )

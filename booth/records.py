@@ -44,10 +44,10 @@ def perform(
     regenerate: Collection[int] = (),
     progress: bool = False,
     tick: Callable[[], None] | None = None,
+    judge: TakeJudge | None = None,
 ) -> LongTake:
-    """Speak one job; `tick` is called after each part."""
+    """Speak one job; `tick` is called after each part, `judge` chooses among candidates."""
     made = []
-    judge = TakeJudge(bark) if job.candidates > 1 else None
     for part in speak_parts(
         bark, job.turns, job.cast.voice, voices=job.cast.voices, mode=job.mode, seed=job.seed,
         journal=journal, regenerate=regenerate, candidates=job.candidates, judge=judge, progress=progress,
@@ -59,6 +59,11 @@ def perform(
     rate = bark.layout.sample_rate
     audio = join_audio([part.audio for part in made], rate, job.silence, job.crossfade)
     return LongTake(audio, tuple(made), rate, job.seed, job.mode, bark.name, bark.layout)
+
+
+def judge_of(bark: Bark, candidates: int) -> TakeJudge | None:
+    """Return who chooses among so many takes; a `MissingFileError` where its tools are not installed."""
+    return None if candidates == 1 else TakeJudge(bark)
 
 
 def stem_of(text: str, label: str, seed: int | str) -> str:

@@ -11,9 +11,10 @@ from bark.commands import DEVICE, FOLDER, OneLineParser, choice
 from bark.errors import BarkError
 from bark.longform import LongTake
 from bark.pipeline import Bark
+from hubert.judge import TakeJudge
 
 from .flags import FORMATS, PARTS
-from .records import Job, cast_of, keep, perform, turns_of
+from .records import Job, cast_of, judge_of, keep, perform, turns_of
 from .takes import Take, read_record, workshop
 
 
@@ -60,6 +61,7 @@ def replay(
         name, ending = str(record["name"]), Path(record["audio"]).suffix
     except (KeyError, TypeError, AttributeError) as error:
         raise BarkError(f"{path} is damaged: {type(error).__name__} {error}") from error
+    judge = judge_of(bark, job.candidates)
     target = Path(folder or path.parent) / Path(name).name
     with workshop(target.parent) as shop:
         journal = shop / "parts.journal"
@@ -67,9 +69,9 @@ def replay(
         if regenerate and stored.is_file():
             shutil.copyfile(stored, journal)
         else:
-            spoken = _again(bark, job, takes, journal, progress)
+            spoken = _again(bark, job, takes, journal, progress, judge)
         if regenerate:
-            spoken = perform(bark, job, journal, regenerate, progress)
+            spoken = perform(bark, job, journal, regenerate, progress, judge=judge)
         take = keep(
             job, spoken, bark, model, run=record["run"], target=target, suffix=suffix or ending,
             journal=journal if len(job.turns) > 1 else None, with_voice=record["voice_file"] is not None,
@@ -118,10 +120,12 @@ def _job(record: Mapping[str, Any], bark: Bark) -> Job:
     )  # fmt: skip
 
 
-def _again(bark: Bark, job: Job, takes: Mapping[int, int], journal: Path, progress: bool) -> LongTake:
+def _again(
+    bark: Bark, job: Job, takes: Mapping[int, int], journal: Path, progress: bool, judge: TakeJudge | None
+) -> LongTake:
     """Speak all parts, then those that were drawn anew once more, as often as they were."""
-    spoken = perform(bark, job, journal, (), progress)
+    spoken = perform(bark, job, journal, (), progress, judge=judge)
     for draw in range(1, max(takes.values()) + 1):
         again = [number for number, take in takes.items() if take >= draw]
-        spoken = perform(bark, job, journal, again, progress)
+        spoken = perform(bark, job, journal, again, progress, judge=judge)
     return spoken

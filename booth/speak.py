@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from bark.errors import SettingError
 from bark.longform import SILENCE, LongTake
 from bark.pipeline import Bark
 from bark.splitting import Turn, estimate_seconds
+from hubert.judge import TakeJudge
 
 from .casting import Ask, Cast, cast, label_of, with_marked
 from .flags import FORMATS
 from .library import RANDOM
 from .options import SpeakOptions
-from .records import Job, keep, last_take, perform, stem_of
+from .records import Job, judge_of, keep, last_take, perform, stem_of
 from .replay import replay
 from .runs import identity, open_run
 from .script import Planner, plan, read_texts
@@ -44,6 +45,7 @@ class Work:
     scripts: tuple[Script, ...]  # one for each take
     name: str  # of the run
     shown: bool  # progress bars
+    judge: TakeJudge | None  # chooses where parts are spoken several times
 
     @property
     def folder(self) -> Path:
@@ -87,8 +89,9 @@ def _prepared(options: SpeakOptions, ask: Ask | None) -> Work:
     for _, turns in scripts:
         with_marked(files, who, turns)  # an unknown mark is found before the first take, too
     bark = Bark.from_pretrained(**model)
+    judge = judge_of(bark, options.best_of)
     shown = options.progress_bar or (not options.silent and sys.stderr.isatty())
-    return Work(options, model, bark, who, scripts, _identity(options, bark, who, scripts), shown)
+    return Work(options, model, bark, who, scripts, _identity(options, bark, who, scripts), shown, judge)
 
 
 def _takes(work: Work) -> Iterator[Take]:
@@ -114,7 +117,7 @@ def _takes(work: Work) -> Iterator[Take]:
                     continue
                 journal = run.journal(number) if len(turns) > 1 and run.file is not None else None
                 job = _job(options, work.bark, text, turns, work.cast, seed_of(run.seed, number))
-                spoken = perform(work.bark, job, journal, progress=work.shown, tick=tick)
+                spoken = perform(work.bark, job, journal, (), work.shown, tick, work.judge)
                 if not to_file:
                     _to_stdout(spoken, job, options.output_format or "wav")
                     continue
@@ -197,8 +200,9 @@ def _identity(options: SpeakOptions, bark: Bark, who: Cast, scripts: Sequence[Sc
     same = replace(options, regenerate=None, silent=False, progress_bar=False, consent=None)
     voices = {name: voice.digest for name, voice in who.voices.items()}
     voice = who.voice and who.voice.digest
+    given = {f.name: getattr(same, f.name) for f in fields(same) if getattr(same, f.name) != f.default}
     return identity(
-        {"options": repr(same), "model": bark.name, "scripts": scripts, "voices": [voice, voices]}
+        {"options": repr(given), "model": bark.name, "scripts": scripts, "voices": [voice, voices]}
     )
 
 

@@ -496,14 +496,21 @@ def test_the_best_of_several_takes_is_kept_and_replayed(bark: Any, loaded: Bark,
         scores = judge(part["text"], Voice.load(voice), [kept.audio, first.audio])
         assert scores[0] == pytest.approx(part["score"], abs=1e-4) and scores[0] >= scores[1]
     assert digests(one) != digests(best)
-    assert main(["replay", str(tmp_path / "out" / "best.json")]) == 0
+    path = tmp_path / "out" / "best.json"
+    assert main(["replay", str(path)]) == 0
     assert digests(read_record(tmp_path / "out" / "best_2.json")) == digests(best)
+    for wrong in ("3", None, 1.5, 0):
+        path.write_text(json.dumps(best | {"candidates": wrong}))
+        assert main(["replay", str(path)]) == 2
 
 
-def test_a_choice_without_its_judges_is_one_line(bark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_choice_without_its_judges_is_one_line(
+    bark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
-    done = bark("--text", WORDS, "--best_of", "2")
+    done = bark("--text", WORDS, "--split_by_words", "2", "--best_of", "2")
     assert done.code == 2 and "resemblyzer is not installed" in done.err[-1] and "pip install" in done.err[-1]
+    assert not list((tmp_path / "out").iterdir())  # no run that would be gone on with
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

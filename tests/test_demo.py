@@ -1,5 +1,6 @@
 """The main job in one command, on the bundled clip and on real people's recordings."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import soundfile
 from bark import Voice
 from bark.audio import AI_TAG
 from bark.checkpoints import find_model
-from booth.demo import main
+from booth.demo import _judged, main
 from booth.pictures import mel_spectrogram
 
 
@@ -42,6 +43,16 @@ def test_a_broken_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["--output-dir", str(tmp_path / "out"), "--reference", str(tmp_path / "me.wav")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("demo: ") and error.count("\n") == 1 and "me.wav" in error
+
+
+def test_what_cannot_be_heard_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for extra in ("resemblyzer", "pocketsphinx"):
+        pytest.importorskip(extra)
+    noise = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
+    both, alone = (_judged(noise, noise, text, 24_000) for text in ("Two words.", "你好"))
+    assert len(both) == 2 and alone == both[:1] and alone[0].startswith("likeness")
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    assert _judged(noise, noise, "Two words.", 24_000) == both[1:]
 
 
 def test_the_spectrogram_shows_a_tone_where_it_is() -> None:

@@ -334,6 +334,35 @@ def test_candidates_are_checked(wrong):
         next(speak_parts(Stub(), TURNS, candidates=wrong, judge=Loudest()))
 
 
+@pytest.mark.parametrize("wrong", [[], [1.0], [1.0, 2.0, 3.0], [float("nan"), 1.0], [1.0, float("inf")]])
+def test_scores_are_checked(wrong):
+    with pytest.raises(SettingError, match="scores of the judge: got .* allowed: 2 finite numbers"):
+        speak_long(Stub(), TURNS, candidates=2, judge=lambda *_: wrong)
+
+
+def test_scores_may_be_any_numbers(tmp_path):
+    kinds = iter([np.ones(2, np.float32), np.array([0, 1]), (1, 2)] * 3)
+    made = speak_long(
+        Stub(), TURNS, seed=1, candidates=2, judge=lambda *_: next(kinds), journal=tmp_path / "a.journal"
+    )
+    assert [part.score for part in made.parts] == [1.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0]
+
+
+def test_many_candidates_are_spoken_a_few_at_a_time():
+    bark, judge = Stub(), Loudest()
+    next(speak_parts(bark, TURNS, seed=1, candidates=18, judge=judge))
+    assert bark.batches == [8, 8, 2] and judge.asked[0][2] == 18 and len(set(bark.calls)) == 18
+
+
+def test_a_part_that_no_candidate_speaks_ends_it():
+    class Mute(Stub):
+        def generate(self, *_: Any, **__: Any) -> Spoken:
+            raise SilentError("nothing")
+
+    with pytest.raises(SilentError, match="nothing was spoken for 'This is part 1.' with 15 seeds"):
+        next(speak_parts(Mute(), TURNS, seed=1, candidates=3, judge=Loudest()))
+
+
 def test_candidates_need_a_judge():
     with pytest.raises(SettingError, match="2 candidates and nobody to choose"):
         speak_long(Stub(), TURNS, candidates=2)

@@ -164,8 +164,8 @@ STEPS: dict[str, Callable[[NanoOptions], None]] = {
     "model": write_model,
     "quantizer": train_own_quantizer,
 }
-# Lanes of a wave run side by side and share the threads; a step needs all earlier waves. Small networks gain
-# little from a second thread; semantic and coarse, which take hours, nearly twice the speed.
+# Lanes of a wave run side by side and share the threads; a step needs all earlier waves. Semantic and coarse,
+# which take most of the hours, need little more than half of them with two threads: each has all in turn.
 WAVES = (
     (("corpus",),),
     (("codec", "codes", "fine"), ("hubert", "tokens")),
