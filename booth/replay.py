@@ -17,6 +17,11 @@ from .flags import FORMATS, PARTS
 from .records import Job, cast_of, judge_of, keep, perform, turns_of
 from .takes import Take, read_record, workshop
 
+KINDS = {  # of values in a record that are used as they are
+    "text": (str,), "mode": (str,), "seed": (int,), "silence": (int, float), "crossfade": (int, float),
+    "candidates": (int,),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -112,11 +117,15 @@ def run(argv: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _job(record: Mapping[str, Any], bark: Bark) -> Job:
+    record = {"candidates": 1, **record}  # takes made before there were any
+    for name, kinds in KINDS.items():
+        if type(record[name]) not in kinds:
+            raise TypeError(f"{name} is {record[name]!r}")
     settings = bark.defaults.changed(record["settings"]).to_dict()
     return Job(
         text=record["text"], turns=turns_of(record), cast=cast_of(record, bark), mode=record["mode"],
         seed=record["seed"], silence=record["silence"], crossfade=record["crossfade"], settings=settings,
-        candidates=record.get("candidates", 1),
+        candidates=record["candidates"],
     )  # fmt: skip
 
 

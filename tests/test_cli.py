@@ -398,6 +398,9 @@ def test_replay_explains_what_is_missing(
     voice.unlink()
     fails_with("me.npz")
     record = json.loads(take.read_text())
+    for name in ("text", "mode", "seed", "silence", "crossfade", "candidates"):
+        take.write_text(json.dumps(record | {name: None}))
+        fails_with(f"is damaged: TypeError {name} is None", 1)
     del record["parts"]
     take.write_text(json.dumps(record))
     fails_with("is damaged: KeyError 'parts'", 1)
@@ -499,9 +502,8 @@ def test_the_best_of_several_takes_is_kept_and_replayed(bark: Any, loaded: Bark,
     path = tmp_path / "out" / "best.json"
     assert main(["replay", str(path)]) == 0
     assert digests(read_record(tmp_path / "out" / "best_2.json")) == digests(best)
-    for wrong in ("3", None, 1.5, 0):
-        path.write_text(json.dumps(best | {"candidates": wrong}))
-        assert main(["replay", str(path)]) == 2
+    path.write_text(json.dumps(best | {"candidates": 0}))
+    assert main(["replay", str(path)]) == 2
 
 
 def test_a_choice_without_its_judges_is_one_line(
