@@ -52,7 +52,7 @@ class Journal:
             "part": number,
             "take": take,
             "seed": seed,
-            **({} if score is None else {"score": score}),
+            "score": score,
             "semantic": _packed(tokens.semantic),
             "coarse": _packed(tokens.coarse),
             "fine": _packed(tokens.fine),

@@ -117,7 +117,7 @@ def _takes(work: Work) -> Iterator[Take]:
                     continue
                 journal = run.journal(number) if len(turns) > 1 and run.file is not None else None
                 job = _job(options, work.bark, text, turns, work.cast, seed_of(run.seed, number))
-                spoken = perform(work.bark, job, journal, (), work.shown, tick, work.judge)
+                spoken = perform(work.bark, job, journal, progress=work.shown, tick=tick, judge=work.judge)
                 if not to_file:
                     _to_stdout(spoken, job, options.output_format or "wav")
                     continue

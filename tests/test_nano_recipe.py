@@ -1,10 +1,12 @@
 """training.nano at a tiny size: codec, codes and the three stages, resumed, assembled, and speaking."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
@@ -16,7 +18,7 @@ from training import stages
 from training.assemble import LARGEST_FILE, assemble, folder_size
 from training.examples import load_speakers
 from training.initial import NetworkSize
-from training.nano import main
+from training.nano import STEPS, NanoOptions, main, run_all
 
 UNITS = 20
 SECONDS = 4
@@ -127,3 +129,20 @@ def test_missing_steps_are_named(work: Path, tmp_path: Path, capsys: pytest.Capt
     assert "Run the step codes first" in capsys.readouterr().err
     with pytest.raises(MissingFileError, match="Run the step hubert first"):
         assemble(tmp_path, tmp_path / "model")
+
+
+def test_lanes_share_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: dict[str, str] = {}
+
+    def noting(command: list[str], *, env: dict[str, str], check: bool) -> subprocess.CompletedProcess[str]:
+        ran[command[3]] = env["OMP_NUM_THREADS"]
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", noting)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    run_all(NanoOptions(tmp_path))
+    assert set(ran) == set(STEPS)
+    assert {step for step, threads in ran.items() if threads == "2"} == {
+        *"codec codes fine hubert tokens".split()
+    }
+    assert set(ran.values()) == {"2", "4"}
