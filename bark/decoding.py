@@ -4,13 +4,15 @@ The semantic and coarse stages drive a `Decoder`; it runs the layers of a `GPT` 
 which on a CPU halves the time of a step of a small network. All sequences of a batch stand at the same
 position: Bark pads its prompts to a fixed length, so none is ragged.
 
-A CUDA graph would wrap `Decoder._run` for one new position: the cache is static, so only the position would
-have to become a tensor.
+On a GPU a step of one sequence is a few hundred kernels that take less time than their launches. It is
+captured once as a CUDA graph and replayed: cache and shapes are static, the position is a tensor.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,10 +30,14 @@ Draw = Callable[[torch.Tensor, Sequence[torch.Generator | None]], torch.Tensor]
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
 Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and rows → residual
+Replay = Callable[[], torch.Tensor]
+
+logger = logging.getLogger(__name__)
 
 SMALL = 4 << 20  # weights of a network that gets a second copy of them, see `_laid_out`
 LEAST = 1 << 18  # weights of a layer for each thread that works on it: less is not worth the waiting
 FEW = 8  # rows; more of them MKL multiplies well by itself
+CAPTURE = Lock()  # a process captures one CUDA graph at a time
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,158 @@ def _gelu_of_few(rows: torch.Tensor) -> torch.Tensor:
     return F.gelu(rows.reshape(2, -1).t()).t().reshape(rows.shape)
 
 
+def _attend_with_bias(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Attend as torch's function does with a mask, which takes several times as long for one query."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, heads, 1, T)
+    return (scores + bias).softmax(-1) @ value
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The operations and tables of a `GPT`, looked up once."""
+
+    layers: list[_Layer]
+    heads: int
+    norm: Operation
+    head: torch.Tensor  # (D, V)
+    words: torch.Tensor  # (V, D) embeddings of tokens
+    places: torch.Tensor  # (block, D) of positions
+
+    @classmethod
+    def of(cls, model: GPT) -> "_Network":
+        trunk, weight = model.transformer, model.lm_head.weight
+        size = sum(parameter.numel() for parameter in trunk.h.parameters())
+        copy = weight.device.type == "cpu" and size <= SMALL
+        return cls(
+            [_Layer.of(block, copy) for block in trunk.h], model.config.n_head, _normalise(trunk.ln_f),
+            _laid_out(weight, copy)[0], trunk.wte.weight, trunk.wpe.weight,
+        )  # fmt: skip
+
+    def run(
+        self,
+        x: torch.Tensor,
+        caches: Sequence[torch.Tensor],
+        where: slice | torch.Tensor,
+        stop: int,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Run all layers on (B, T, D) → the normed states of the last position, (B, D).
+
+        Keys and values are written to `where` in the `caches`, if there are any; what they hold before `stop`
+        is attended to. `bias` (stop,) is added to the scores of a single new position.
+        """
+        batch, length, width = x.shape
+        x = x.view(-1, width)  # (B*T, D)
+        gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else F.gelu
+        for index, layer in enumerate(self.layers):
+            heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
+            heads = heads.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, D/heads)
+            query, key, value = heads.unbind(0)
+            if caches:
+                cache = caches[index]
+                cache[:, :, :, where] = heads[1:]
+                key, value = cache[:, :, :, :stop].unbind(0)
+            if length > 1 and index == len(self.layers) - 1:  # only the last position is asked for
+                query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
+            if bias is None:
+                attended = F.scaled_dot_product_attention(query, key, value, is_causal=query.shape[2] > 1)
+            else:
+                attended = _attend_with_bias(query, key, value, bias)
+            x = layer.attention_out(x, attended.transpose(1, 2).reshape(-1, width))
+            x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))
+        return self.norm(x)
+
+
+def _launches_cost(weight: torch.Tensor) -> bool:
+    """Tell whether a step on the device of `weight` is worth a CUDA graph."""
+    return weight.device.type == "cuda"
+
+
+@lru_cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which all captures of a device are made: cuBLAS keeps memory for each it sees."""
+    return torch.cuda.Stream(device)
+
+
+def _captured(run: Replay, device: torch.device) -> Replay:
+    """Return `run` as one CUDA graph, or as it is where it cannot be captured.
+
+    The graph reads and writes the very tensors that `run` does, and always returns the same one.
+    """
+    graph, current, side = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device), _capture_stream(device)
+    try:
+        with CAPTURE, torch.cuda.device(device), torch.cuda.stream(side):
+            side.wait_stream(current)
+            run()  # libraries get their working memory outside the graph
+            with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+                result = run()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        logger.warning("no CUDA graph (%s): steps are launched kernel by kernel, which is slower", reason)
+        return run
+    finally:
+        current.wait_stream(side)
+
+    def replay() -> torch.Tensor:
+        graph.replay()
+        return result
+
+    return replay
+
+
+class _StaticStep:
+    """A decoder's step with nothing that changes from one to the next but the contents of tensors.
+
+    All sequences of the batch are computed to the end, also those that were let go: on a GPU a row more
+    takes no time, and a graph keeps its shapes.
+    """
+
+    def __init__(self, network: _Network, caches: Sequence[torch.Tensor]) -> None:
+        device, (_, batch, _, self.length, _) = network.words.device, caches[0].shape
+        self.ids = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.position = torch.zeros(1, dtype=torch.int64, device=device)
+        reach = torch.arange(self.length, device=device)
+        self.run = partial(_run_static, network, list(caches), self.ids, self.position, reach)
+        self.rows: torch.Tensor | None = None  # of the batch that go on; none: all
+        self.replay: Replay | None = None
+
+    def begin(self, batch: int) -> None:
+        """Go on with the first sequences."""
+        self.rows = None
+        if batch < len(self.ids):
+            self.keep(range(batch))
+
+    def keep(self, sequences: Sequence[int]) -> None:
+        """Go on with some of the sequences, in this order."""
+        chosen = torch.tensor(list(sequences), device=self.ids.device)
+        self.rows = chosen if self.rows is None else self.rows[chosen]
+
+    def __call__(self, ids: torch.Tensor, position: int) -> torch.Tensor:
+        """Read one token of each sequence that goes on, (B,); return their states (B, D)."""
+        if position >= self.length:  # a GPU's own complaint would end the process
+            raise SettingError("position to decode", position, f"0 … {self.length - 1}, those of the cache")
+        if self.rows is None:
+            self.ids.copy_(ids)
+        else:
+            self.ids[self.rows] = ids
+        self.position.fill_(position)
+        if self.replay is None:
+            self.replay = _captured(self.run, self.ids.device)
+        states = self.replay()
+        return states if self.rows is None else states[self.rows]
+
+
+def _run_static(
+    network: _Network, caches: Sequence[torch.Tensor], ids: torch.Tensor, position: torch.Tensor,
+    reach: torch.Tensor,
+) -> torch.Tensor:  # fmt: skip
+    x = network.words.index_select(0, ids) + network.places.index_select(0, position)
+    bias = torch.zeros_like(reach, dtype=x.dtype).masked_fill(reach > position, float("-inf"))
+    return network.run(x[:, None], caches, position, len(reach), bias)
+
+
 class Decoder:
     """A `GPT` that reads a prompt once and then one token at a time.
 
@@ -130,31 +288,33 @@ class Decoder:
         length = config.block_size if positions is None else positions
         if not 1 <= length <= config.block_size:
             raise SettingError("positions to decode", length, f"1 … {config.block_size}, the model's block")
-        self.model, self.heads, self.use_cache, self.batch = model, config.n_head, use_cache, batch
-        size = sum(parameter.numel() for parameter in model.transformer.h.parameters())
-        copy = weight.device.type == "cpu" and size <= SMALL
-        self.layers = [_Layer.of(block, copy) for block in model.transformer.h]
-        self.norm = _normalise(model.transformer.ln_f)
-        self.head = _laid_out(weight, copy)[0]  # (D, V)
-        self.words, self.places = model.transformer.wte.weight, model.transformer.wpe.weight
+        self.network, self.use_cache, self.batch = _Network.of(model), use_cache, batch
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
         shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
-        self.cache = [
-            torch.empty(shape, dtype=weight.dtype, device=weight.device)
-            for _ in self.layers
+        self.cache = [  # zeros, not what lies in memory: a mask does not keep NaN out
+            torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+            for _ in self.network.layers
             if use_cache
         ]  # fmt: skip
+        static = use_cache and _launches_cost(weight)
+        self.static = _StaticStep(self.network, self.cache) if static else None
 
     def prefill(self, embeddings: torch.Tensor, rows: slice) -> torch.Tensor:
         """Read prompts (B, T, D) from position 0; return the logits (B, len(rows)) that follow them."""
         self.position, self.inputs, self.batch = 0, embeddings, len(embeddings)
         self.cache = [layer[:, : self.batch] for layer in self.cache]
+        if self.static is not None:
+            self.static.begin(self.batch)
         return self._run(embeddings, rows)
 
     def step(self, ids: torch.Tensor, rows: slice) -> torch.Tensor:
         """Read one token of each sequence, (B,) int64; return the logits (B, len(rows)) that follow it."""
-        embeddings = self.words.index_select(0, ids)[:, None]  # (B, 1, D)
+        if self.static is not None:
+            states = self.static(ids, self.position)
+            self.position += 1
+            return torch.mm(states, self.network.head[:, rows])
+        embeddings = self.network.words.index_select(0, ids)[:, None]  # (B, 1, D)
         if not self.use_cache and self.inputs is not None:
             embeddings = self.inputs = torch.cat([self.inputs, embeddings], dim=1)
             self.position = 0
@@ -166,6 +326,9 @@ class Decoder:
         if first and len(sequences) == self.batch:
             return
         self.batch = len(sequences)
+        if self.static is not None:
+            self.static.keep(sequences)
+            return
         chosen: slice | list[int] = (
             slice(len(sequences)) if first else list(sequences)
         )  # a slice copies nothing
@@ -176,25 +339,11 @@ class Decoder:
 
     def _run(self, embeddings: torch.Tensor, rows: slice) -> torch.Tensor:
         """Run all layers on (B, T, D) new positions; T > 1 starts at position 0."""
-        batch, length, width = embeddings.shape
-        start, stop = self.position, self.position + length
-        x = (embeddings + self.places[start:stop]).view(-1, width)  # (B*T, D)
-        gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else F.gelu
-        for index, layer in enumerate(self.layers):
-            heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
-            heads = heads.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, D/heads)
-            query, key, value = heads.unbind(0)
-            if self.use_cache:
-                cache = self.cache[index]
-                cache[:, :, :, start:stop] = heads[1:]
-                key, value = cache[:, :, :, :stop].unbind(0)
-            if length > 1 and index == len(self.layers) - 1:  # only the last position is asked for
-                query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
-            attended = F.scaled_dot_product_attention(query, key, value, is_causal=query.shape[2] > 1)
-            x = layer.attention_out(x, attended.transpose(1, 2).reshape(-1, width))
-            x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))
-        self.position = stop
-        return torch.mm(self.norm(x), self.head[:, rows])
+        length, start = embeddings.shape[1], self.position
+        self.position = stop = start + length
+        x = embeddings + self.network.places[start:stop]
+        states = self.network.run(x, self.cache, slice(start, stop), stop)
+        return torch.mm(states, self.network.head[:, rows])
 
 
 class Stage:

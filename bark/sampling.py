@@ -74,19 +74,9 @@ def draw(probs: torch.Tensor, generator: torch.Generator | None = None) -> torch
 
     Raises
     ------
-    CheckpointError : a probability is NaN (on a CPU; elsewhere torch complains in its own words).
+    CheckpointError : a probability is NaN.
     """
-    rows = probs.reshape(-1, probs.shape[-1])
-    if rows.device.type != "cpu":
-        return torch.multinomial(rows, 1, generator=generator).reshape(probs.shape[:-1])
-    # what `torch.multinomial` does, token for token, without its checks, which take longer than the draw
-    best, ids = (rows / torch.empty_like(rows).exponential_(generator=generator)).max(-1)
-    if math.isnan(best.sum()):
-        raise CheckpointError(
-            "a network gave NaN instead of probabilities",
-            fix="Load the model with dtype='float32', or download it again",
-        )
-    return ids.reshape(probs.shape[:-1])
+    return _best(probs, torch.empty_like(probs).exponential_(generator=generator))
 
 
 def draw_rows(probs: torch.Tensor, generators: Sequence[torch.Generator | None]) -> torch.Tensor:
@@ -97,8 +87,24 @@ def draw_rows(probs: torch.Tensor, generators: Sequence[torch.Generator | None])
     """
     if all(generator is None for generator in generators):
         return draw(probs)
-    drawn = []
-    for row, generator in zip(probs, generators, strict=True):
-        device = row.device if generator is None else generator.device
-        drawn.append(draw(row.to(device), generator).to(row.device))
-    return torch.stack(drawn)
+    noise = torch.empty_like(probs)
+    for row, generator in zip(noise, generators, strict=True):
+        if generator is None or generator.device == row.device:
+            row.exponential_(generator=generator)
+        else:
+            row.copy_(torch.empty_like(row, device=generator.device).exponential_(generator=generator))
+    return _best(probs, noise)
+
+
+def _best(probs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Do what `torch.multinomial` does with exponential noise, token for token.
+
+    Its checks take longer than the draw, and on a GPU it does all of it row by row.
+    """
+    best, ids = (probs / noise).max(-1)
+    if math.isnan(best.sum()):
+        raise CheckpointError(
+            "a network gave NaN instead of probabilities",
+            fix="Load the model with dtype='float32', or download it again",
+        )
+    return ids

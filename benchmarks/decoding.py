@@ -1,8 +1,9 @@
 """Seconds of our stages beside those of transformers' BarkModel: same random weights, same tokens, one run.
 
 The engines take turns; the ratio is the median over the rounds of theirs to ours. CPU seconds are counted, on
-one thread by default, so that other programs on the machine disturb little.
-`python -m benchmarks.decoding [nano small] [--rounds 3] [--threads 1] [--seconds 1.0] [--device cpu]`
+one thread by default, so that other programs on the machine disturb little; with a GPU, seconds of the wall.
+`python -m benchmarks.decoding [nano small] [--rounds 3] [--threads 1] [--seconds 1.0] [--device cpu]
+[--dtype float32]`
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -29,23 +31,25 @@ from bark.voice import Voice
 SIZES = {"nano": (6, 4, 192), "small": (12, 12, 768), "large": (24, 16, 1024)}  # layers, heads, width
 GREEDY = Sampling(temperature=0)
 Work = Callable[[], Any]
+NO_GRAPHS = patch("bark.decoding._launches_cost", lambda weight: False)
 
 
-def networks(size: str, device: str) -> tuple[GPT, GPT, FineGPT]:
+def networks(size: str, device: str, dtype: str) -> tuple[GPT, GPT, FineGPT]:
     """Build the three networks with random weights and Bark's vocabularies."""
     layers, heads, width = SIZES[size]
     sizes: dict[str, Any] = {"n_layer": layers, "n_head": heads, "n_embd": width}
     torch.manual_seed(0)
-    made = (
-        GPT(GPTConfig(**sizes, input_vocab_size=129_600, output_vocab_size=10_048)),
-        GPT(GPTConfig(**sizes, input_vocab_size=12_096, output_vocab_size=12_096)),
-        FineGPT(FineGPTConfig(**sizes)),
-    )
+    with torch.device(device):
+        made = (
+            GPT(GPTConfig(**sizes, input_vocab_size=129_600, output_vocab_size=10_048)),
+            GPT(GPTConfig(**sizes, input_vocab_size=12_096, output_vocab_size=12_096)),
+            FineGPT(FineGPTConfig(**sizes)),
+        )
     for network in made:
         network.requires_grad_(False)
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.1)  # lively enough for tokens to differ
-        network.eval().to(device)
+        network.eval().to(getattr(torch, dtype))
     # transformers leaves these 48 ids open to codebook 1; at logit 0 they are never the most likely
     made[1].lm_head.weight[10_000 + 2 * 1024 :] = 0
     return made
@@ -60,19 +64,21 @@ def as_transformers(ours: GPT | FineGPT, kind: str) -> Any:
         block_size=ours.config.block_size, bias=ours.config.bias, dropout=0.0,
         input_vocab_size=ours.config.input_vocab_size, output_vocab_size=ours.config.output_vocab_size,
     )  # fmt: skip
-    theirs = getattr(bark, f"Bark{kind}Model")(config)
+    place = ours.transformer.wpe.weight
+    with place.device:
+        theirs = getattr(bark, f"Bark{kind}Model")(config)
     weights = {to_hf_name(name): tensor for name, tensor in ours.state_dict().items()}
     missing, unexpected = theirs.load_state_dict(weights, strict=False)
     if unexpected or any(not name.endswith("attn.bias") for name in missing):
         raise SystemExit(f"weights do not fit: {missing} {unexpected}")
-    return theirs.eval().to(ours.transformer.wpe.weight.device)
+    return theirs.eval().to(place.dtype)
 
 
-def stages(size: str, seconds: float, device: str, voice: Voice) -> dict[str, dict[str, Work]]:
+def stages(size: str, seconds: float, device: str, dtype: str, voice: Voice) -> dict[str, dict[str, Work]]:
     """Return for each stage the engines' jobs; each returns its tokens as an array."""
     from transformers.models.bark import generation_configuration_bark as settings
 
-    semantic, coarse, fine = networks(size, device)
+    semantic, coarse, fine = networks(size, device, dtype)
     hf = [as_transformers(n, k) for n, k in ((semantic, "Semantic"), (coarse, "Coarse"), (fine, "Fine"))]
     hf_semantic, hf_coarse = settings.BarkSemanticGenerationConfig(), settings.BarkCoarseGenerationConfig()
     hf_fine = settings.BarkFineGenerationConfig()
@@ -109,13 +115,18 @@ def stages(size: str, seconds: float, device: str, voice: Voice) -> dict[str, di
             max_new_tokens=count,
         )[0].cpu().numpy()  # fmt: skip
 
+    def without_graphs(work: Work) -> dict[str, Work]:
+        return {} if device == "cpu" else {"ours, no CUDA graph": lambda: NO_GRAPHS(work)()}
+
     return {
         "semantic, voice": {
             "ours": lambda: ours_semantic(True), "transformers": theirs_semantic,
+            **without_graphs(lambda: ours_semantic(True)),
             "ours uncached": lambda: ours_semantic(False),
         },
         "coarse, voice": {
             "ours": lambda: ours_coarse(True, voice), "transformers": lambda: theirs_coarse(prompt),
+            **without_graphs(lambda: ours_coarse(True, voice)),
             "ours uncached": lambda: ours_coarse(False, voice),
         },
         "coarse, no voice": {
@@ -177,6 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0, help="of speech")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     random = np.random.default_rng(0)
@@ -184,19 +196,19 @@ def main(argv: list[str] | None = None) -> int:
     voice = Voice(random.integers(0, 10_000, 499), fine[:2], fine)
     print(json.dumps({"torch": torch.__version__, **vars(options)}))
     for size in options.sizes:
-        for stage, jobs in stages(size, options.seconds, options.device, voice).items():
+        for stage, jobs in stages(size, options.seconds, options.device, options.dtype, voice).items():
             if size != "nano":
                 jobs.pop("ours uncached", None)  # minutes
             print(
                 json.dumps({"size": size, "stage": stage, **compare(jobs, options.rounds, options.device)}),
                 flush=True,
             )
-        coarse = networks(size, options.device)[1]
+        coarse = networks(size, options.device, options.dtype)[1]
         steps = {
             f"batch {batch} at {position}": milliseconds_a_step(
                 coarse, slice(10_000, 11_024), batch, position, options.device
             )
-            for batch in (1, 4)
+            for batch in (1, 4, 16)
             for position in (257, 600, 900)
         }
         print(json.dumps({"size": size, **asdict(coarse.config), "coarse step, ms": steps}), flush=True)

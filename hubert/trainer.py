@@ -18,10 +18,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import sdpa_kernel
 
-from bark.devices import cpu_computes_in
 from bark.errors import CheckpointError, SettingError, StorageError
 
+from .acceleration import ANY_LENGTH, choose_precision, make_accelerator
 from .optimizers import make_optimizers
 from .run_folder import (
     BEST,
@@ -147,7 +148,7 @@ class Trainer:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.on_validation, self.fingerprint = on_validation, fingerprint or {}
-        self.accelerator = _accelerator(options)
+        self.accelerator = make_accelerator(options.device == "cpu", options.mixed_precision)
         # Newton and Schulz are content with bfloat16, where the hardware has it
         exact = choose_precision(self.accelerator.device) == "no"
         rates = options.learning_rate, options.weight_decay, options.betas
@@ -174,7 +175,7 @@ class Trainer:
         """
         options = self.options
         main = self.accelerator.is_main_process
-        with locked(self.folder) if main else nullcontext():
+        with locked(self.folder) if main else nullcontext(), sdpa_kernel(ANY_LENGTH):
             writer = Metrics(self.folder, self.step) if main else None
             early = self._stale()
             try:
@@ -367,32 +368,3 @@ class Trainer:
                 got="; ".join(changed),
                 fix="Give this run another folder, or restore what the earlier one was trained on",
             )
-
-
-def choose_precision(device: torch.device) -> str:
-    """Return the mixed precision that pays on a device: bfloat16 where its hardware multiplies in it.
-
-    Weights, optimiser and sums stay float32; on a CPU with the instructions matrix products are four times
-    as fast, on one without they are slower.
-    """
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    if device.type == "cpu":
-        return "bf16" if cpu_computes_in(torch.bfloat16) else "no"
-    return "no"
-
-
-def _accelerator(options: TrainerOptions) -> Any:
-    try:
-        from accelerate import Accelerator, PartialState
-        from accelerate.utils import DistributedDataParallelKwargs
-    except ImportError as error:
-        raise SettingError(
-            "training needs accelerate", fix="Install it: pip install 'bark-voice-booth[train]'"
-        ) from error
-    on_cpu, wanted = options.device == "cpu", options.mixed_precision
-    return Accelerator(
-        mixed_precision=choose_precision(PartialState(cpu=on_cpu).device) if wanted == "auto" else wanted,
-        cpu=on_cpu,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )

@@ -79,7 +79,7 @@ class Chooser:
             return probs.masked_fill(probs == 0, 2.0).argmin(dim=-1)
         assert self.uniforms is not None
         sums = probs.double().cumsum(dim=-1)
-        wanted = torch.as_tensor(self.uniforms[step]) * sums[..., -1]
+        wanted = torch.as_tensor(self.uniforms[step], device=sums.device) * sums[..., -1]
         return (sums > wanted[..., None]).int().argmax(dim=-1)
 
 

@@ -1,5 +1,6 @@
 """One step of the decoder gives the network's own logits, with and without cache, for any batch."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,13 @@ EVERY = slice(None)
 
 def random_ids(*shape: int) -> torch.Tensor:
     return torch.randint(60, shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def static(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode as on a GPU, with static tensors only, but run what would be captured as a CUDA graph."""
+    monkeypatch.setattr(decoding, "_launches_cost", lambda weight: True)
+    monkeypatch.setattr(decoding, "_captured", lambda run, device: run)
 
 
 @pytest.fixture
@@ -82,6 +90,50 @@ def test_sequences_can_leave_the_batch(network: GPT, use_cache: bool) -> None:
         decoder.keep([before.index(row) for row in kept])
         logits = decoder.step(ids[kept, position], EVERY)
         torch.testing.assert_close(logits, wanted[kept, position])
+
+
+@pytest.mark.usefixtures("static")
+@torch.inference_mode()
+def test_static_steps_equal_the_whole_sequence(network: GPT) -> None:
+    """Over prompts of several lengths and batches, one after the other, as the coarse windows are read."""
+    decoder = Decoder(network, 4, positions=24)
+    for batch, prompt in ((4, 9), (3, 15), (3, 5)):
+        ids = random_ids(batch, 24)
+        wanted = network(ids)
+        torch.testing.assert_close(
+            decoder.prefill(network.embed(ids[:, :prompt]), EVERY), wanted[:, prompt - 1]
+        )
+        for position in range(prompt, 24):
+            logits = decoder.step(ids[:, position], slice(10, 30))
+            torch.testing.assert_close(logits, wanted[:, position, 10:30])
+    with pytest.raises(SettingError, match="position to decode: got 24; allowed: 0 … 23"):
+        decoder.step(ids[:, 0], EVERY)
+
+
+@pytest.mark.usefixtures("static")
+@torch.inference_mode()
+def test_static_sequences_can_leave_the_batch(network: GPT) -> None:
+    ids = random_ids(5, 12)
+    wanted = network(ids)
+    decoder = Decoder(network, 5)
+    decoder.prefill(network.embed(ids[:, :8]), EVERY)
+    for kept, chosen, position in (
+        ([4, 1, 3], [4, 1, 3], 8), ([4, 3], [0, 2], 9), ([4], [0], 10), ([4], [0], 11)
+    ):  # fmt: skip
+        decoder.keep(chosen)
+        torch.testing.assert_close(decoder.step(ids[kept, position], EVERY), wanted[kept, position])
+
+
+@pytest.mark.usefixtures("static")
+def test_a_static_decoder_is_freed_with_its_last_reference(network: GPT) -> None:
+    """Its cache is the largest thing on a GPU beside the weights: it must not wait for a garbage collection."""
+    with torch.inference_mode():
+        decoder = Decoder(network, 1)
+        decoder.prefill(network.embed(random_ids(1, 4)), EVERY)
+        decoder.step(torch.zeros(1, dtype=torch.int64), EVERY)
+    cache = weakref.ref(decoder.cache[0].untyped_storage())
+    del decoder
+    assert cache() is None
 
 
 @pytest.mark.parametrize("small", [True, False])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.quantizer_report import RATES, main
-from hubert.trainer import choose_precision
+from hubert.acceleration import choose_precision
 
 from .pairs import make_dataset
 

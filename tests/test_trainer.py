@@ -267,27 +267,37 @@ def test_muon_takes_hidden_matrices_and_nothing_else() -> None:
         make_optimizers(model, "sgd", 1e-3, 0.1, (0.9, 0.95))
 
 
-@pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
-def test_muon_in_float32_walks_the_way_of_torchs_own(shape: tuple[int, int]) -> None:
-    start, steps = torch.randn(shape), [torch.randn(shape) for _ in range(6)]
-    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+@pytest.mark.parametrize("exact", [True, False])
+def test_muon_walks_the_way_of_torchs_own(exact: bool) -> None:
+    """Two weights of each shape, one of them without a gradient in some steps."""
+    shapes = [(16, 48), (48, 16), (16, 48), (48, 16)]
+    starts, steps = [torch.randn(shape) for shape in shapes], [
+        [torch.randn(shape) if (step + index) % 3 else None for index, shape in enumerate(shapes)]
+        for step in range(6)
+    ]  # fmt: skip
+    ours, theirs = ([torch.nn.Parameter(start.clone()) for start in starts] for _ in range(2))
     pair = (
-        (ours, Muon([ours], 0.01, 0.1, exact=True)),
-        (theirs, torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")),
+        (ours, Muon(ours, 0.01, 0.1, exact=exact)),
+        (theirs, torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")),
     )
-    for gradient in steps:
-        for weight, muon in pair:
-            weight.grad = gradient.clone()
+    for gradients in steps:
+        for weights, muon in pair:
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = None if gradient is None else gradient.clone()
             muon.step()
-    apart, moved = (ours - theirs).detach().norm(), (theirs - start).detach().norm()
-    assert float(apart / moved) < 0.02  # torch's own rounds to bfloat16
+    for mine, torchs, start in zip(ours, theirs, starts, strict=True):
+        apart, moved = (mine - torchs).detach().norm(), (torchs - start).detach().norm()
+        assert float(apart / moved) < 0.02  # torch's own rounds to bfloat16
     assert pair[0][1].state_dict()["state"][0].keys() == pair[1][1].state_dict()["state"][0].keys()
 
 
-def test_orthogonalised_has_singular_values_near_one() -> None:
-    matrix = torch.randn(8, 24, dtype=torch.float64) * 100
-    sizes = torch.linalg.svdvals(orthogonalised(matrix, (3.4445, -4.7750, 2.0315), 5))
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8)])
+def test_orthogonalised_has_singular_values_near_one(shape: tuple[int, int]) -> None:
+    matrices = torch.randn(3, *shape, dtype=torch.float64) * 100
+    found = orthogonalised(matrices, (3.4445, -4.7750, 2.0315), 5)
+    sizes = torch.linalg.svdvals(found)
     assert 0.5 < float(sizes.min()) and float(sizes.max()) < 1.4
+    torch.testing.assert_close(found[:1], orthogonalised(matrices[:1], (3.4445, -4.7750, 2.0315), 5))
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from bark.codec_mel import MelCodec, MelCodecConfig
+from bark.devices import choose_device
 from bark.errors import BarkError
 from bark.files import atomic_write
 from bark.weights import weights_digest
@@ -81,7 +82,7 @@ def train_codec(options: NanoOptions) -> None:
 
 def encode_corpus(options: NanoOptions) -> None:
     """Write ``codes/<voice>.npz`` for every voice: ``codes`` (8, N / 320) int16, utterance by utterance."""
-    codec = MelCodec.load(options.work / "codec")
+    codec = MelCodec.load(options.work / "codec").to(choose_device(options.device or "auto"))
     mark = weights_digest(codec.network)
     for path in voice_paths(options.work):
         target = options.work / "codes" / path.name
@@ -119,7 +120,8 @@ def train(stage: str, options: NanoOptions) -> None:
 
 def make_speech(options: NanoOptions) -> None:
     """Synthesise the corpus and convert the recordings into ``corpus/``."""
-    make_corpus(CorpusOptions(options.work, options.real, options.hours, options.voices, seed=options.seed))
+    sizes: dict[str, Any] = {"hours": options.hours, "voices": options.voices, "seed": options.seed}
+    make_corpus(CorpusOptions(options.work, options.real, processes=torch.get_num_threads(), **sizes))
 
 
 def train_listener(options: NanoOptions) -> None:
@@ -132,7 +134,7 @@ def train_listener(options: NanoOptions) -> None:
 
 def tokenise_corpus(options: NanoOptions) -> None:
     """Write ``tokens/<voice>.npz``: the semantic tokens of every voice."""
-    make_tokens(options.work, options.work / HUBERT, processes=1)
+    make_tokens(options.work, options.work / HUBERT, processes=torch.get_num_threads())
 
 
 def write_model(options: NanoOptions) -> None:
@@ -149,7 +151,7 @@ def train_own_quantizer(options: NanoOptions) -> None:
     )
     plan = QuantizerOptions(seed=options.seed, device=options.device, **sizes)
     model, hubert = options.work / "model", options.work / HUBERT
-    pairs = speak_pairs(model, hubert, options.work / "pairs", plan.pairs)
+    pairs = speak_pairs(model, hubert, options.work / "pairs", plan.pairs, options.device or "auto")
     found = train_quantizer(pairs, options.work / "runs" / "quantizer", hubert, plan)
     logger.info("quantizer: %.1f %% of the test tokens named wrong", 100 * (1 - found.top1))
 

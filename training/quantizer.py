@@ -41,7 +41,9 @@ class QuantizerOptions:
     device: str | None = None
 
 
-def speak_pairs(model: str | Path, hubert: str | Path, folder: Path, count: int) -> PreparedDataset:
+def speak_pairs(
+    model: str | Path, hubert: str | Path, folder: Path, count: int, device: str = "cpu"
+) -> PreparedDataset:
     """Let a nano speak `count` texts of the grammar in its preset voices, unless it has, and prepare them.
 
     Parameters
@@ -49,7 +51,7 @@ def speak_pairs(model: str | Path, hubert: str | Path, folder: Path, count: int)
     model, hubert : names or folders.
     folder : gets the pairs and the data set.
     """
-    bark = Bark.from_pretrained(model, device="cpu")
+    bark = Bark.from_pretrained(model, device=device)
     source = TextSource((), 0, 1)
     texts = tuple(source.draw(held_out=False, kind=KINDS[i % len(KINDS)]).words for i in range(count))
     voices = sorted(path.stem for path in bark.voices_folder.glob("*.npz")) if bark.voices_folder else [None]
