@@ -91,8 +91,9 @@ def test_codes_of_another_codec_are_made_again(work: Path) -> None:
 
 def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> None:
     for stage in stages.STAGES:
-        assert main([stage, "--work", str(work), "--steps", "2", "--device", "cpu"]) == 0
-        assert main([stage, "--work", str(work), "--steps", "3", "--device", "cpu"]) == 0
+        larger = ["--width", "48", "--layers", "2"] if stage == "coarse" else []
+        assert main([stage, "--work", str(work), "--steps", "2", "--device", "cpu", *larger]) == 0
+        assert main([stage, "--work", str(work), "--steps", "3", "--device", "cpu", *larger]) == 0
         rows = [json.loads(row) for row in (work / "runs" / stage / "metrics.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows if row["phase"] == "train"] == [2, 3]  # went on, not anew
     folder = tmp_path / "model"
@@ -100,11 +101,18 @@ def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> N
     assert max(folder_size(folder).values()) < LARGEST_FILE
     bark = Bark.from_pretrained(folder)
     assert bark.layout.semantic_vocab == UNITS and bark.defaults.fine_temperature == 0.8
+    coarse, fine = bark.coarse.model.config, bark.fine.model.config
+    assert (coarse.n_embd, coarse.n_layer, coarse.n_head, fine.n_embd, fine.n_layer) == (48, 2, 2, 32, 1)
+    assert main(["coarse", "--work", str(work), "--steps", "3", "--device", "cpu"]) == 1  # another network
+    assert main(["coarse", "--work", str(work), "--steps", "3", "--width", "50"]) == 1
+    assert main(["coarse", "--work", str(work), "--steps", "3", "--layers", "0"]) == 1
     best = work / "runs" / "fine" / "best.safetensors"
     assert main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--seed", "1"]) == 1
     assert main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--init", str(best)]) == 1
     with pytest.raises(SystemExit):
         main(["codec", "--work", str(work), "--learning-rate", "1"])
+    with pytest.raises(SystemExit):
+        main(["codec", "--work", str(work), "--width", "0"])
     held = load_speakers(work, "heldout", ("tokens", "codes"))[0].examples[0]
     voice = Voice(held.semantic, held.codes[:2], held.codes)
     spoken = bark.generate("one two", voice, seed=3, max_duration_s=0.4, allow_early_stop=False)

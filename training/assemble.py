@@ -21,7 +21,7 @@ from hubert.encoder import SemanticEncoder
 from hubert.run_folder import BEST, load_network, load_tensors
 
 from .corpus import load_voice, voice_paths
-from .initial import stage_config
+from .initial import NetworkSize, stage_config
 from .stages import HUBERT, SIZES, STAGES, work_layout
 from .synthesis import SAMPLE_RATE
 
@@ -112,9 +112,10 @@ def trained_network(stage: str, work: Path, layout: TokenLayout) -> GPT | FineGP
     best = work / "runs" / stage / BEST
     if not best.is_file():
         raise MissingFileError(f"{stage} is not trained: no {best}", fix=f"Run the step {stage} first")
-    config = stage_config(stage, layout, SIZES[stage])
+    weights = load_tensors(best)[0]
+    config = stage_config(stage, layout, NetworkSize.of(weights, SIZES[stage].heads))
     network = FineGPT(config) if isinstance(config, FineGPTConfig) else GPT(config)
-    load_network(network, load_tensors(best)[0], best)
+    load_network(network, weights, best)
     return network
 
 

@@ -10,6 +10,7 @@ two stages.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,12 @@ class NetworkSize:
     width: int = 192
     layers: int = 6
     heads: int = 4
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor], heads: int) -> NetworkSize:
+        """Read width and layers off a stage's weights, which do not tell the heads."""
+        blocks = [int(name.split(".")[2]) for name in weights if name.startswith("transformer.h.")]
+        return cls(weights["transformer.wpe.weight"].shape[1], max(blocks) + 1, heads)
 
 
 def nano_layout(units: int, text_ids: int) -> TokenLayout:

@@ -56,6 +56,8 @@ class NanoOptions:
     init: Path | None = None  # weights that a stage begins with
     learning_rate: float | None = None  # of a stage; none: the recipe's
     real_share: float = StageOptions.real_share  # of what a stage learns from, drawn from recordings
+    width: int | None = None  # of a stage's network; none: the recipe's
+    layers: int | None = None
 
 
 STEPS_OF_TRAINING = {"codec": 4500, "semantic": 9000, "coarse": 16000, "fine": 4000}
@@ -113,6 +115,8 @@ def train(stage: str, options: NanoOptions) -> None:
         options.init,
         options.learning_rate,
         options.real_share,
+        options.width,
+        options.layers,
     )
     result = train_stage(stage, options.work, chosen)
     logger.info("%s: best validation loss %.3f at step %d", stage, result.best_loss, result.best_step)
@@ -219,12 +223,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--learning-rate", type=float, help="of a stage, instead of the recipe's")
     share = NanoOptions.real_share
     parser.add_argument("--real-share", type=float, default=share, help="of a stage's items, from recordings")
+    parser.add_argument("--width", type=int, help="of a stage's network, instead of the recipe's")
+    parser.add_argument("--layers", type=int, help="of a stage's network, instead of the recipe's")
     arguments = vars(parser.parse_args(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     step = arguments.pop("step")
     options = NanoOptions(**arguments)
-    if step not in STAGES and (options.init or options.learning_rate or options.real_share != share):
-        parser.error(f"--init, --learning-rate and --real-share are for {', '.join(STAGES)}, not for {step}")
+    given = [options.init, options.learning_rate, options.width, options.layers]
+    if step not in STAGES and (given != [None] * 4 or options.real_share != share):
+        names = "--init, --learning-rate, --real-share, --width and --layers"
+        parser.error(f"{names} are for {', '.join(STAGES)}, not for {step}")
     try:
         logger.info("step %s", step)
         if step == "all":

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from bark.codec_mel import MelCodec
-from bark.errors import MissingFileError
+from bark.errors import MissingFileError, SettingError
+from bark.model import GPT
+from bark.model_fine import FineGPT
 from bark.phones import SYMBOLS, PhoneTokenizer
 from bark.tokens import TokenLayout
 from bark.weights import weights_digest
@@ -48,6 +49,23 @@ class StageOptions:
     init: Path | None = None  # weights to begin with (another run's best.safetensors, say), not fresh ones
     learning_rate: float | None = None  # none: LEARNING_RATES
     real_share: float = ObjectiveOptions.real_share  # of the items drawn from recordings
+    width: int | None = None  # of the network; none: SIZES
+    layers: int | None = None
+
+    def size(self, stage: str) -> NetworkSize:
+        """Return the size of the network.
+
+        Raises
+        ------
+        SettingError : for a width that the heads do not divide, or no layer.
+        """
+        usual = SIZES[stage]
+        width = usual.width if self.width is None else self.width
+        layers = usual.layers if self.layers is None else self.layers
+        if width < 1 or width % (2 * usual.heads) or layers < 1:
+            allowed = f"a multiple of {2 * usual.heads}, and at least 1"
+            raise SettingError("width and layers", f"{width} and {layers}", allowed)
+        return NetworkSize(width, layers, usual.heads)
 
 
 def train_stage(stage: str, work: Path, chosen: StageOptions) -> TrainingResult:
@@ -70,13 +88,13 @@ def train_stage(stage: str, work: Path, chosen: StageOptions) -> TrainingResult:
     layout = work_layout(work) if "tokens" in needs else FINE_LAYOUT
     options = ObjectiveOptions(batch=BATCHES[stage], real_share=chosen.real_share)
     objective = OBJECTIVES[stage](train, validation, layout, options)
-    network = new_network(stage, work, layout, train, chosen.seed)
+    network = new_network(stage, work, layout, chosen.size(stage), train, chosen.seed)
     if chosen.init is not None:
         load_network(network, load_tensors(chosen.init)[0], chosen.init)
     if chosen.device == "cpu" or not torch.cuda.is_available():
         use_block_attention(network)
     if stage == "semantic":
-        guide_heads(network, [layer for layer in GUIDED_LAYERS if layer < SIZES[stage].layers])
+        guide_heads(network, [layer for layer in GUIDED_LAYERS if layer < network.config.n_layer])
     settings = TrainerOptions(
         steps=chosen.steps,
         learning_rate=chosen.learning_rate or LEARNING_RATES[stage],
@@ -92,10 +110,9 @@ def train_stage(stage: str, work: Path, chosen: StageOptions) -> TrainingResult:
 
 
 def new_network(
-    stage: str, work: Path, layout: TokenLayout, train: tuple[Speaker, ...] = (), seed: int = 0
-) -> nn.Module:
+    stage: str, work: Path, layout: TokenLayout, size: NetworkSize, train: tuple[Speaker, ...], seed: int
+) -> GPT | FineGPT:
     """Make a stage's network as its training starts with it."""
-    size = SIZES[stage]
     if stage == "semantic":
         return new_semantic(
             layout, size, unit_centres(work), text_units(work, layout), text_rate(train, layout), seed
