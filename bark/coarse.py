@@ -316,4 +316,4 @@ class CoarseStage(Stage):
             probs = probabilities(logits, sampling)
             ids = (self.draw(probs, [take.generator for take in takes[:alive]]) + offset)[:, None]
             written[:alive, index] = ids[:, 0]
-        return written.cpu().numpy()  # the only wait for the device
+        return written.cpu().numpy()

@@ -8,11 +8,9 @@ On a GPU a step of one sequence is a few hundred kernels that take less time tha
 captured once as a CUDA graph and replayed: cache and shapes are static, the position is a tensor.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from threading import Lock
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .cuda_graph import Step, captured, worth_a_graph
 from .errors import BarkError, SettingError
 from .model import GPT
 from .sampling import draw_rows
@@ -30,14 +29,10 @@ Draw = Callable[[torch.Tensor, Sequence[torch.Generator | None]], torch.Tensor]
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
 Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and rows → residual
-Replay = Callable[[], torch.Tensor]
-
-logger = logging.getLogger(__name__)
 
 SMALL = 4 << 20  # weights of a network that gets a second copy of them, see `_laid_out`
 LEAST = 1 << 18  # weights of a layer for each thread that works on it: less is not worth the waiting
 FEW = 8  # rows; more of them MKL multiplies well by itself
-CAPTURE = Lock()  # a process captures one CUDA graph at a time
 
 
 @dataclass(frozen=True)
@@ -179,43 +174,6 @@ class _Network:
         return self.norm(x)
 
 
-def _launches_cost(weight: torch.Tensor) -> bool:
-    """Tell whether a step on the device of `weight` is worth a CUDA graph."""
-    return weight.device.type == "cuda"
-
-
-@lru_cache
-def _capture_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the stream on which all captures of a device are made: cuBLAS keeps memory for each it sees."""
-    return torch.cuda.Stream(device)
-
-
-def _captured(run: Replay, device: torch.device) -> Replay:
-    """Return `run` as one CUDA graph, or as it is where it cannot be captured.
-
-    The graph reads and writes the very tensors that `run` does, and always returns the same one.
-    """
-    graph, current, side = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device), _capture_stream(device)
-    try:
-        with CAPTURE, torch.cuda.device(device), torch.cuda.stream(side):
-            side.wait_stream(current)
-            run()  # libraries get their working memory outside the graph
-            with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-                result = run()
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        logger.warning("no CUDA graph (%s): steps are launched kernel by kernel, which is slower", reason)
-        return run
-    finally:
-        current.wait_stream(side)
-
-    def replay() -> torch.Tensor:
-        graph.replay()
-        return result
-
-    return replay
-
-
 class _StaticStep:
     """A decoder's step with nothing that changes from one to the next but the contents of tensors.
 
@@ -230,7 +188,7 @@ class _StaticStep:
         reach = torch.arange(self.length, device=device)
         self.run = partial(_run_static, network, list(caches), self.ids, self.position, reach)
         self.rows: torch.Tensor | None = None  # of the batch that go on; none: all
-        self.replay: Replay | None = None
+        self.replay: Step | None = None
 
     def begin(self, batch: int) -> None:
         """Go on with the first sequences."""
@@ -253,7 +211,7 @@ class _StaticStep:
             self.ids[self.rows] = ids
         self.position.fill_(position)
         if self.replay is None:
-            self.replay = _captured(self.run, self.ids.device)
+            self.replay = captured(self.run, self.ids.device)
         states = self.replay()
         return states if self.rows is None else states[self.rows]
 
@@ -292,12 +250,11 @@ class Decoder:
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
         shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
-        self.cache = [  # zeros, not what lies in memory: a mask does not keep NaN out
-            torch.zeros(shape, dtype=weight.dtype, device=weight.device)
-            for _ in self.network.layers
-            if use_cache
-        ]  # fmt: skip
-        static = use_cache and _launches_cost(weight)
+        static = use_cache and worth_a_graph(weight)
+        make = torch.zeros if static else torch.empty  # a bias does not keep out NaN that lay in memory
+        self.cache = [
+            make(shape, dtype=weight.dtype, device=weight.device) for _ in self.network.layers if use_cache
+        ]
         self.static = _StaticStep(self.network, self.cache) if static else None
 
     def prefill(self, embeddings: torch.Tensor, rows: slice) -> torch.Tensor:

@@ -257,5 +257,14 @@ def _voice(voice: VoiceLike | None, key: str) -> Voice | None:
 
 
 def _generator(key: str, seed: int | None) -> torch.Generator | None:
-    """None draws from torch's global generator, as Suno's code does."""
-    return None if seed is None else torch.Generator(models_devices[key]).manual_seed(seed)
+    """None draws from torch's global generator, as Suno's code does.
+
+    A GPU's global one cannot be drawn from while another thread captures a CUDA graph: there it is one of our
+    own, seeded from the global one of the CPU.
+    """
+    device = models_devices[key]
+    if seed is None:
+        if device.type != "cuda":
+            return None
+        seed = int(torch.randint(2**31, ()))
+    return torch.Generator(device).manual_seed(seed)

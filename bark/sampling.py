@@ -99,7 +99,8 @@ def draw_rows(probs: torch.Tensor, generators: Sequence[torch.Generator | None])
 def _best(probs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Do what `torch.multinomial` does with exponential noise, token for token.
 
-    Its checks take longer than the draw, and on a GPU it does all of it row by row.
+    Its checks take longer than the draw, and on a GPU it does all of it row by row. The one check left, for
+    NaN, waits for the device.
     """
     best, ids = (probs / noise).max(-1)
     if math.isnan(best.sum()):

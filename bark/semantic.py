@@ -170,7 +170,7 @@ class SemanticStage(Stage):
                 ids = self.draw(probs, [sources[index] for index in active])
                 if allow_early_stop and min_eos_p is not None:
                     ids = ids.masked_fill(probs[:, -1] >= min_eos_p, end)
-                drawn = ids.tolist()  # the only wait for the device
+                drawn = ids.tolist()
                 going = [row for row, token in enumerate(drawn) if token != end]
                 for row in going:
                     tokens[active[row]].append(drawn[row])

@@ -31,7 +31,7 @@ from bark.voice import Voice
 SIZES = {"nano": (6, 4, 192), "small": (12, 12, 768), "large": (24, 16, 1024)}  # layers, heads, width
 GREEDY = Sampling(temperature=0)
 Work = Callable[[], Any]
-NO_GRAPHS = patch("bark.decoding._launches_cost", lambda weight: False)
+NO_GRAPHS = patch("bark.decoding.worth_a_graph", lambda weight: False)
 
 
 def networks(size: str, device: str, dtype: str) -> tuple[GPT, GPT, FineGPT]:

@@ -25,7 +25,8 @@ class Muon(optim.Muon):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Take a step; `closure` evaluates the loss anew, as for every torch optimizer."""
-        loss = closure() if closure else None
+        with torch.enable_grad():
+            loss = closure() if closure else None
         for group in self.param_groups:
             alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
@@ -33,10 +34,7 @@ class Muon(optim.Muon):
                     alike.setdefault(weight.shape, []).append(weight)
             for shape, weights in alike.items():
                 gradients = [weight.grad for weight in weights if weight.grad is not None]
-                momenta = [
-                    self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
-                    for weight in weights
-                ]
+                momenta = [self._momentum(weight) for weight in weights]
                 torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
                 updates = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
                 updates = orthogonalised(updates.to(self.number), group["ns_coefficients"], group["ns_steps"])
@@ -44,6 +42,13 @@ class Muon(optim.Muon):
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(weights, list(updates.to(weights[0].dtype)), alpha=-rate)
         return loss
+
+    def _momentum(self, weight: Tensor) -> Tensor:
+        state = self.state[weight]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        buffer: Tensor = state["momentum_buffer"]
+        return buffer
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:

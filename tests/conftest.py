@@ -50,3 +50,12 @@ def fresh_accelerate() -> Iterator[None]:
     if state := sys.modules.get("accelerate.state"):
         state.AcceleratorState._reset_state(True)
         state.GradientState._reset_state()
+
+
+@pytest.fixture
+def static(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode as on a GPU, with static tensors only, but run what would be captured as a CUDA graph."""
+    from bark import decoding
+
+    monkeypatch.setattr(decoding, "worth_a_graph", lambda weight: True)
+    monkeypatch.setattr(decoding, "captured", lambda run, device: run)

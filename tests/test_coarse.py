@@ -72,6 +72,13 @@ def test_golden_codes_and_distributions(golden: Path, suno: GPT, name: str) -> N
             np.testing.assert_array_equal(np.flatnonzero(probs), np.sort(support))
 
 
+@pytest.mark.usefixtures("static")
+@pytest.mark.parametrize("name", ["len40", "history_101_152", "window45_hist60", "topp70_icdf"])
+def test_golden_codes_with_the_steps_of_a_gpu(golden: Path, suno: GPT, name: str) -> None:
+    case = Case.read(golden / "B_suno_expected" / f"coarse_{name}.npz")
+    np.testing.assert_array_equal(run(case, suno, use_kv_caching=True)[0], case.expected)
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in NAMES]
 )

@@ -23,13 +23,6 @@ def random_ids(*shape: int) -> torch.Tensor:
 
 
 @pytest.fixture
-def static(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode as on a GPU, with static tensors only, but run what would be captured as a CUDA graph."""
-    monkeypatch.setattr(decoding, "_launches_cost", lambda weight: True)
-    monkeypatch.setattr(decoding, "_captured", lambda run, device: run)
-
-
-@pytest.fixture
 def network() -> GPT:
     return random_gpt(input_vocab_size=60, output_vocab_size=50)
 

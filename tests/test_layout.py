@@ -21,7 +21,7 @@ FLOORS = [  # inside bark, lowest first; a module imports from lower floors, or 
     {"version", "errors"},
     {"files", "tokens", "commands"},
     {"npz", "spelling", "spoken", "audio_files"},
-    {"model", "model_fine", "sampling", "devices", "audio", "hub", "phones"},
+    {"model", "model_fine", "sampling", "devices", "audio", "hub", "phones", "cuda_graph"},
     {"decoding", "voice", "voice_names", "text", "splitting", "weights", "codec", "codec_mel"},
     {"semantic", "coarse", "fine", "checkpoints", "formats"},
     {"pipeline"},

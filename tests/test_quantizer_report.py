@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks.quantizer_report import RATES, main
-from hubert.acceleration import choose_precision
 
 from .pairs import make_dataset
 
@@ -35,14 +33,3 @@ def test_each_version_gets_the_rate_its_validation_errors_choose(
     assert record["shifts"]["v2"].keys() == {"-2", "-1", "0", "1", "2"}
     assert main(command) == 0, "finished runs are found again"
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == record
-
-
-def test_bfloat16_is_chosen_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for able, chosen in (
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True}, "bf16"),
-        ({"avx2": True}, "no"),
-    ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able, raising=False)
-        assert choose_precision(torch.device("cpu")) == chosen
-    assert choose_precision(torch.device("mps")) == "no"

@@ -72,6 +72,13 @@ def test_golden_tokens_without_cache(golden: Path, suno: GPT, name: str) -> None
     np.testing.assert_array_equal(speak(case, suno, use_kv_caching=False)[0], case.expected)
 
 
+@pytest.mark.usefixtures("static")
+@pytest.mark.parametrize("name", ["greedy_eos", "history_long", "topk40_topp60_icdf"])
+def test_golden_tokens_with_the_steps_of_a_gpu(golden: Path, suno: GPT, name: str) -> None:
+    case = Case.read(golden / "B_suno_expected" / f"semantic_{name}.npz")
+    np.testing.assert_array_equal(speak(case, suno, use_kv_caching=True)[0], case.expected)
+
+
 @pytest.mark.slow
 def test_golden_full_length_without_cache(golden: Path, suno: GPT) -> None:
     case = Case.read(golden / "B_suno_expected" / "semantic_full_768.npz")

@@ -291,6 +291,33 @@ def test_muon_walks_the_way_of_torchs_own(exact: bool) -> None:
     assert pair[0][1].state_dict()["state"][0].keys() == pair[1][1].state_dict()["state"][0].keys()
 
 
+def test_muon_evaluates_a_closure_with_gradients() -> None:
+    weight = torch.nn.Parameter(torch.randn(4, 6))
+    muon = Muon([weight], 0.01, 0.1, exact=True)
+
+    def closure() -> torch.Tensor:
+        muon.zero_grad()
+        loss = weight.square().sum()
+        loss.backward()
+        return loss
+
+    losses = [float(muon.step(closure).detach()) for _ in range(3)]
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_a_training_keeps_off_cudnns_attention_and_then_lets_it_be(tmp_path: Path) -> None:
+    seen = []
+
+    class Looking(Line):
+        def loss(self, net: nn.Module, batch: dict[str, torch.Tensor], *rest: Any) -> Any:
+            seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+            return super().loss(net, batch, *rest)
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    run(tmp_path, Looking())
+    assert seen and not any(seen) and torch.backends.cuda.cudnn_sdp_enabled() == before
+
+
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8)])
 def test_orthogonalised_has_singular_values_near_one(shape: tuple[int, int]) -> None:
     matrices = torch.randn(3, *shape, dtype=torch.float64) * 100

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from bark.codec_mel import MelCodec
-from bark.errors import MissingFileError
+from bark.errors import CheckpointError, MissingFileError
 from bark.files import atomic_write, atomic_write_text
 from bark.model import GPT
 from bark.model_fine import FineGPT, FineGPTConfig
@@ -58,6 +58,7 @@ def assemble(work: Path, target: Path) -> None:
     Raises
     ------
     MissingFileError : if a part was not trained yet.
+    CheckpointError : if a run's weights are another network's.
     """
     layout = work_layout(work)
     target.mkdir(parents=True, exist_ok=True)
@@ -113,7 +114,11 @@ def trained_network(stage: str, work: Path, layout: TokenLayout) -> GPT | FineGP
     if not best.is_file():
         raise MissingFileError(f"{stage} is not trained: no {best}", fix=f"Run the step {stage} first")
     weights = load_tensors(best)[0]
-    config = stage_config(stage, layout, NetworkSize.of(weights, SIZES[stage].heads))
+    try:
+        size = NetworkSize.of(weights, SIZES[stage].heads)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{best} holds no {stage} network", got=error) from error
+    config = stage_config(stage, layout, size)
     network = FineGPT(config) if isinstance(config, FineGPTConfig) else GPT(config)
     load_network(network, weights, best)
     return network

@@ -50,8 +50,10 @@ def speak_pairs(
     ----------
     model, hubert : names or folders.
     folder : gets the pairs and the data set.
+    count : texts.
+    device : that the nano speaks on; on another it draws other tokens.
     """
-    bark = Bark.from_pretrained(model, device=device)
+    bark = Bark.from_pretrained(model, device=device, dtype="float32")
     source = TextSource((), 0, 1)
     texts = tuple(source.draw(held_out=False, kind=KINDS[i % len(KINDS)]).words for i in range(count))
     voices = sorted(path.stem for path in bark.voices_folder.glob("*.npz")) if bark.voices_folder else [None]
