@@ -175,6 +175,7 @@ def show_plan(options: SpeakOptions) -> list[str]:
         if not options.text_splits_only:
             times = f"{options.iterations} takes of " if options.iterations > 1 else ""
             parts = f"{len(turns)} part{'s' if len(turns) > 1 else ''}"
+            parts += f", each the best of {options.best_of}" if options.best_of > 1 else ""
             stem = stem_of(text, label_of(voice, any(turn.speaker for turn in turns)), seed)
             lines.append(
                 f"text {number}: {times}{parts}, about {seconds:.0f} s, {options.mode()}, model {name}, "

@@ -319,6 +319,8 @@ def test_plans_need_no_weights(bark: Any, tmp_path: Path, monkeypatch: pytest.Mo
     ]
     done = bark("--text", "Hello there. And here is some more of it.", "--dry_run", "--iterations", "2")
     assert done.code == 0 and "2 takes of" in done.out[0] and "anchored" in done.out[0]
+    assert "best of" not in done.out[0]
+    assert "1 part, each the best of 4, about" in bark("--text", "Hi.", "--dry_run", "--best_of", "4").out[0]
     (tmp_path / "two.txt").write_text("First text.---Second text.")
     flags = ["--prompt_file", str(tmp_path / "two.txt"), "--prompt_file_separator", "---", "--seed", "7"]
     done = bark(*flags, "--dry_run")
