@@ -49,5 +49,42 @@ def test_a_full_gpu_is_the_callers_matter(monkeypatch: pytest.MonkeyPatch) -> No
     assert not cuda_graph._captures(CPU).failed
 
 
+class Graph:
+    """Stands in for a CUDA graph: what is captured can be counted, and a replay does nothing."""
+
+    replays = 0
+
+    def replay(self) -> None:
+        Graph.replays += 1
+
+
+class Stream:
+    def wait_stream(self, other: "Stream") -> None:
+        pass
+
+
+def test_living_graphs_have_streams_of_their_own_which_dead_ones_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = []
+
+    def capture(graph: Graph, stream: Stream, capture_error_mode: str) -> nullcontext[None]:
+        used.append(stream)
+        return nullcontext()
+
+    for name, fake in {
+        "current_stream": lambda device: Stream(), "Stream": lambda device: Stream(), "CUDAGraph": Graph,
+        "stream": lambda stream: nullcontext(), "graph": capture,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, fake)
+    first, second = captured(run, CPU), captured(run, CPU)
+    assert first() is first() and first() is not second() and Graph.replays == 4
+    assert used[0] is not used[1]
+    del first
+    third = captured(run, CPU)
+    assert used[2] is used[0] and third is not second
+    assert captured(run, CPU) is not run and used[3] not in used[:3]
+
+
 def run() -> torch.Tensor:
     return torch.zeros(1)
