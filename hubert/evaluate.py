@@ -17,7 +17,7 @@ import torch
 
 from bark import commands
 from bark.commands import OneLineParser, choice, say, whole
-from bark.errors import SettingError
+from bark.errors import SettingError, from_extra
 from bark.files import atomic_write, atomic_write_text
 
 from .dataset import SPLITS, DatasetError, PreparedDataset, align
@@ -225,10 +225,8 @@ def draw(result: Evaluation, path: Path) -> None:
     SettingError
         If matplotlib is not installed.
     """
-    try:
+    with from_extra("plot", "no picture"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise SettingError("no picture", fix="Install it: pip install 'bark-voice-booth[plot]'") from error
     shares = result.confusion / result.confusion.sum(axis=1, keepdims=True)
     figure = Figure(figsize=(8, 7), layout="constrained")
     axes = figure.subplots()

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from bark import commands
 from bark.audio import save_audio
 from bark.commands import SEED, OneLineParser, choice, number, say, whole
-from bark.errors import BarkError, MissingFileError, SettingError, TextError
+from bark.errors import BarkError, MissingFileError, SettingError, TextError, from_extra
 from bark.files import atomic_write, atomic_write_text
 from bark.tokens import BARK
 
@@ -196,11 +196,9 @@ def ray_engine(make_speaker: Callable[[], Speaker], workers: int | None = None) 
     SettingError
         If Ray is not installed.
     """
-    try:
+    with from_extra("ray", "engine ray"):
         import ray
         from ray.util import ActorPool
-    except ImportError as error:
-        raise SettingError("engine ray", fix="Install it: pip install 'bark-voice-booth[ray]'") from error
 
     def run(batches: Iterable[list[Take]]) -> Iterator[list[Spoken]]:
         ray.init(ignore_reinit_error=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bark.errors import SettingError
+from bark.errors import from_extra
 from bark.files import atomic_write
 
 from .networks import QuantizerSizes
@@ -24,10 +24,8 @@ def draw_curves(folder: Path, path: Path) -> None:
     SettingError
         If matplotlib is not installed.
     """
-    try:
+    with from_extra("plot", "no picture"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise SettingError("no picture", fix="Install it: pip install 'bark-voice-booth[plot]'") from error
     rows = read_metrics(folder)
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -4,8 +4,8 @@ Needs a GPU: `pytest -m cuda`. float32 where tokens are compared with a CPU's.
 """
 
 import logging
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import soundfile
 import torch
 
 from bark import Bark, Voice, cuda_graph, decoding, generate_audio, preload_models
-from bark.coarse import CoarseStage
 from bark.decoding import Decoder
 from bark.fine import FineStage
-from bark.semantic import SemanticStage
 from hubert.clone import Cloner
 
 from .stages import Case, Chooser, random_gpt, read_checkpoint
+from .test_coarse import run as write
+from .test_semantic import speak
 
 pytestmark = pytest.mark.cuda
 CLIP = Path(__file__).parent / "golden" / "nano" / "held_awb_a_prompt.ogg"
@@ -70,11 +70,7 @@ def assert_same(first: Any, second: Any) -> None:
 def test_golden_semantic_tokens(golden: Path, name: str) -> None:
     case = Case.read(golden / "B_suno_expected" / f"semantic_{name}.npz")
     model = read_checkpoint(golden / "A_suno_checkpoints" / "text.pt").to("cuda")
-    spoken = SemanticStage(model, draw=Chooser.of(case)).generate(  # type: ignore[arg-type]
-        case.arrays["text_ids"], None if case.voice is None else case.voice.semantic, sampling=case.sampling,
-        min_eos_p=case.params.get("min_eos_p", 0.2), max_duration_s=case.params.get("max_gen_duration_s"),
-        allow_early_stop=case.params.get("allow_early_stop", True),
-    )  # fmt: skip
+    spoken, _ = speak(case, model, use_kv_caching=True)  # type: ignore[arg-type]
     np.testing.assert_array_equal(spoken, case.expected)
 
 
@@ -82,11 +78,7 @@ def test_golden_semantic_tokens(golden: Path, name: str) -> None:
 def test_golden_coarse_tokens(golden: Path, name: str) -> None:
     case = Case.read(golden / "B_suno_expected" / f"coarse_{name}.npz")
     model = read_checkpoint(golden / "A_suno_checkpoints" / "coarse.pt").to("cuda")
-    codes = CoarseStage(model, draw=Chooser.of(case)).generate(  # type: ignore[arg-type]
-        case.arrays["x_semantic"], case.voice, sampling=case.sampling,
-        max_coarse_history=case.params.get("max_coarse_history"),
-        sliding_window_len=case.params.get("sliding_window_len"),
-    )  # fmt: skip
+    codes, _ = write(case, model, use_kv_caching=True)  # type: ignore[arg-type]
     np.testing.assert_array_equal(codes, case.expected)
 
 
@@ -170,34 +162,22 @@ def test_a_take_leaves_no_memory_taken(nano: Bark, voice: Voice) -> None:
 
 
 def test_threads_speak_side_by_side(nano: Bark, voice: Voice, warned: Callable[[], list[str]]) -> None:
-    wanted, found = [nano.generate(TEXT, voice, seed=seed) for seed in range(4)], {}
+    def speak_alone(seed: int) -> Any:
+        return nano.generate(TEXT, voice, seed=seed)
 
-    def speak(seed: int) -> None:
-        found[seed] = nano.generate(TEXT, voice, seed=seed)
-
-    threads = [threading.Thread(target=speak, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for seed, take in enumerate(wanted):
-        assert_same(found[seed], take)
+    wanted = [speak_alone(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        for found, take in zip(threads.map(speak_alone, range(4)), wanted, strict=True):
+            assert_same(found, take)
     assert not warned()
 
 
 def test_threads_speak_side_by_side_through_sunos_functions() -> None:
     """Without seeds: torch's own generator of the GPU cannot be drawn from while a graph is captured."""
     preload_models(path="nano")
-    spoken: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: spoken.append(len(generate_audio(TEXT, history_prompt="alba"))))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(spoken) == 4 and min(spoken) > 0
+    with ThreadPoolExecutor(4) as threads:
+        spoken = list(threads.map(lambda text: generate_audio(text, history_prompt="alba"), [TEXT] * 4))
+    assert all(len(audio) for audio in spoken)
 
 
 def test_cloning_gives_a_cpus_voice(clip: np.ndarray, voice: Voice) -> None:

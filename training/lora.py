@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bark.errors import SettingError
+from bark.errors import SettingError, from_extra
 
 LINEARS = ("c_attn", "c_proj", "c_fc")  # of attention and feed-forward part
 SCALING = 2  # of what the adapters add
@@ -49,10 +49,6 @@ def plain_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _peft() -> tuple[Any, Any]:
-    try:
+    with from_extra("train", "LoRA needs peft"):
         from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise SettingError(
-            "LoRA needs peft", fix="Install it: pip install 'bark-voice-booth[train]'"
-        ) from error
     return LoraConfig, inject_adapter_in_model

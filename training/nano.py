@@ -109,14 +109,14 @@ def _is_current(codes: Path, voice: Path, mark: str) -> bool:
 def train(stage: str, options: NanoOptions) -> None:
     """Train one of the three stages in ``runs/<stage>``."""
     chosen = StageOptions(
-        options.steps or STEPS_OF_TRAINING[stage],
-        options.seed,
-        options.device,
-        options.init,
-        options.learning_rate,
-        options.real_share,
-        options.width,
-        options.layers,
+        steps=options.steps or STEPS_OF_TRAINING[stage],
+        seed=options.seed,
+        device=options.device,
+        init=options.init,
+        learning_rate=options.learning_rate,
+        real_share=options.real_share,
+        width=options.width,
+        layers=options.layers,
     )
     result = train_stage(stage, options.work, chosen)
     logger.info("%s: best validation loss %.3f at step %d", stage, result.best_loss, result.best_step)
