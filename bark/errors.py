@@ -1,8 +1,5 @@
 """Turns bad input into one readable sentence: what is wrong, what was found, what is allowed, the fix."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class BarkError(ValueError):
     """Base of every error a user can cause.
@@ -81,18 +78,3 @@ class MissingModelError(MissingFileError):
 
 class StorageError(BarkError, OSError):
     """A file cannot be written."""
-
-
-@contextmanager
-def from_extra(extra: str, what: str) -> Iterator[None]:
-    """Import inside it what one of the package's extras brings; without it a `SettingError` says so.
-
-    Parameters
-    ----------
-    extra : its name in brackets, "train".
-    what : that cannot be done without it.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise SettingError(what, fix=f"Install it: pip install 'bark-voice-booth[{extra}]'") from error

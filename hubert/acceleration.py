@@ -6,7 +6,7 @@ import torch
 from torch.nn.attention import SDPBackend
 
 from bark.devices import cpu_computes_in
-from bark.errors import from_extra
+from bark.extras import from_extra
 
 # not cuDNN's attention, which plans anew for many a new length: 40 ms on an H200, longer than a step of nano
 ANY_LENGTH = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]

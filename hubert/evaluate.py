@@ -17,7 +17,8 @@ import torch
 
 from bark import commands
 from bark.commands import OneLineParser, choice, say, whole
-from bark.errors import SettingError, from_extra
+from bark.errors import SettingError
+from bark.extras import from_extra
 from bark.files import atomic_write, atomic_write_text
 
 from .dataset import SPLITS, DatasetError, PreparedDataset, align

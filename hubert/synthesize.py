@@ -22,7 +22,8 @@ from tqdm import tqdm
 from bark import commands
 from bark.audio import save_audio
 from bark.commands import SEED, OneLineParser, choice, number, say, whole
-from bark.errors import BarkError, MissingFileError, SettingError, TextError, from_extra
+from bark.errors import BarkError, MissingFileError, SettingError, TextError
+from bark.extras import from_extra
 from bark.files import atomic_write, atomic_write_text
 from bark.tokens import BARK
 

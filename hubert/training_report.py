@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bark.errors import from_extra
+from bark.extras import from_extra
 from bark.files import atomic_write
 
 from .networks import QuantizerSizes

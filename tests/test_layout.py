@@ -19,7 +19,7 @@ ABOVE = {  # a package → what it may never import
 }
 FLOORS = [  # inside bark, lowest first; a module imports from lower floors, or beside it on its own
     {"version", "errors"},
-    {"files", "tokens", "commands"},
+    {"files", "tokens", "commands", "extras"},
     {"npz", "spelling", "spoken", "audio_files"},
     {"model", "model_fine", "sampling", "devices", "audio", "hub", "phones", "cuda_graph"},
     {"decoding", "voice", "voice_names", "text", "splitting", "weights", "codec", "codec_mel"},

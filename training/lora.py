@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bark.errors import SettingError, from_extra
+from bark.errors import SettingError
+from bark.extras import from_extra
 
 LINEARS = ("c_attn", "c_proj", "c_fc")  # of attention and feed-forward part
 SCALING = 2  # of what the adapters add
