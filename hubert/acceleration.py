@@ -28,6 +28,10 @@ def choose_precision(device: torch.device) -> str:
 def make_accelerator(on_cpu: bool, mixed_precision: str) -> Any:
     """Return accelerate's `Accelerator`; `mixed_precision` "auto" is `choose_precision`'s.
 
+    accelerate keeps one precision for the process and refuses a second. A training that asks for another one
+    than the training before it starts from a fresh state, as transformers' own trainer does; two trainings
+    side by side in one process must agree on it.
+
     Raises
     ------
     SettingError
@@ -35,9 +39,12 @@ def make_accelerator(on_cpu: bool, mixed_precision: str) -> Any:
     """
     with from_extra("train", "training needs accelerate"):
         from accelerate import Accelerator, PartialState
+        from accelerate.state import AcceleratorState, is_initialized
         from accelerate.utils import DistributedDataParallelKwargs
     if mixed_precision == "auto":
         mixed_precision = choose_precision(PartialState(cpu=on_cpu).device)
+    if is_initialized() and AcceleratorState().mixed_precision != mixed_precision:
+        AcceleratorState._reset_state()
     return Accelerator(
         mixed_precision=mixed_precision,
         cpu=on_cpu,

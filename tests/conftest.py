@@ -1,12 +1,14 @@
 """Where tests find the references, and the rules of the house they run under."""
 
 import os
+import platform
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +52,15 @@ def fresh_accelerate() -> Iterator[None]:
     if state := sys.modules.get("accelerate.state"):
         state.AcceleratorState._reset_state(True)
         state.GradientState._reset_state()
+
+
+@pytest.fixture(params=[(), ("avx512_bf16", "avx512_fp16"), ("amx_bf16",)], ids=["avx2", "avx512", "amx"])
+def pretended_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Pretend three kinds of CPU, whatever this one is; the value is what it computes in besides float32."""
+    able = dict.fromkeys(("avx2", *request.param), True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    return {{"bf16": "bfloat16", "fp16": "float16"}[name.partition("_")[2]] for name in request.param}
 
 
 @pytest.fixture
