@@ -1,6 +1,5 @@
 """What a training chooses for a device: bfloat16 where it pays, attention that no new length slows down."""
 
-import pytest
 import torch
 from torch.backends import cuda
 from torch.nn.attention import sdpa_kernel
