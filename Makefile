@@ -44,7 +44,7 @@ nano: $(STAMP) # SPEECH: a folder of recordings that codec, coarse and fine lear
 
 nano-report: $(STAMP) # REAL: a folder of recordings for each real speaker, none of them trained on
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report]"
-	$(BIN)/python -m training.report --work runs/nano --real "$(REAL)"
+	$(BIN)/python -m training.nano.report --work runs/nano --real "$(REAL)"
 
 quantizer-report: $(STAMP)
 	$(BIN)/python -m benchmarks.quantizer_report

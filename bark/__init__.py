@@ -1,4 +1,6 @@
-"""Bark: text (+ a voice) → speech. Names are loaded when first used, so importing this costs nothing."""
+"""Bark: text (+ a voice) → speech. Names are loaded when first used, so importing this costs
+nothing.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,30 +8,23 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import (
-        generate_audio as generate_audio,
-    )
-    from .api import (
-        save_as_prompt as save_as_prompt,
-    )
-    from .api import (
-        semantic_to_waveform as semantic_to_waveform,
-    )
-    from .api import (
-        text_to_semantic as text_to_semantic,
-    )
+    from bark.stages.sampling import Sampling as Sampling
+    from bark.voice.voice import Voice as Voice
+
+    from .api import generate_audio as generate_audio
+    from .api import save_as_prompt as save_as_prompt
+    from .api import semantic_to_waveform as semantic_to_waveform
+    from .api import text_to_semantic as text_to_semantic
     from .generation import SAMPLE_RATE as SAMPLE_RATE
     from .generation import preload_models as preload_models
     from .pipeline import Bark as Bark
     from .pipeline import Generation as Generation
-    from .sampling import Sampling as Sampling
-    from .voice import Voice as Voice
 
 _HOMES = {
     "Bark": "pipeline",
     "Generation": "pipeline",
-    "Sampling": "sampling",
-    "Voice": "voice",
+    "Sampling": "stages.sampling",
+    "Voice": "voice.voice",
     "SAMPLE_RATE": "generation",
     "preload_models": "generation",
     "generate_audio": "api",

@@ -2,6 +2,6 @@
 
 import sys
 
-from booth.cli import main
+from booth.cli.main import main
 
 sys.exit(main())

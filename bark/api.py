@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from bark.voice.voice import Voice, VoiceLike
+
 from .errors import SettingError
 from .generation import codec_decode, generate_coarse, generate_fine, generate_text_semantic
-from .voice import Voice, VoiceLike
 
 
 def text_to_semantic(
@@ -18,7 +19,9 @@ def text_to_semantic(
     seed: int | None = None,
 ) -> np.ndarray:
     """Turn text into semantic tokens (S,) int64, ready for `semantic_to_waveform`."""
-    return generate_text_semantic(text, history_prompt=history_prompt, temp=temp, silent=silent, seed=seed)
+    return generate_text_semantic(
+        text, history_prompt=history_prompt, temp=temp, silent=silent, seed=seed
+    )
 
 
 def semantic_to_waveform(
@@ -33,9 +36,8 @@ def semantic_to_waveform(
 
     Returns
     -------
-    The audio; with `output_full` ``(full_generation, audio)``, where full_generation holds "semantic_prompt",
-    "coarse_prompt" and "fine_prompt", as `save_as_prompt` takes them.
-    """
+    The audio; with `output_full` ``(full_generation, audio)``, where full_generation holds
+    "semantic_prompt", "coarse_prompt" and "fine_prompt", as `save_as_prompt` takes them."""
     coarse = generate_coarse(
         semantic_tokens, history_prompt=history_prompt, temp=temp, silent=silent, seed=seed
     )
@@ -68,7 +70,9 @@ def generate_audio(
     -------
     Audio (N,) float32 at 24 kHz; with `output_full` ``(full_generation, audio)``.
     """
-    semantic = text_to_semantic(text, history_prompt=history_prompt, temp=text_temp, silent=silent, seed=seed)
+    semantic = text_to_semantic(
+        text, history_prompt=history_prompt, temp=text_temp, silent=silent, seed=seed
+    )
     return semantic_to_waveform(
         semantic,
         history_prompt=history_prompt,

@@ -1,7 +1,8 @@
-"""Turns a Bark model from one layout on disk into another: Suno's files ⇄ Hugging Face's folder ⇄ ours.
+"""Turns a Bark model from one layout on disk into another: Suno's files ⇄ Hugging Face's folder ⇄
+ours.
 
-``python -m bark.convert SRC DST --to suno|hf|ours``. Every tensor keeps its value, and every stage its number
-type. The result appears at once when it is complete; an existing DST is never touched.
+``python -m bark.convert SRC DST --to suno|hf|ours``. Every tensor keeps its value, and every stage
+its number type. The result appears at once when it is complete; an existing DST is never touched.
 """
 
 import json
@@ -17,11 +18,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from . import commands
-from .checkpoints import HF_LAYOUT, ModelFiles, find_model, hf_layout
-from .errors import BarkError, CheckpointError, SettingError, StorageError
-from .files import atomic_write, atomic_write_text
-from .formats import (
+from bark.checkpoints.find import HF_LAYOUT, ModelFiles, find_model, hf_layout
+from bark.checkpoints.formats import (
     FORMAT_VERSION,
     FORMATS,
     HF_PARTS,
@@ -32,7 +30,11 @@ from .formats import (
     read_stage,
     to_hf_name,
 )
-from .model import GPTConfig
+from bark.stages.gpt import GPTConfig
+from bark.storage.atomic import atomic_write, atomic_write_text
+
+from . import commandline
+from .errors import BarkError, CheckpointError, SettingError, StorageError
 from .tokens import BARK
 
 LARGE_WIDTH = 1024  # n_embd of Suno's large networks, whose files end in _2
@@ -47,7 +49,9 @@ _VOICE_FILES = "*.npz", "*.npy", "v2/*.npz", "v2/*.npy"
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage's sizes, and its weights under Suno's names, without the heads that repeat a table."""
+    """One stage's sizes, and its weights under Suno's names, without the heads that
+    repeat a table.
+    """
 
     config: GPTConfig
     weights: dict[str, torch.Tensor]
@@ -77,7 +81,9 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
         raise SettingError("--to", repr(to), ", ".join(FORMATS))
     destination = Path(destination).expanduser()
     if destination.exists() or destination.is_symlink():
-        raise StorageError(f"{destination} exists already", fix="Name a new folder, or remove this one first")
+        raise StorageError(
+            f"{destination} exists already", fix="Name a new folder, or remove this one first"
+        )
     files = find_model(source)
     _check_expressible(files, to)
     try:
@@ -95,17 +101,23 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
             raise
         reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"cannot write {destination}", reason, fix="Choose a folder you may write to with space left"
+            f"cannot write {destination}",
+            reason,
+            fix="Choose a folder you may write to with space left",
         ) from error
     return destination
 
 
-def build_parser(prog: str = "python -m bark.convert") -> commands.OneLineParser:
+def build_parser(prog: str = "python -m bark.convert") -> commandline.OneLineParser:
     """Return the parser of the command line."""
-    parser = commands.OneLineParser(prog=prog, description=__doc__.split("\n")[0], epilog=commands.EXIT_CODES)
-    parser.add_argument("source", type=commands.MODEL, help="large, small, nano, a folder or a hub id")
-    parser.add_argument("destination", type=commands.FOLDER, help="a new folder")
-    parser.flag("--to", commands.choice(*FORMATS), "layout of the new folder", required=True)
+    parser = commandline.OneLineParser(
+        prog=prog, description=__doc__.split("\n")[0], epilog=commandline.EXIT_CODES
+    )
+    parser.add_argument(
+        "source", type=commandline.MODEL, help="large, small, nano, a folder or a hub id"
+    )
+    parser.add_argument("destination", type=commandline.FOLDER, help="a new folder")
+    parser.flag("--to", commandline.choice(*FORMATS), "layout of the new folder", required=True)
     return parser
 
 
@@ -114,10 +126,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m bark.convert"
 
     def work() -> int:
         asked = build_parser(prog).parse_args(argv)
-        commands.say(str(convert(asked.source, asked.destination, asked.to)))
+        commandline.say(str(convert(asked.source, asked.destination, asked.to)))
         return 0
 
-    return commands.run("convert", work)
+    return commandline.run("convert", work)
 
 
 def _check_expressible(files: ModelFiles, to: str) -> None:
@@ -133,7 +145,9 @@ def _check_expressible(files: ModelFiles, to: str) -> None:
     kept = BARK if to == "suno" else hf_layout(_generation_config(files))
     if files.layout != kept:
         theirs, own = kept.to_dict(), files.layout.to_dict()
-        lost = [f"{name} {own[name]} (not {theirs[name]})" for name in own if own[name] != theirs[name]]
+        lost = [
+            f"{name} {own[name]} (not {theirs[name]})" for name in own if own[name] != theirs[name]
+        ]
         raise CheckpointError(
             f"{files.name} cannot be written as {to}: its token layout has", ", ".join(lost)
         )
@@ -173,22 +187,37 @@ def _write_suno(files: ModelFiles, folder: Path) -> None:
 
 def _write_hf(files: ModelFiles, folder: Path) -> None:
     weights: dict[str, torch.Tensor] = {}
-    config: dict[str, Any] = {"model_type": "bark", "architectures": ["BarkModel"], "initializer_range": 0.02}
+    config: dict[str, Any] = {
+        "model_type": "bark",
+        "architectures": ["BarkModel"],
+        "initializer_range": 0.02,
+    }
     for stage in STAGES:
         read = _read(files, stage)
         part = HF_PARTS[stage]
-        weights.update({f"{part}.{to_hf_name(name)}": tensor for name, tensor in read.weights.items()})
+        weights.update(
+            {f"{part}.{to_hf_name(name)}": tensor for name, tensor in read.weights.items()}
+        )
         if stage != "fine":  # transformers expects each causal layer's mask among the weights
             for layer in range(read.config.n_layer):
-                mask = torch.ones(1, 1, read.config.block_size, read.config.block_size, dtype=torch.bool)
+                mask = torch.ones(
+                    1, 1, read.config.block_size, read.config.block_size, dtype=torch.bool
+                )
                 weights[f"{part}.layers.{layer}.attn.bias"] = mask.tril()
         sizes = {HF_SIZES[name]: value for name, value in asdict(read.config).items()}
-        config[f"{part}_config"] = {**sizes, "model_type": part, "initializer_range": 0.02, "use_cache": True}
+        config[f"{part}_config"] = {
+            **sizes,
+            "model_type": part,
+            "initializer_range": 0.02,
+            "use_cache": True,
+        }
     config["fine_acoustics_config"]["tie_word_embeddings"] = True
     config["dtype"] = str(next(iter(weights.values())).dtype).removeprefix("torch.")
     codec = files.load_codec()
     config["codec_config"] = codec.network.config.to_diff_dict() | {"model_type": "encodec"}  # type: ignore[attr-defined]
-    weights.update({f"codec_model.{name}": tensor for name, tensor in _codec_weights(files).items()})
+    weights.update(
+        {f"codec_model.{name}": tensor for name, tensor in _codec_weights(files).items()}
+    )
     _save(weights, folder / "model.safetensors")
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", _generation_config(files))
@@ -212,7 +241,9 @@ def _write_ours(files: ModelFiles, folder: Path) -> None:
 
 
 def _codec_weights(files: ModelFiles) -> dict[str, torch.Tensor]:
-    """EnCodec's weights under the names of published files: weight norm's older spelling, which all read."""
+    """EnCodec's weights under the names of published files: weight norm's older spelling, which all
+    read.
+    """
     state = files.load_codec().network.state_dict()  # type: ignore[attr-defined]
     weights = {}
     for name, tensor in state.items():
@@ -222,8 +253,10 @@ def _codec_weights(files: ModelFiles) -> dict[str, torch.Tensor]:
 
 
 def _generation_config(files: ModelFiles) -> dict[str, Any]:
-    """Hugging Face's generation settings; written by hand since transformers cannot save its own."""
-    from .pipeline import Settings  # brings transformers with it: --help need not wait for that
+    """Hugging Face's generation settings; written by hand since transformers cannot
+    save its own.
+    """
+    from .settings import Settings
 
     layout = files.layout.to_dict()
     stated: dict[str, Any] = {"model_type": "bark"}
@@ -245,7 +278,9 @@ def _generation_config(files: ModelFiles) -> dict[str, Any]:
 def _drawing(temperature: float) -> dict[str, Any]:
     """Say how transformers is to draw tokens; it would keep the best 50 unless told otherwise."""
     draws = (
-        {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+        {"do_sample": True, "temperature": temperature, "top_k": 0}
+        if temperature
+        else {"do_sample": False}
     )
     return {**draws, "renormalize_logits": True}
 

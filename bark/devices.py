@@ -1,4 +1,6 @@
-"""Turns a wish such as "auto" into a device and a number type; lends a device to a network for its turn."""
+"""Turns a wish such as "auto" into a device and a number type; lends a device to a network for its
+turn.
+"""
 
 import logging
 import os
@@ -59,8 +61,9 @@ def choose_device(name: str | torch.device = "auto", part: str | None = None) ->
 def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
     """Choose the number type of the weights on a device.
 
-    "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else float16. What
-    was asked for is done, but a half-precision type on an x86 CPU that does not compute in it gets a warning.
+    "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else
+    float16. What was asked for is done, but a half-precision type on an x86 CPU that does not
+    compute in it gets a warning.
 
     Raises
     ------
@@ -68,7 +71,10 @@ def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torc
         If `name` is none of "auto", "float32", "bfloat16", "float16".
     """
     if name in DTYPES:
-        on_x86 = torch.device(device).type == "cpu" and platform.machine().lower() in ("x86_64", "amd64")
+        on_x86 = torch.device(device).type == "cpu" and platform.machine().lower() in (
+            "x86_64",
+            "amd64",
+        )
         if on_x86 and DTYPES[name] in INSTRUCTIONS and not cpu_computes_in(DTYPES[name]):
             logger.warning("this CPU does not compute in %s: float32 is likely to be faster", name)
         return DTYPES[name]
@@ -76,11 +82,15 @@ def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torc
         raise SettingError("dtype", repr(name), ", ".join(["auto", *DTYPES]))
     if torch.device(device).type != "cuda":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return (
+        torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    )
 
 
 def cpu_computes_in(dtype: torch.dtype) -> bool:
-    """Tell whether this CPU multiplies matrices of bfloat16 or float16 numbers; False where nobody knows."""
+    """Tell whether this CPU multiplies matrices of bfloat16 or float16 numbers; False where nobody
+    knows.
+    """
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(able.get(name) for name in INSTRUCTIONS[dtype])
 

@@ -1,4 +1,6 @@
-"""Turns bad input into one readable sentence: what is wrong, what was found, what is allowed, the fix."""
+"""Turns bad input into one readable sentence: what is wrong, what was found, what is allowed, the
+fix.
+"""
 
 
 class BarkError(ValueError):
@@ -14,7 +16,9 @@ class BarkError(ValueError):
 
     exit_code = 1  # of a command that ends so; 2 where what was named cannot be used
 
-    def __init__(self, what: str, got: object = None, allowed: object = None, fix: str | None = None) -> None:
+    def __init__(
+        self, what: str, got: object = None, allowed: object = None, fix: str | None = None
+    ) -> None:
         self.what, self.got, self.allowed, self.fix = what, got, allowed, fix
         text = what
         if got is not None:

@@ -1,4 +1,6 @@
-"""An import of what an extra of the package brings → the import, or one line that says what to install."""
+"""An import of what an extra of the package brings → the import, or one line that says what to
+install.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +10,8 @@ from .errors import SettingError
 
 @contextmanager
 def from_extra(extra: str, what: str) -> Iterator[None]:
-    """Import inside it what one of the package's extras brings; without it a `SettingError` says so.
+    """Import inside it what one of the package's extras brings; without it a `SettingError` says
+    so.
 
     Parameters
     ----------
@@ -18,4 +21,6 @@ def from_extra(extra: str, what: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SettingError(what, fix=f"Install it: pip install 'bark-voice-booth[{extra}]'") from error
+        raise SettingError(
+            what, fix=f"Install it: pip install 'bark-voice-booth[{extra}]'"
+        ) from error

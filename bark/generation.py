@@ -1,12 +1,12 @@
 """Suno's `bark.generation` over our stages: the same names, arguments and results.
 
-A thin facade for code written for suno-ai/bark. The only module in the package that keeps loaded models; new
-code holds a `bark.Bark` object instead.
+A thin facade for code written for suno-ai/bark. The only module in the package that keeps loaded
+models; new code holds a `bark.Bark` object instead.
 
-Differences on purpose: the key/value cache is always on (it changes speed, never tokens); ``temp=0`` is the
-most likely token; every function takes a ``seed``; ``path`` names another model, "nano" for instance; wrong
-input is a `ValueError` that says what is allowed; the environment is read when needed, not at import.
-"""
+Differences on purpose: the key/value cache is always on (it changes speed, never tokens);
+``temp=0`` is the most likely token; every function takes a ``seed``; ``path`` names another model,
+"nano" for instance; wrong input is a `ValueError` that says what is allowed; the environment is
+read when needed, not at import."""
 
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checkpoints import ModelFiles, find_model
-from .coarse import CoarseStage
-from .codec import Codec
+from bark.checkpoints.find import ModelFiles, find_model
+from bark.codec.base import Codec
+from bark.stages.coarse import CoarseStage
+from bark.stages.fine import FineStage
+from bark.stages.sampling import Sampling
+from bark.stages.semantic import SemanticStage
+from bark.text.tidy import TextTokenizer, fit_tokens, tidy
+from bark.voice.names import SUNO_PRESETS
+from bark.voice.voice import Voice, VoiceLike
+
 from .devices import borrowed, choose_device, offload_wanted, small_wanted
 from .errors import SettingError
-from .fine import FineStage
-from .sampling import Sampling
-from .semantic import SemanticStage
-from .text import SUPPORTED_LANGS as SUPPORTED_LANGS
-from .text import TextTokenizer, fit_tokens, tidy
+from .languages import SUPPORTED_LANGS as SUPPORTED_LANGS
 from .tokens import BARK, TokenLayout
-from .voice import Voice, VoiceLike
-from .voice_names import SUNO_PRESETS
 
 CONTEXT_WINDOW_SIZE = 1024
 SEMANTIC_RATE_HZ = BARK.semantic_rate
@@ -44,7 +45,8 @@ COARSE_SEMANTIC_PAD_TOKEN = BARK.coarse_semantic_pad
 COARSE_INFER_TOKEN = BARK.coarse_infer
 ALLOWED_PROMPTS = set(SUNO_PRESETS)
 
-# None: SUNO_USE_SMALL_MODELS and SUNO_OFFLOAD_CPU decide when a model is loaded; True or False overrides.
+# None: SUNO_USE_SMALL_MODELS and SUNO_OFFLOAD_CPU decide when a model is loaded; True or False
+# overrides.
 USE_SMALL_MODELS: bool | None = None
 OFFLOAD_CPU: bool | None = None
 
@@ -118,7 +120,9 @@ def preload_models(
     force_reload: bool = False,
     path: str | Path | None = None,
 ) -> None:
-    """Load all four models, each large or small, on the GPU or not; `path` names another model for all."""
+    """Load all four models, each large or small, on the GPU or not; `path` names another model for
+    all.
+    """
     load_model(text_use_gpu, text_use_small, force_reload, "text", path)
     load_model(coarse_use_gpu, coarse_use_small, force_reload, "coarse", path)
     load_model(fine_use_gpu, fine_use_small, force_reload, "fine", path)
@@ -138,7 +142,9 @@ def generate_text_semantic(
     use_kv_caching: bool = False,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Turn text into semantic tokens (S,) int64. `use_kv_caching` is accepted and has no effect: it is on."""
+    """Turn text into semantic tokens (S,) int64. `use_kv_caching` is accepted and has no effect: it
+    is on.
+    """
     loaded = load_model(model_type="text")
     tokenizer: TextTokenizer = loaded["tokenizer"]
     layout, voice = _layout("text"), _voice(history_prompt, "text")
@@ -168,7 +174,9 @@ def generate_coarse(
     use_kv_caching: bool = False,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Turn semantic tokens (S,) into coarse codes (2, T) int32. `use_kv_caching` has no effect: it is on."""
+    """Turn semantic tokens (S,) into coarse codes (2, T) int32. `use_kv_caching` has no effect: it
+    is on.
+    """
     network = load_model(model_type="coarse")
     stage = CoarseStage(network, _layout("coarse"))
     with _on_device("coarse", network):
@@ -191,7 +199,9 @@ def generate_fine(
     silent: bool = True,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Turn coarse codes (1…7, T) into all eight codebooks (8, T) int32; `temp` None takes the likeliest."""
+    """Turn coarse codes (1…7, T) into all eight codebooks (8, T) int32; `temp` None takes the
+    likeliest.
+    """
     network = load_model(model_type="fine")
     voice = _voice(history_prompt, "fine")
     stage = FineStage(network, _layout("fine"))
@@ -214,7 +224,9 @@ def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
 
 
 def _find(use_small: bool, path: str | Path | None) -> ModelFiles:
-    """The model asked for; without `path` the one already in use, so that all stages come from one family."""
+    """The model asked for; without `path` the one already in use, so that all stages come from one
+    family.
+    """
     if path is not None:
         return find_model(path)
     for files in _sources.values():
@@ -227,7 +239,9 @@ def _find(use_small: bool, path: str | Path | None) -> ModelFiles:
 def _is_other(files: ModelFiles, path: str | Path | None, key: str) -> bool:
     """Tell whether a model must be loaded: none is, or `path` names another one."""
     part = STAGES.get(key, key)  # by place, since copies of a model may share its name
-    return key not in models or (path is not None and _sources[key].places[part] != files.places[part])
+    return key not in models or (
+        path is not None and _sources[key].places[part] != files.places[part]
+    )
 
 
 def _place(key: str, holder: Any, use_gpu: bool, files: ModelFiles) -> None:
@@ -259,9 +273,8 @@ def _voice(voice: VoiceLike | None, key: str) -> Voice | None:
 def _generator(key: str, seed: int | None) -> torch.Generator | None:
     """None draws from torch's global generator, as Suno's code does.
 
-    A GPU's global one cannot be drawn from while another thread captures a CUDA graph: there it is one of our
-    own, seeded from the global one of the CPU.
-    """
+    A GPU's global one cannot be drawn from while another thread captures a CUDA graph: there it is
+    one of our own, seeded from the global one of the CPU."""
     device = models_devices[key]
     if seed is None:
         if device.type != "cuda":

@@ -4,80 +4,32 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from .checkpoints import find_model
-from .coarse import CoarseStage
-from .codec import Codec
+from bark.checkpoints.find import find_model
+from bark.codec.base import Codec
+from bark.stages.coarse import CoarseStage
+from bark.stages.fine import FineStage
+from bark.stages.semantic import SemanticStage
+from bark.text.tidy import TextTokenizer, fit_tokens, tidy
+from bark.voice.names import check_made_for
+from bark.voice.voice import Voice, VoiceLike, resolve_voice
+
 from .devices import borrowed, choose_device, choose_dtype
 from .errors import SettingError, SilentError
-from .fine import FineStage
-from .sampling import Sampling, is_number
-from .semantic import SemanticStage
-from .text import TextTokenizer, fit_tokens, tidy
+from .settings import Settings
 from .tokens import TokenLayout
-from .voice import Voice, VoiceLike, resolve_voice
-from .voice_names import check_made_for
 
 logger = logging.getLogger(__name__)
 
 STAGES = ("semantic", "coarse", "fine")
 PARTS = (*STAGES, "codec")
 MAX_SEED = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a text is spoken; the defaults are Suno's."""
-
-    semantic_temperature: float = 0.7  # 0 = the most likely token
-    semantic_top_k: int | None = None
-    semantic_top_p: float | None = None
-    min_eos_p: float | None = 0.2  # end of speech at this probability; 0.05 rambles less, None waits for it
-    max_duration_s: float | None = None  # seconds of speech
-    allow_early_stop: bool = True  # False: speak on to the limit
-    coarse_temperature: float = 0.7
-    coarse_top_k: int | None = None
-    coarse_top_p: float | None = None
-    max_coarse_history: int | None = None  # coarse tokens seen back; None = the layout's
-    sliding_window_len: int | None = None  # coarse tokens a window; None = the layout's
-    coarse_anchor: int = 0  # coarse tokens of the voice that stay in sight; 0 = it slides out, as with Suno
-    fine_temperature: float | None = 0.5  # 0 or None = the most likely code
-
-    def __post_init__(self) -> None:
-        for name in ("min_eos_p", "max_duration_s"):
-            value = getattr(self, name)
-            if value is not None and not is_number(value, 0):
-                raise SettingError(name, repr(value), "a number >= 0, or none")
-        _ = self.semantic, self.coarse  # each refuses what it cannot use
-        if self.fine_temperature is not None:
-            Sampling(self.fine_temperature)
-
-    @property
-    def semantic(self) -> Sampling:
-        """How semantic tokens are drawn."""
-        return Sampling(self.semantic_temperature, self.semantic_top_k, self.semantic_top_p)
-
-    @property
-    def coarse(self) -> Sampling:
-        """How coarse codes are drawn."""
-        return Sampling(self.coarse_temperature, self.coarse_top_k, self.coarse_top_p)
-
-    def changed(self, changes: Mapping[str, Any]) -> "Settings":
-        """Return these settings with some changed; an unknown name is a `SettingError`."""
-        known = [f.name for f in fields(self)]
-        if unknown := sorted(set(changes) - set(known)):
-            raise SettingError("unknown setting", ", ".join(unknown), ", ".join(known))
-        return replace(self, **changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values, for a JSON record."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +73,8 @@ class Bark:
     codec : codes ⇄ audio.
     tokenizer : text → ids.
     defaults : used where `generate` is not told otherwise.
-    devices : where each part runs; with `offload` it waits on the CPU and visits its device for its turn.
+    devices : where each part runs; with `offload` it waits on the CPU and visits its device for its
+        turn.
     voices_folder : the model's own preset voices.
     """
 
@@ -156,7 +109,8 @@ class Bark:
         device : one for all, or one for each of "semantic", "coarse", "fine", "codec".
         dtype : "auto", "float32", "bfloat16" or "float16".
         offload : keep the parts on the CPU and move each to its device for its turn only.
-        semantic, coarse, fine : take this stage from another model, ``coarse="small"`` for instance.
+        semantic, coarse, fine : take this stage from another model, ``coarse="small"`` for
+            instance.
 
         Raises
         ------
@@ -168,7 +122,9 @@ class Bark:
         files = find_model(name)
         places = _devices(device)
         sources = {"semantic": semantic, "coarse": coarse, "fine": fine}
-        dtypes = {place: choose_dtype(dtype, place) for place in {places[stage] for stage in STAGES}}
+        dtypes = {
+            place: choose_dtype(dtype, place) for place in {places[stage] for stage in STAGES}
+        }
         networks = {}
         for stage in STAGES:
             source = files if sources[stage] is None else find_model(str(sources[stage]))
@@ -210,9 +166,10 @@ class Bark:
         Parameters
         ----------
         text : one or two sentences, about 13 s; longer text belongs to `bark.longform`.
-        voice : whose voice: a `Voice`, a ``.npz`` path, a dictionary or a name; None lets Bark choose.
-        seed : same seed, same tokens on the same device; None draws one (from torch's global generator) and
-            records it.
+        voice : whose voice: a `Voice`, a ``.npz`` path, a dictionary or a name; None lets Bark
+            choose.
+        seed : same seed, same tokens on the same device; None draws one (from torch's global
+            generator) and records it.
         progress : show a bar for each stage.
         **settings : any field of `Settings`.
 
@@ -233,16 +190,22 @@ class Bark:
         progress: bool = False,
         **settings: Any,
     ) -> list[Generation]:
-        """Speak several texts in one voice at once; each comes out as `generate` alone would make it."""
+        """Speak several texts in one voice at once; each comes out as `generate` alone would make
+        it.
+        """
         chosen = self.check(settings)
-        seeds = [_new_seed() for _ in texts] if seeds is None else [_check_seed(seed) for seed in seeds]
+        seeds = (
+            [_new_seed() for _ in texts] if seeds is None else [_check_seed(seed) for seed in seeds]
+        )
         if len(seeds) != len(texts):
             raise SettingError("seeds", f"{len(seeds)} for {len(texts)} texts", "one for each text")
         if not texts:
             return []
         history = self.resolve_voice(voice)
         texts = [tidy(text) for text in texts]
-        text_ids = [fit_tokens(self.tokenizer.encode(text), self.layout.text_window) for text in texts]
+        text_ids = [
+            fit_tokens(self.tokenizer.encode(text), self.layout.text_window) for text in texts
+        ]
         timings: dict[str, float] = {}
         with torch.inference_mode():
             with self._turn("semantic", timings):
@@ -286,9 +249,13 @@ class Bark:
         ]  # fmt: skip
 
     def check(self, settings: Mapping[str, Any], seed: int | None = None) -> Settings:
-        """Return all settings of a call that changes some; a `SettingError` where one cannot be used."""
+        """Return all settings of a call that changes some; a `SettingError` where one cannot be
+        used.
+        """
         chosen = self.defaults.changed(settings)
-        self.coarse.windows(chosen.max_coarse_history, chosen.sliding_window_len, chosen.coarse_anchor)
+        self.coarse.windows(
+            chosen.max_coarse_history, chosen.sliding_window_len, chosen.coarse_anchor
+        )
         if seed is not None:
             _check_seed(seed)
         return chosen
@@ -313,10 +280,14 @@ class Bark:
         return borrowed(holder, self.devices[part])
 
     def _generators(self, stage: str, seeds: Sequence[int]) -> list[torch.Generator]:
-        """One generator for each text and stage, so that a stage's draws never depend on another's length."""
+        """One generator for each text and stage, so that a stage's draws never depend on another's
+        length.
+        """
         device = self.devices.get(stage, torch.device("cpu"))
         offset = STAGES.index(stage)
-        return [torch.Generator(device).manual_seed((seed + offset) % (MAX_SEED + 1)) for seed in seeds]
+        return [
+            torch.Generator(device).manual_seed((seed + offset) % (MAX_SEED + 1)) for seed in seeds
+        ]
 
 
 def _devices(device: str | torch.device | Mapping[str, str]) -> dict[str, torch.device]:
@@ -336,7 +307,11 @@ def _check_same_layout(own: TokenLayout, other: TokenLayout, stage: str) -> None
 
 
 def _check_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MAX_SEED:
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, (int, np.integer))
+        or not 0 <= seed <= MAX_SEED
+    ):
         raise SettingError("seed", repr(seed), f"a whole number from 0 to {MAX_SEED}")
     return int(seed)
 
@@ -363,7 +338,8 @@ def _warn_of_the_limit(
     for tokens, text in zip(semantic, texts, strict=True):
         if len(tokens) >= layout.max_semantic:
             logger.warning(
-                "%s was not finished after %.1f s, the longest utterance: its end may be missing. Split it, "
+                "%s was not finished after %.1f s, the longest utterance: its end may be missing. "
+                "Split it, "
                 "or try another seed",
                 repr(text if len(text) <= 40 else text[:40] + "..."),
                 layout.max_semantic / layout.semantic_rate,

@@ -1,4 +1,6 @@
-"""THE token layout: how text, semantic and codec tokens share one number line; their rates and windows."""
+"""THE token layout: how text, semantic and codec tokens share one number line; their rates and
+windows.
+"""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -47,7 +49,9 @@ class TokenLayout:
             value = getattr(self, field.name)
             least = 0 if field.name == "coarse_history_drop" else 1
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least:
-                raise SettingError(f"token layout: {field.name}", repr(value), f"a number >= {least}")
+                raise SettingError(
+                    f"token layout: {field.name}", repr(value), f"a number >= {least}"
+                )
 
     @property
     def semantic_pad(self) -> int:
@@ -80,7 +84,9 @@ class TokenLayout:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TokenLayout":
-        """Build a layout from a ``config.json``; an unknown name is an error, a missing one is Bark's."""
+        """Build a layout from a ``config.json``; an unknown name is an error, a missing one is
+        Bark's.
+        """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise SettingError("token layout has unknown fields", unknown, sorted(known))

@@ -1,10 +1,10 @@
-"""Seconds of our stages beside those of transformers' BarkModel: same random weights, same tokens, one run.
+"""Seconds of our stages beside those of transformers' BarkModel: same random weights, same tokens,
+one run.
 
-The engines take turns; the ratio is the median over the rounds of theirs to ours. CPU seconds are counted, on
-one thread by default, so that other programs on the machine disturb little; with a GPU, seconds of the wall.
-`python -m benchmarks.decoding [nano small] [--rounds 3] [--threads 1] [--seconds 1.0] [--device cpu]
-[--dtype float32]`
-"""
+The engines take turns; the ratio is the median over the rounds of theirs to ours. CPU seconds are
+counted, on one thread by default, so that other programs on the machine disturb little; with a GPU,
+seconds of the wall. `python -m benchmarks.decoding [nano small] [--rounds 3] [--threads 1]
+[--seconds 1.0] [--device cpu] [--dtype float32]`"""
 
 import argparse
 import json
@@ -18,20 +18,24 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from bark.coarse import CoarseStage
-from bark.decoding import Decoder
-from bark.fine import FineStage
-from bark.formats import to_hf_name
-from bark.model import GPT, GPTConfig
-from bark.model_fine import FineGPT, FineGPTConfig
-from bark.sampling import Sampling
-from bark.semantic import SemanticStage
-from bark.voice import Voice
+from bark.checkpoints.formats import to_hf_name
+from bark.stages.coarse import CoarseStage
+from bark.stages.decoding import Decoder
+from bark.stages.fine import FineStage
+from bark.stages.gpt import GPT, GPTConfig
+from bark.stages.gpt_fine import FineGPT, FineGPTConfig
+from bark.stages.sampling import Sampling
+from bark.stages.semantic import SemanticStage
+from bark.voice.voice import Voice
 
-SIZES = {"nano": (6, 4, 192), "small": (12, 12, 768), "large": (24, 16, 1024)}  # layers, heads, width
+SIZES = {
+    "nano": (6, 4, 192),
+    "small": (12, 12, 768),
+    "large": (24, 16, 1024),
+}  # layers, heads, width
 GREEDY = Sampling(temperature=0)
 Work = Callable[[], Any]
-NO_GRAPHS = patch("bark.decoding.worth_a_graph", lambda weight: False)
+NO_GRAPHS = patch("bark.stages.decoding.worth_a_graph", lambda weight: False)
 
 
 def networks(size: str, device: str, dtype: str) -> tuple[GPT, GPT, FineGPT]:
@@ -60,10 +64,15 @@ def as_transformers(ours: GPT | FineGPT, kind: str) -> Any:
     from transformers.models import bark
 
     config = getattr(bark, f"Bark{kind}Config")(
-        num_layers=ours.config.n_layer, num_heads=ours.config.n_head, hidden_size=ours.config.n_embd,
-        block_size=ours.config.block_size, bias=ours.config.bias, dropout=0.0,
-        input_vocab_size=ours.config.input_vocab_size, output_vocab_size=ours.config.output_vocab_size,
-    )  # fmt: skip
+        num_layers=ours.config.n_layer,
+        num_heads=ours.config.n_head,
+        hidden_size=ours.config.n_embd,
+        block_size=ours.config.block_size,
+        bias=ours.config.bias,
+        dropout=0.0,
+        input_vocab_size=ours.config.input_vocab_size,
+        output_vocab_size=ours.config.output_vocab_size,
+    )
     place = ours.transformer.wpe.weight
     with place.device:
         theirs = getattr(bark, f"Bark{kind}Model")(config)
@@ -74,16 +83,25 @@ def as_transformers(ours: GPT | FineGPT, kind: str) -> Any:
     return theirs.eval().to(place.dtype)
 
 
-def stages(size: str, seconds: float, device: str, dtype: str, voice: Voice) -> dict[str, dict[str, Work]]:
+def stages(
+    size: str, seconds: float, device: str, dtype: str, voice: Voice
+) -> dict[str, dict[str, Work]]:
     """Return for each stage the engines' jobs; each returns its tokens as an array."""
     from transformers.models.bark import generation_configuration_bark as settings
 
     semantic, coarse, fine = networks(size, device, dtype)
-    hf = [as_transformers(n, k) for n, k in ((semantic, "Semantic"), (coarse, "Coarse"), (fine, "Fine"))]
-    hf_semantic, hf_coarse = settings.BarkSemanticGenerationConfig(), settings.BarkCoarseGenerationConfig()
+    hf = [
+        as_transformers(n, k)
+        for n, k in ((semantic, "Semantic"), (coarse, "Coarse"), (fine, "Fine"))
+    ]
+    hf_semantic, hf_coarse = (
+        settings.BarkSemanticGenerationConfig(),
+        settings.BarkCoarseGenerationConfig(),
+    )
     hf_fine = settings.BarkFineGenerationConfig()
     prompt = {
-        f"{k}_prompt": torch.from_numpy(getattr(voice, k)).to(device) for k in ("semantic", "coarse", "fine")
+        f"{k}_prompt": torch.from_numpy(getattr(voice, k)).to(device)
+        for k in ("semantic", "coarse", "fine")
     }
     text = list(range(1, 40))
     count = max(2, round(seconds * 49.9))
@@ -150,7 +168,9 @@ def clock(device: str) -> float:
 
 
 def compare(jobs: dict[str, Work], rounds: int, device: str) -> dict[str, Any]:
-    """Run the engines in turn, forwards and backwards; return medians, ratios and whether tokens agree."""
+    """Run the engines in turn, forwards and backwards; return medians, ratios and whether tokens
+    agree.
+    """
     results = {name: job() for name, job in jobs.items() if "uncached" not in name}  # also warms up
     spent: dict[str, list[float]] = {name: [] for name in jobs}
     for index in range(rounds):
@@ -196,11 +216,15 @@ def main(argv: list[str] | None = None) -> int:
     voice = Voice(random.integers(0, 10_000, 499), fine[:2], fine)
     print(json.dumps({"torch": torch.__version__, **vars(options)}))
     for size in options.sizes:
-        for stage, jobs in stages(size, options.seconds, options.device, options.dtype, voice).items():
+        for stage, jobs in stages(
+            size, options.seconds, options.device, options.dtype, voice
+        ).items():
             if size != "nano":
                 jobs.pop("ours uncached", None)  # minutes
             print(
-                json.dumps({"size": size, "stage": stage, **compare(jobs, options.rounds, options.device)}),
+                json.dumps(
+                    {"size": size, "stage": stage, **compare(jobs, options.rounds, options.device)}
+                ),
                 flush=True,
             )
         coarse = networks(size, options.device, options.dtype)[1]
@@ -211,7 +235,10 @@ def main(argv: list[str] | None = None) -> int:
             for batch in (1, 4, 16)
             for position in (257, 600, 900)
         }
-        print(json.dumps({"size": size, **asdict(coarse.config), "coarse step, ms": steps}), flush=True)
+        print(
+            json.dumps({"size": size, **asdict(coarse.config), "coarse step, ms": steps}),
+            flush=True,
+        )
     return 0
 
 

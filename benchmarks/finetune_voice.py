@@ -1,14 +1,15 @@
-"""What fine-tuning on minutes of one voice adds to a clone of it: likeness and word errors on unseen texts.
+"""What fine-tuning on minutes of one voice adds to a clone of it: likeness and word errors on
+unseen texts.
 
-    python -m benchmarks.finetune_voice [--model nano] [--voice far_espeak_f5] [--minutes 10] [--lora R]
+    python -m benchmarks.finetune_voice [--model nano] [--voice far_espeak_f5] [--minutes 10]
+        [--lora R]
 
-A synthetic voice that nano never trained on speaks texts; `training.prepare` and `training.finetune` teach
-the stages one after the other. Both models then speak the same texts of the closed grammars, none of them
-among the training texts, with the same prompt and seeds. Likeness is resemblyzer's cosine to the mean of
-other utterances of the voice, words are pocketsphinx's. Nothing can pass the original through the codec.
-Run it again after an interruption or with new weights: recordings are kept, runs belong to the weights.
-The last line is one JSON object.
-"""
+A synthetic voice that nano never trained on speaks texts; `training.finetune.prepare` and
+`training.finetune` teach the stages one after the other. Both models then speak the same texts of
+the closed grammars, none of them among the training texts, with the same prompt and seeds. Likeness
+is resemblyzer's cosine to the mean of other utterances of the voice, words are pocketsphinx's.
+Nothing can pass the original through the codec. Run it again after an interruption or with new
+weights: recordings are kept, runs belong to the weights. The last line is one JSON object."""
 
 import argparse
 import hashlib
@@ -22,25 +23,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bark.audio import save_audio
-from bark.checkpoints import find_model
-from bark.codec import Codec
+from bark.audio.write import save_audio
+from bark.checkpoints.find import find_model
+from bark.codec.base import Codec
 from bark.errors import BarkError
-from bark.files import atomic_write_text
 from bark.pipeline import Bark
-from bark.voice import Voice
-from bark.weights import weights_digest
+from bark.storage.atomic import atomic_write_text
+from bark.storage.weights import weights_digest
+from bark.voice.voice import Voice
 from hubert.clone import Cloner
-from training.finetune import FinetuneOptions, finetune
-from training.measures import Figure, centroid, figure
-from training.prepare import prepare
-from training.report import Ears
-from training.stages import STAGES
-from training.synthesis import SAMPLE_RATE
-from training.synthesis import speak as say
-from training.texts import TextSource
-from training.trials import Clip, speak
-from training.voices import HELD_OUT, VoiceRecipe
+from training.finetune.prepare import prepare
+from training.finetune.train import FinetuneOptions, finetune
+from training.nano.corpus.synthesis import SAMPLE_RATE
+from training.nano.corpus.synthesis import speak as say
+from training.nano.corpus.texts import TextSource
+from training.nano.corpus.voices import HELD_OUT, VoiceRecipe
+from training.nano.report.measures import Figure, centroid, figure
+from training.nano.report.report import Ears
+from training.nano.report.trials import Clip, speak
+from training.nano.stages import STAGES
 
 OUT = Path("out/finetune_voice")
 KINDS = ("digits", "number", "template")
@@ -48,7 +49,9 @@ TRAINING_KINDS = ("template", "number", "template", "digits")
 REFERENCES = 12  # utterances that likeness is measured against
 PROMPT_SECONDS = 6.0
 LONGEST = 8.0  # s of an utterance
-FAR = VoiceRecipe("far_espeak_f5", "espeak", "f5", 1.0, 200.0, 1.0)  # nano heard other voices of its maker
+FAR = VoiceRecipe(
+    "far_espeak_f5", "espeak", "f5", 1.0, 200.0, 1.0
+)  # nano heard other voices of its maker
 VOICES = {voice.name: voice for voice in (*HELD_OUT, FAR)}
 
 
@@ -60,7 +63,9 @@ def record_voice(voice: VoiceRecipe, minutes: float, folder: Path) -> None:
     rows: list[str] = []
     seconds = 0.0
     while seconds < 60 * minutes:
-        text = source.draw(held_out=False, kind=TRAINING_KINDS[len(rows) % len(TRAINING_KINDS)]).words
+        text = source.draw(
+            held_out=False, kind=TRAINING_KINDS[len(rows) % len(TRAINING_KINDS)]
+        ).words
         audio = say(text, voice).audio
         if len(audio) > LONGEST * SAMPLE_RATE:
             continue
@@ -71,7 +76,9 @@ def record_voice(voice: VoiceRecipe, minutes: float, folder: Path) -> None:
 
 
 def unseen(voice: VoiceRecipe, texts: int) -> tuple[list[Clip], list[np.ndarray], np.ndarray]:
-    """Return clips of held-out texts of each kind, other utterances of the voice, and a prompt (N,)."""
+    """Return clips of held-out texts of each kind, other utterances of the voice, and a prompt
+    (N,).
+    """
     source = TextSource((), 0, 1, seed=2)
 
     def utterance(kind: str) -> Clip:
@@ -97,7 +104,8 @@ def tune(base: str, data: Path, options: argparse.Namespace) -> str:
             settings = replace(settings, learning_rate=options.learning_rate)
         result = finetune(settings)
         print(
-            f"{stage}: validation loss {result.loss_before:.3f} before, {result.best_loss:.3f} after "
+            f"{stage}: validation loss {result.loss_before:.3f} before, {result.best_loss:.3f} "
+            "after "
             f"{result.best_step} of {result.step} steps",
             flush=True,
         )
@@ -119,7 +127,9 @@ class Judge:
         self.voice = centroid([self.ears.likeness(audio) for audio in references])
 
     def row(self, name: str, clips: Sequence[Clip]) -> tuple[np.ndarray, Figure]:
-        """Print likeness and word error rate; return each clip's cosine with the voice, and the latter."""
+        """Print likeness and word error rate; return each clip's cosine with the voice, and the
+        latter.
+        """
         likeness = np.array([float(self.ears.likeness(clip.audio) @ self.voice) for clip in clips])
         words = self.ears.word_errors(clips, KINDS)
         print(f"| {name} | {figure(likeness.tolist())} | {words} |", flush=True)
@@ -175,13 +185,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", default="nano", help="default: nano")
     parser.add_argument("--voice", choices=VOICES, default=FAR.name, help=f"default: {FAR.name}")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of speech to learn from (default: 10)")
-    parser.add_argument("--texts", type=int, default=20, help="of each kind, to measure (default: 20)")
     parser.add_argument(
-        "--stages", nargs="+", choices=STAGES, default=["coarse", "fine"], help="default: coarse fine"
+        "--minutes", type=float, default=10.0, help="of speech to learn from (default: 10)"
+    )
+    parser.add_argument(
+        "--texts", type=int, default=20, help="of each kind, to measure (default: 20)"
+    )
+    parser.add_argument(
+        "--stages",
+        nargs="+",
+        choices=STAGES,
+        default=["coarse", "fine"],
+        help="default: coarse fine",
     )
     parser.add_argument("--lora", type=int, help="rank; default: all weights learn")
-    parser.add_argument("--steps", type=int, default=250, help="of each stage, at most (default: 250)")
+    parser.add_argument(
+        "--steps", type=int, default=250, help="of each stage, at most (default: 250)"
+    )
     parser.add_argument("--learning-rate", type=float, default=5e-4, help="default: 5e-4")
     parser.add_argument("--out", type=Path, default=OUT, help=f"default: {OUT}")
     parser.add_argument("--threads", type=int, default=1)

@@ -2,14 +2,14 @@
 
     python -m benchmarks.quantizer_report [--pairs DIR] [--steps 240] [--shifts]
 
-Without `--pairs`, nano speaks the pairs itself (`hubert.synthesize`, its own voices and texts of its grammar)
-and its HuBERT hears them (`hubert.prepare`). Pairs, steps and batches are the same for all versions; of the
-learning rates in RATES each version gets the one that gives it the fewest wrong tokens on the validation
-split with seed 0, since one rate for all would favour one of them. Errors are shares of wrong tokens on the
-test split, which no choice of a run has seen; the split follows from the names of the pairs. Version 2
-itself, its datastore above all, was designed on the pairs that nano speaks here. With `--shifts` versions 0
-and 2 also learn with token t taken to belong to frame t - 2 to t + 2. Finished runs in `--out` are kept.
-The last line is one JSON object.
+Without `--pairs`, nano speaks the pairs itself (`hubert.synthesize`, its own voices and texts of
+its grammar) and its HuBERT hears them (`hubert.prepare`). Pairs, steps and batches are the same for
+all versions; of the learning rates in RATES each version gets the one that gives it the fewest
+wrong tokens on the validation split with seed 0, since one rate for all would favour one of them.
+Errors are shares of wrong tokens on the test split, which no choice of a run has seen; the split
+follows from the names of the pairs. Version 2 itself, its datastore above all, was designed on the
+pairs that nano speaks here. With `--shifts` versions 0 and 2 also learn with token t taken to
+belong to frame t - 2 to t + 2. Finished runs in `--out` are kept. The last line is one JSON object.
 """
 
 import argparse
@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from bark.errors import BarkError
-from hubert.dataset import PreparedDataset
-from hubert.evaluate import Evaluation, evaluate
-from hubert.networks import NETWORKS
-from hubert.train import QuantizerRecipe, quantizer_options, train
-from training.quantizer import speak_pairs
+from hubert.quantizer.networks import NETWORKS
+from training.nano.quantizer import speak_pairs
+from training.quantizer.dataset import PreparedDataset
+from training.quantizer.evaluate import Evaluation, evaluate
+from training.quantizer.train import QuantizerRecipe, quantizer_options, train
 
 OUT = Path("out/quantizer_report")
 SHIFTS = (-2, -1, 0, 1, 2)
@@ -46,7 +46,11 @@ class Outcome:
 
 
 def run(
-    dataset: PreparedDataset, recipe: QuantizerRecipe, rate: float, seed: int, arguments: argparse.Namespace
+    dataset: PreparedDataset,
+    recipe: QuantizerRecipe,
+    rate: float,
+    seed: int,
+    arguments: argparse.Namespace,
 ) -> Outcome:
     """Train one quantizer, or find it trained, and measure it."""
     steps = arguments.steps
@@ -76,14 +80,17 @@ def report(dataset: PreparedDataset, arguments: argparse.Namespace) -> dict[str,
     errors: dict[str, list[float]] = {}
     rates: dict[str, float] = {}
     print(
-        "| version | parameters | rate | seed | validation error | test error | top 5 error | edits a token |"
+        "| version | parameters | rate | seed | validation error | test error | top 5 error | "
+        "edits a token |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for version in sorted(NETWORKS):
         chosen, name = replace(recipe, version=version), f"v{version}"
         tried = [run(dataset, chosen, rate, 0, arguments) for rate in RATES]
         best = min(tried, key=lambda outcome: outcome.validation_error)
-        seeds = [run(dataset, chosen, best.rate, seed, arguments) for seed in range(1, arguments.seeds)]
+        seeds = [
+            run(dataset, chosen, best.rate, seed, arguments) for seed in range(1, arguments.seeds)
+        ]
         rates[name], errors[name] = best.rate, [1 - outcome.test.top1 for outcome in [best, *seeds]]
         for seed, outcome in [(0, other) for other in tried] + list(enumerate(seeds, 1)):
             test, mark = outcome.test, "" if outcome.rate == best.rate else " (not chosen)"
@@ -112,7 +119,10 @@ def report(dataset: PreparedDataset, arguments: argparse.Namespace) -> dict[str,
 
 
 def shifts(
-    dataset: PreparedDataset, recipe: QuantizerRecipe, rates: dict[str, float], arguments: argparse.Namespace
+    dataset: PreparedDataset,
+    recipe: QuantizerRecipe,
+    rates: dict[str, float],
+    arguments: argparse.Namespace,
 ) -> dict[str, dict[str, float]]:
     """Train versions 0 and 2 at each shift, one seed, and print a row for each."""
     found: dict[str, dict[str, float]] = {"v0": {}, "v2": {}}
@@ -120,8 +130,13 @@ def shifts(
     for shift in SHIFTS:
         for name, row in found.items():
             chosen = replace(recipe, version=int(name[1:]), shift=shift)
-            row[str(shift)] = round(run(dataset, chosen, rates[name], 0, arguments).validation_error, 4)
-        print(f"| {shift:+d} | {found['v0'][str(shift)]:.4f} | {found['v2'][str(shift)]:.4f} |", flush=True)
+            row[str(shift)] = round(
+                run(dataset, chosen, rates[name], 0, arguments).validation_error, 4
+            )
+        print(
+            f"| {shift:+d} | {found['v0'][str(shift)]:.4f} | {found['v2'][str(shift)]:.4f} |",
+            flush=True,
+        )
     return found
 
 
@@ -132,7 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--pairs", type=Path, help="folder made by hubert.prepare (default: nano speaks them)"
     )
     parser.add_argument("--count", type=int, default=300, help="takes nano speaks")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"folder of the runs (default: {OUT})")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help=f"folder of the runs (default: {OUT})"
+    )
     parser.add_argument("--steps", type=int, default=240, help="of each training")
     parser.add_argument("--batch", type=int, default=16, help="utterances of a step")
     parser.add_argument("--hidden-size", type=int, default=256)
@@ -147,7 +164,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             dataset = PreparedDataset.load(arguments.pairs)
         else:
             dataset = speak_pairs("nano", "nano", arguments.out / "pairs", arguments.count)
-        print(f"{len(dataset.split('train'))} training pairs, {len(dataset.split('test'))} test pairs")
+        print(
+            f"{len(dataset.split('train'))} training pairs, {len(dataset.split('test'))} test pairs"
+        )
         print(json.dumps(report(dataset, arguments)))
     except BarkError as error:
         print(f"error: {error}", file=sys.stderr)

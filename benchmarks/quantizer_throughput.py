@@ -1,14 +1,15 @@
-"""Utterances a second of our trainer beside a faithful one-utterance-per-step loop, at the true size.
+"""Utterances a second of our trainer beside a faithful one-utterance-per-step loop, at the true
+size.
 
     python -m benchmarks.quantizer_throughput [--utterances 9] [--rounds 3] [--threads 2]
 
-The loop does what the community's training script does for each utterance, on the CPU instead of its fixed
-CUDA: one forward pass of the version 0 network (768 → 1024 → 10 000), log-softmax, one-hot labels,
-cross-entropy, backward, Adam. Ours is `hubert.train` as it ships, on utterances of the same lengths:
-`hubert.trainer`, batches, bfloat16 where the hardware has it; the same network, and our own version 2 at the
-width it is made for (768 → 384 → 256 → 10 000). Rounds of all alternate, so that other work on the machine
-slows all. Lengths are like those of Bark's voices: 158 to 731 tokens. The last line is one JSON object.
-"""
+The loop does what the community's training script does for each utterance, on the CPU instead of
+its fixed CUDA: one forward pass of the version 0 network (768 → 1024 → 10 000), log-softmax,
+one-hot labels, cross-entropy, backward, Adam. Ours is `hubert.train` as it ships, on utterances of
+the same lengths: `training.engine.trainer`, batches, bfloat16 where the hardware has it; the same
+network, and our own version 2 at the width it is made for (768 → 384 → 256 → 10 000). Rounds of all
+alternate, so that other work on the machine slows all. Lengths are like those of Bark's voices: 158
+to 731 tokens. The last line is one JSON object."""
 
 import argparse
 import json
@@ -24,12 +25,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from hubert.dataset import PAIRS, PreparedDataset, pair_file, write_pair
-from hubert.networks import NETWORKS, LSTMNetwork, QuantizerSizes, default_sizes
-from hubert.objective import QuantizerObjective
-from hubert.run_folder import read_metrics
-from hubert.train import quantizer_options
-from hubert.trainer import Trainer
+from hubert.quantizer.networks import NETWORKS, LSTMNetwork, QuantizerSizes, default_sizes
+from training.engine.run_folder import read_metrics
+from training.engine.trainer import Trainer
+from training.quantizer.dataset import PAIRS, PreparedDataset, pair_file, write_pair
+from training.quantizer.objective import QuantizerObjective
+from training.quantizer.train import quantizer_options
 
 SIZES = QuantizerSizes()
 EPOCH = 3  # batches, so that utterances of like length come together
@@ -75,11 +76,15 @@ class OneByOne:
         return count / (time.perf_counter() - started)
 
 
-def our_rate(dataset: PreparedDataset, folder: Path, version: int, batch: int, precision: str) -> float:
+def our_rate(
+    dataset: PreparedDataset, folder: Path, version: int, batch: int, precision: str
+) -> float:
     """Return utterances a second of the second epoch of a fresh run; the first one warms up."""
     count = len(dataset.split("train"))
     epoch = -(-count // batch)  # steps
-    options = quantizer_options(steps=2 * epoch, log_every=epoch, mixed_precision=precision, device="cpu")
+    options = quantizer_options(
+        steps=2 * epoch, log_every=epoch, mixed_precision=precision, device="cpu"
+    )
     network = NETWORKS[version](default_sizes(SIZES.input_size, SIZES.output_size, version))
     Trainer(network, QuantizerObjective(dataset, batch), folder, options).run()
     seconds = [row["seconds"] for row in read_metrics(folder) if row["phase"] == "train"]
@@ -91,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--utterances", type=int, default=9, help="of the loop, in each round")
     parser.add_argument("--batch", type=int, default=36, help="utterances of one of our steps")
-    parser.add_argument("--versions", type=int, nargs="+", choices=(0, 2), default=(0, 2), help="of ours")
+    parser.add_argument(
+        "--versions", type=int, nargs="+", choices=(0, 2), default=(0, 2), help="of ours"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=("auto", "no", "bf16"), default="auto")
@@ -110,9 +117,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 run = Path(name) / f"v{version}-round{number}"
                 rates.append(our_rate(dataset, run, version, arguments.batch, arguments.precision))
                 shutil.rmtree(run)
-            mine = ", ".join(f"ours, version {version}: {rates[-1]:.2f}/s" for version, rates in ours.items())
+            mine = ", ".join(
+                f"ours, version {version}: {rates[-1]:.2f}/s" for version, rates in ours.items()
+            )
             print(f"round {number + 1}: loop {theirs[-1]:.2f}/s, {mine}", flush=True)
-    ratios = {v: statistics.median(a / b for a, b in zip(ours[v], theirs, strict=True)) for v in ours}
+    ratios = {
+        v: statistics.median(a / b for a, b in zip(ours[v], theirs, strict=True)) for v in ours
+    }
     figures: dict[str, object] = {"loop_per_second": round(statistics.median(theirs), 3)}
     for version, rates in ours.items():
         figures[f"version_{version}_per_second"] = round(statistics.median(rates), 3)

@@ -1,9 +1,8 @@
 """Peak memory and seconds of true-size Bark networks with random weights.
 
-Random weights say nothing about sound; they cost what real ones cost. Each size runs in a process of its own,
-so that its peak memory is its own.
-`python -m benchmarks.true_size [small large] [--seconds 2] [--device cpu] [--dtype float32]`
-"""
+Random weights say nothing about sound; they cost what real ones cost. Each size runs in a process
+of its own, so that its peak memory is its own. `python -m benchmarks.true_size [small large]
+[--seconds 2] [--device cpu] [--dtype float32]`"""
 
 import argparse
 import json
@@ -18,17 +17,19 @@ SIZES = {"small": (12, 12, 768), "large": (24, 16, 1024)}  # layers, heads, widt
 
 
 def measure(size: str, seconds: float, dtype: str, device: str) -> dict[str, float | str]:
-    """Build the three networks, run each stage for `seconds` of speech with a full history, report."""
+    """Build the three networks, run each stage for `seconds` of speech with a full
+    history, report.
+    """
     import torch
 
-    from bark.coarse import CoarseStage
-    from bark.fine import FineStage
-    from bark.model import GPT, GPTConfig
-    from bark.model_fine import FineGPT, FineGPTConfig
-    from bark.sampling import Sampling
-    from bark.semantic import SemanticStage
+    from bark.stages.coarse import CoarseStage
+    from bark.stages.fine import FineStage
+    from bark.stages.gpt import GPT, GPTConfig
+    from bark.stages.gpt_fine import FineGPT, FineGPTConfig
+    from bark.stages.sampling import Sampling
+    from bark.stages.semantic import SemanticStage
     from bark.tokens import BARK
-    from bark.voice import Voice
+    from bark.voice.voice import Voice
 
     layers, heads, width = SIZES[size]
     sizes = {"n_layer": layers, "n_head": heads, "n_embd": width}
@@ -58,9 +59,18 @@ def measure(size: str, seconds: float, dtype: str, device: str) -> dict[str, flo
     # a function for each stage: its network is freed before the next is built, as offload does
     def run_semantic() -> np.ndarray:
         stage = SemanticStage(network((129_600, 10_048)), BARK)
-        return timed("semantic", lambda: stage.generate(
-            list(range(1, 40)), voice.semantic, sampling=Sampling(), min_eos_p=None, max_duration_s=seconds,
-            allow_early_stop=False, generator=source()))  # fmt: skip
+        return timed(
+            "semantic",
+            lambda: stage.generate(
+                list(range(1, 40)),
+                voice.semantic,
+                sampling=Sampling(),
+                min_eos_p=None,
+                max_duration_s=seconds,
+                allow_early_stop=False,
+                generator=source(),
+            ),
+        )
 
     def run_coarse(semantic: np.ndarray) -> np.ndarray:
         stage = CoarseStage(network((12_096, 12_096)), BARK)
@@ -70,7 +80,9 @@ def measure(size: str, seconds: float, dtype: str, device: str) -> dict[str, flo
     coarse = run_coarse(run_semantic())
     with torch.device(device):
         fine_stage = FineStage(FineGPT(FineGPTConfig(**sizes)).to(kind).eval(), BARK)
-    timed("fine", lambda: fine_stage.generate(coarse, voice.fine, temperature=0.5, generator=source()))
+    timed(
+        "fine", lambda: fine_stage.generate(coarse, voice.fine, temperature=0.5, generator=source())
+    )
     report["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     if device != "cpu":
         report["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
@@ -89,7 +101,15 @@ def main() -> None:
         if options.here:
             print(json.dumps(measure(size, options.seconds, options.dtype, options.device)))
             continue
-        command = [sys.executable, "-m", "benchmarks.true_size", size, "--here", "--dtype", options.dtype]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.true_size",
+            size,
+            "--here",
+            "--dtype",
+            options.dtype,
+        ]
         flags = ["--seconds", str(options.seconds), "--device", options.device]
         subprocess.run([*command, *flags], check=True)
 

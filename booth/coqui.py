@@ -1,9 +1,8 @@
 """Turns Coqui's way of asking for Bark, its object and its folders of voices, into our calls.
 
-Code written for ``TTS("tts_models/multilingual/multi-dataset/bark")`` runs with `BarkTTS` in its place.
-Differences on purpose: a recording is cloned again when it has changed; long text is spoken part by part in
-one voice; every call takes a ``seed``.
-"""
+Code written for ``TTS("tts_models/multilingual/multi-dataset/bark")`` runs with `BarkTTS` in its
+place. Differences on purpose: a recording is cloned again when it has changed; long text is spoken
+part by part in one voice; every call takes a ``seed``."""
 
 import logging
 from collections.abc import Sequence
@@ -13,16 +12,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from bark.audio import save_audio
+from bark.audio.write import save_audio
 from bark.errors import SettingError
-from bark.longform import LongTake, plan_parts, speak_long
+from bark.longform.plan import plan_parts
+from bark.longform.speak import LongTake, speak_long
 from bark.pipeline import Bark
-from bark.voice import Voice
-
-from .library import RANDOM, Cloner, coqui_voice, inside, is_current
-from .options import COQUI_MODEL
-from .runs import new_seed
-from .takes import save_voice, tags
+from bark.voice.voice import Voice
+from booth.cli.options import COQUI_MODEL
+from booth.takes.runs import new_seed
+from booth.takes.take import save_voice, tags
+from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
+from booth.voices.library import RANDOM
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,9 @@ class BarkTTS:
         consent: str | None = None,
         bark: Bark | None = None,
     ) -> None:
-        self.config = BarkConfig(model_name if bark is None else bark.name, "cuda" if gpu else device)
+        self.config = BarkConfig(
+            model_name if bark is None else bark.name, "cuda" if gpu else device
+        )
         self.progress_bar, self.consent = progress_bar, consent
         self._bark = bark
 
@@ -89,7 +91,9 @@ class BarkTTS:
 
     def to(self, device: str) -> Self:
         """Choose the device; a loaded model is loaded anew there."""
-        self.config = BarkConfig(self.config.model, device, self.config.voice_dirs, self.config.settings)
+        self.config = BarkConfig(
+            self.config.model, device, self.config.voice_dirs, self.config.settings
+        )
         self._bark = None
         return self
 
@@ -109,14 +113,15 @@ class BarkTTS:
 
         Parameters
         ----------
-        speaker : a voice of `voice_dir`, cloned when first used; without `voice_dir` a voice's name; None or
-            "random" for a new voice.
+        speaker : a voice of `voice_dir`, cloned when first used; without `voice_dir` a voice's
+            name; None or "random" for a new voice.
         language : of the recording that is cloned, such as "de"; English if None.
-        speaker_wav : a recording to clone; with `voice_dir` and `speaker` it is kept there under that name.
+        speaker_wav : a recording to clone; with `voice_dir` and `speaker` it is kept there under
+            that name.
         voice_dir : a folder, or several, of ``<speaker>/speaker.wav`` (.mp3, .flac, .npz).
         split_sentences : False speaks the text as one part, which must not be long.
-        **settings : ``text_temp``, ``waveform_temp``, ``top_k``, ``min_eos_p``, ..., or any field of
-            `bark.pipeline.Settings`.
+        **settings : ``text_temp``, ``waveform_temp``, ``top_k``, ``min_eos_p``, ..., or any field
+            of `bark.pipeline.Settings`.
 
         Raises
         ------
@@ -137,10 +142,14 @@ class BarkTTS:
         seed: int | None = None,
         **options: Any,
     ) -> str | Path:
-        """Speak `text` into a file, which is replaced if it exists, and return its path; see `tts`."""
+        """Speak `text` into a file, which is replaced if it exists, and return its
+        path; see `tts`.
+        """
         seed = new_seed(seed)
         audio = self.tts(text, speaker, language, speaker_wav, seed=seed, **options)
-        save_audio(file_path, audio, self.bark.layout.sample_rate, tags({"text": text, "seed": seed}))
+        save_audio(
+            file_path, audio, self.bark.layout.sample_rate, tags({"text": text, "seed": seed})
+        )
         return file_path
 
     def synthesize(
@@ -183,7 +192,9 @@ class BarkTTS:
         parts = plan_parts(self.bark, text)
         if not split and len(parts) > 1:
             raise SettingError(
-                "the text is too long for one part", f"{len(parts)} parts", fix="Leave split_sentences on"
+                "the text is too long for one part",
+                f"{len(parts)} parts",
+                fix="Leave split_sentences on",
             )
         return speak_long(self.bark, parts, voice, seed=seed, progress=self.progress_bar, **named)
 
@@ -196,7 +207,9 @@ class BarkTTS:
     ) -> Voice | None:
         if isinstance(recording, (list, tuple)):
             if len(recording) > 1:
-                logger.warning("Bark goes on from one recording: %s; the others are not used", recording[0])
+                logger.warning(
+                    "Bark goes on from one recording: %s; the others are not used", recording[0]
+                )
             recording = recording[0] if recording else None
         places = [folders] if isinstance(folders, (str, Path)) else list(folders or ())
         clone = self._cloner(language)
@@ -212,7 +225,7 @@ class BarkTTS:
         recording: Path,
         speaker: str | None,
         places: Sequence[str | Path],
-        clone: Cloner,
+        clone: CloneRecording,
     ) -> Voice:
         if not places or speaker is None or speaker == RANDOM:
             return clone(recording)
@@ -223,11 +236,11 @@ class BarkTTS:
             path = save_voice(clone(recording), path.parent, speaker, self.bark.layout)
         return Voice.load(path, self.bark.layout)
 
-    def _cloner(self, language: str | None) -> Cloner:
+    def _cloner(self, language: str | None) -> CloneRecording:
         def clone(recording: Path) -> Voice:
-            from hubert.clone import Cloner as Machine
+            from hubert.clone import Cloner
 
-            machine = Machine.from_pretrained(self.bark.name, language or "en")
+            machine = Cloner.from_pretrained(self.bark.name, language or "en")
             return machine.clone(recording, consent=self.consent).said(recording).voice
 
         return clone

@@ -9,18 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from bark import Bark
-from bark.audio import AI_TAG, load_audio, save_audio
-from bark.commands import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, run
+from bark.audio.read import load_audio
+from bark.audio.write import AI_TAG, save_audio
+from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, run
 from bark.errors import MissingFileError, TextError
-from bark.longform import speak_long
-from booth.pictures import figure, save_figure
+from bark.longform.speak import speak_long
 from hubert.clone import Cloner
 from hubert.judge import Likeness, own_words
 
+from .plots import figure, save_figure
+
 TEXT = "Hello. This voice was cloned from a few seconds of speech."
 PARAGRAPH = (
-    "The sun began to shine. The traveller felt warm, then warmer still, and at last he took off his cloak "
-    "and sat down under a tree. So the north wind had to say that the sun was the stronger of the two."
+    "The sun began to shine. The traveller felt warm, then warmer still, and at last he took off "
+    "his cloak "
+    "and sat down under a tree. So the north wind had to say that the sun was the stronger of the "
+    "two."
 )
 
 
@@ -44,7 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: Path) -> None:
-    """Clone `reference`, speak `text` and a paragraph with it; write the voice, both and a picture."""
+    """Clone `reference`, speak `text` and a paragraph with it; write the voice, both
+    and a picture.
+    """
     bundled = resources.files("booth") / "samples" / "reference.flac"
     with resources.as_file(bundled) as sample:
         recording = reference if reference is not None else sample
@@ -68,14 +74,21 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
     _show("speech", folder / "demo.wav", f"{take.duration:.1f} s, made in {seconds:.1f} s: {text}")
     for line in _judged(heard, take.audio, text, rate):
         print(f"         {line}")  # noqa: T201
-    save_figure(figure({f"reference: {recording.name}": heard, text: take.audio}, rate), folder / "demo.png")
+    save_figure(
+        figure({f"reference: {recording.name}": heard, text: take.audio}, rate), folder / "demo.png"
+    )
     _show("picture", folder / "demo.png", "waveform and mel spectrogram of both")
     paragraph = speak_long(bark, PARAGRAPH, made.voice, seed=seed)
     save_audio(
-        folder / "demo_long.wav", paragraph.audio, rate, tags={"title": "demo, long form", "comment": AI_TAG}
+        folder / "demo_long.wav",
+        paragraph.audio,
+        rate,
+        tags={"title": "demo, long form", "comment": AI_TAG},
     )
     _show(
-        "long", folder / "demo_long.wav", f"{len(paragraph.parts)} parts, {len(paragraph.audio) / rate:.1f} s"
+        "long",
+        folder / "demo_long.wav",
+        f"{len(paragraph.parts)} parts, {len(paragraph.audio) / rate:.1f} s",
     )
 
 

@@ -1,17 +1,20 @@
-"""HuBERT: recording → semantic tokens → voice. Names are loaded when first used: importing costs nothing."""
+"""HuBERT: recording → semantic tokens → voice. Names are loaded when first used: importing costs
+nothing.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hubert.quantizer.kmeans import KMeansQuantizer as KMeansQuantizer
+    from hubert.quantizer.languages import QUANTIZERS as QUANTIZERS
+    from hubert.quantizer.lstm import LSTMQuantizer as LSTMQuantizer
+
     from .clone import Clone as Clone
     from .clone import Cloner as Cloner
     from .clone import clone_voice as clone_voice
     from .encoder import SemanticEncoder as SemanticEncoder
     from .features import HubertFeatures as HubertFeatures
-    from .languages import QUANTIZERS as QUANTIZERS
-    from .quantizer import KMeansQuantizer as KMeansQuantizer
-    from .quantizer import LSTMQuantizer as LSTMQuantizer
     from .reference import Report as Report
     from .reference import examine as examine
 
@@ -21,7 +24,7 @@ _HOMES = {
     "clone_voice": "clone",
     "SemanticEncoder": "encoder",
     "HubertFeatures": "features",
-    "QUANTIZERS": "languages",
+    "QUANTIZERS": "quantizer.languages",
     "KMeansQuantizer": "quantizer",
     "LSTMQuantizer": "quantizer",
     "Report": "reference",

@@ -2,6 +2,6 @@
 
 import sys
 
-from .clone import main
+from booth.cli.clone import main
 
 sys.exit(main())

@@ -4,15 +4,12 @@ Anyone can clone a voice without its owner's leave: this is a local tool and pol
 It asks, once and plainly, and the answer travels inside the voice.
 """
 
-import argparse
 import re
-import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from bark.commands import Kind
-from bark.errors import BarkError, MissingFileError, SettingError
+from bark.errors import MissingFileError, SettingError
 
 ALLOWED = "self, licensed:NOTE, recorded:FILE, synthetic"
 QUESTION = f"Whose voice is this, and may you clone it? ({ALLOWED}) "
@@ -26,8 +23,8 @@ def check_consent(statement: str) -> str:
     Parameters
     ----------
     statement : ``self`` (my own voice), ``licensed:NOTE`` (the note says by whom or which licence),
-        ``recorded:FILE`` (a recording or text of the speaker's consent; its name and hash are kept) or
-        ``synthetic`` (no living person's voice).
+        ``recorded:FILE`` (a recording or text of the speaker's consent; its name and hash are kept)
+        or ``synthetic`` (no living person's voice).
 
     >>> check_consent("licensed: LJ Speech, public domain")
     'licensed:LJ Speech, public domain'
@@ -63,23 +60,3 @@ def require_consent(statement: str | None, ask: Callable[[str], str | None] | No
             fix="Add --consent self, licensed:NOTE, recorded:FILE or synthetic",
         )
     return check_consent(statement)
-
-
-def _read_consent(word: str) -> str:
-    try:
-        check_consent(word)
-    except BarkError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("consent: ")) from error
-    return word
-
-
-CONSENT = Kind("WHOSE", _read_consent)  # a word of the command line
-
-
-def ask_at_terminal(question: str) -> str | None:
-    """Ask the person at the terminal; None where nobody is there."""
-    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()

@@ -6,14 +6,15 @@ from typing import Self
 import numpy as np
 import torch
 
-from bark.audio import resample
-from bark.checkpoints import find_model
+from bark.audio.read import resample
+from bark.checkpoints.find import find_model
 from bark.errors import CheckpointError
-from bark.hub import Wanted, cached, fetch
+from bark.storage.hub import Wanted, cached, fetch
+from hubert.quantizer.base import Quantizer, shifted
+from hubert.quantizer.files import load_quantizer, quantizer_settings
+from hubert.quantizer.languages import quantizer_for
 
 from .features import HF_WEIGHTS, HUB_REPO, NANO, SAMPLE_RATE, HubertFeatures, encoder_settings
-from .languages import quantizer_for
-from .quantizer import Quantizer, load_quantizer, quantizer_settings, shifted
 
 # what `quantizer` in encoder.json may say → the file beside it
 QUANTIZER_FILES = {"kmeans": "kmeans.npz", "lstm": "quantizer.pth"}
@@ -31,12 +32,17 @@ class SemanticEncoder:
     """
 
     def __init__(
-        self, features: HubertFeatures, quantizer: Quantizer, note: str | None = None, shift: int = 0
+        self,
+        features: HubertFeatures,
+        quantizer: Quantizer,
+        note: str | None = None,
+        shift: int = 0,
     ) -> None:
         if quantizer.input_size != features.dim:
             raise CheckpointError(
                 "quantizer and HuBERT do not belong together",
-                got=f"a quantizer of {quantizer.input_size}-wide features and a HuBERT of {features.dim}",
+                got=f"a quantizer of {quantizer.input_size}-wide features and a HuBERT of "
+                f"{features.dim}",
                 allowed="equal widths",
                 fix="Use the HuBERT and the layer the quantizer was trained with",
             )
@@ -80,16 +86,19 @@ class SemanticEncoder:
 
         Parameters
         ----------
-        model : the name or folder of a Bark, ``"large"``, ``"nano"``, ...; or a HuBERT folder of ours.
+        model : the name or folder of a Bark, ``"large"``, ``"nano"``, ...; or a HuBERT folder of
+            ours.
         language : of the recording; chooses among the community's quantizers.
-        quantizer : a quantizer file to use instead, with the HuBERT, layer and shift that the settings
-            beside it name (`hubert.train` writes them); ``"kmeans"`` or ``"lstm"`` are nano's own two.
-        """
+        quantizer : a quantizer file to use instead, with the HuBERT, layer and shift that the
+            settings beside it name (`hubert.train` writes them); ``"kmeans"`` or ``"lstm"`` are
+            nano's own two."""
         source, note = quantizer_for(language)
         folder = hubert_folder(model)
         if folder is not None:
             note = (
-                None if language == "en" else f"this HuBERT knows English speech, the recording is {language}"
+                None
+                if language == "en"
+                else f"this HuBERT knows English speech, the recording is {language}"
             )
             own = QUANTIZER_FILES.get(str(quantizer))
             quantizer = folder / own if own else quantizer or _own_quantizer(folder)
@@ -105,7 +114,9 @@ class SemanticEncoder:
 
 
 def hub_files(model: str | Path, language: str, quantizer: str | Path | None) -> list[Wanted]:
-    """List what `SemanticEncoder.from_pretrained` needs of the hub, so that one error can name all of it."""
+    """List what `SemanticEncoder.from_pretrained` needs of the hub, so that one error can name all
+    of it.
+    """
     source, _ = quantizer_for(language)
     own = quantizer_settings(quantizer).get("encoder", {}).get("hubert") if quantizer else None
     if hubert_folder(model) is not None or own not in (None, HUB_REPO):
@@ -116,11 +127,11 @@ def hub_files(model: str | Path, language: str, quantizer: str | Path | None) ->
 
 
 def hubert_folder(model: str | Path) -> Path | None:
-    """Return the HuBERT folder that goes with a model; None is HuBERT base with a community quantizer.
+    """Return the HuBERT folder that goes with a model; None is HuBERT base with a community
+    quantizer.
 
-    A Bark folder may carry its own HuBERT in ``hubert/``. One without, whose codec is nano's, is of nano's
-    family and so understands nano's tokens only.
-    """
+    A Bark folder may carry its own HuBERT in ``hubert/``. One without, whose codec is nano's, is of
+    nano's family and so understands nano's tokens only."""
     base = Path(model).expanduser()
     for folder in (base, base / "hubert"):
         if (folder / "encoder.json").is_file():
@@ -132,5 +143,7 @@ def _own_quantizer(folder: Path) -> Path:
     kind = encoder_settings(folder).get("quantizer")
     if kind not in QUANTIZER_FILES:
         where = folder / "encoder.json"
-        raise CheckpointError(f"{where}: quantizer", got=repr(kind), allowed=" or ".join(QUANTIZER_FILES))
+        raise CheckpointError(
+            f"{where}: quantizer", got=repr(kind), allowed=" or ".join(QUANTIZER_FILES)
+        )
     return folder / QUANTIZER_FILES[kind]

@@ -1,13 +1,13 @@
 """Turns a 16 kHz waveform into HuBERT layer features, about 50 frames a second.
 
-The waveform goes in raw, in [-1, 1]: the community's quantizers were fitted on raw audio, and HuBERT base was
-trained on it, although its Hugging Face preprocessor normalises. Layer ``k`` is fairseq's ``output_layer=k``,
-transformers' ``hidden_states[k]``; 0 would be the first layer's input. Layers above it are never built. The
-last layer's features are the network's output, so a pre-norm HuBERT (nano, large) normalises them.
+The waveform goes in raw, in [-1, 1]: the community's quantizers were fitted on raw audio, and
+HuBERT base was trained on it, although its Hugging Face preprocessor normalises. Layer ``k`` is
+fairseq's ``output_layer=k``, transformers' ``hidden_states[k]``; 0 would be the first layer's
+input. Layers above it are never built. The last layer's features are the network's output, so a
+pre-norm HuBERT (nano, large) normalises them.
 
-HuBERT attends to the whole clip at once and a cut changes what it hears, so nothing is encoded in pieces; a
-clip has to fit in `MAX_SECONDS`.
-"""
+HuBERT attends to the whole clip at once and a cut changes what it hears, so nothing is encoded in
+pieces; a clip has to fit in `MAX_SECONDS`."""
 
 import re
 from collections.abc import Mapping
@@ -20,8 +20,14 @@ from torch import Tensor
 from transformers import HubertConfig, HubertModel
 
 from bark.errors import AudioError, CheckpointError, MissingFileError, SettingError
-from bark.hub import fetch, fetch_first
-from bark.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights, tensors_of
+from bark.storage.hub import fetch, fetch_first
+from bark.storage.weights import (
+    FAIRSEQ_STAND_INS,
+    read_json,
+    read_torch_file,
+    read_weights,
+    tensors_of,
+)
 
 SAMPLE_RATE = 16_000  # Hz
 HUB_REPO = "facebook/hubert-base-ls960"
@@ -37,7 +43,10 @@ _UNUSED = re.compile(r"(label_embs_concat|final_proj\..*|(target_glu|spk_embed|l
 # fairseq's names → transformers', in this order.
 _RENAMES = (
     (r"^feature_extractor\.conv_layers\.(\d+)\.0\.", r"feature_extractor.conv_layers.\1.conv."),
-    (r"^feature_extractor\.conv_layers\.(\d+)\.2\.", r"feature_extractor.conv_layers.\1.layer_norm."),
+    (
+        r"^feature_extractor\.conv_layers\.(\d+)\.2\.",
+        r"feature_extractor.conv_layers.\1.layer_norm.",
+    ),
     (r"^layer_norm\.", "feature_projection.layer_norm."),
     (r"^post_extract_proj\.", "feature_projection.projection."),
     (r"^encoder\.pos_conv\.0\.", "encoder.pos_conv_embed.conv."),
@@ -91,12 +100,18 @@ class HubertFeatures:
         samples = np.asarray(waveform, dtype=np.float32)
         least, most = self.min_samples, int(MAX_SECONDS * SAMPLE_RATE)
         if samples.ndim != 1:
-            raise AudioError("HuBERT input has the wrong shape", samples.shape, "(N,) mono samples at 16 kHz")
+            raise AudioError(
+                "HuBERT input has the wrong shape", samples.shape, "(N,) mono samples at 16 kHz"
+            )
         if not np.isfinite(samples).all():
-            raise AudioError("HuBERT input", got="NaN or infinite samples", allowed="finite samples")
+            raise AudioError(
+                "HuBERT input", got="NaN or infinite samples", allowed="finite samples"
+            )
         if len(samples) < least:
             raise AudioError(
-                "clip is too short for HuBERT", f"{len(samples)} samples", f"at least {least} at 16 kHz"
+                "clip is too short for HuBERT",
+                f"{len(samples)} samples",
+                f"at least {least} at 16 kHz",
             )
         if len(samples) > most:
             raise AudioError(
@@ -106,14 +121,18 @@ class HubertFeatures:
                 fix="Cut it at pauses",
             )
         with torch.inference_mode():
-            wave = torch.from_numpy(np.ascontiguousarray(samples))[None].to(self.device, self.network.dtype)
+            wave = torch.from_numpy(np.ascontiguousarray(samples))[None].to(
+                self.device, self.network.dtype
+            )
             return self.network(wave).last_hidden_state[0].float().cpu().numpy()
 
     @property
     def min_samples(self) -> int:
         """Samples of the shortest clip that gives one frame: 400 for HuBERT base."""
         config, samples = self.network.config, 1
-        for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        for kernel, stride in zip(
+            reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
+        ):
             samples = (samples - 1) * stride + kernel
         return samples
 
@@ -135,10 +154,12 @@ class HubertFeatures:
 
         Parameters
         ----------
-        name_or_path : ``"nano"``, a Hugging Face folder or hub id, or fairseq's ``hubert_base_ls960.pt``.
-        layer : which layer's output to return; by default what the folder's ``encoder.json`` says, else 9.
-        heads : attention heads, for a fairseq file whose settings are unreadable; by default 64-wide ones.
-        """
+        name_or_path : ``"nano"``, a Hugging Face folder or hub id, or fairseq's
+            ``hubert_base_ls960.pt``.
+        layer : which layer's output to return; by default what the folder's ``encoder.json`` says,
+            else 9.
+        heads : attention heads, for a fairseq file whose settings are unreadable; by default
+            64-wide ones."""
         if str(name_or_path) == "nano":
             name_or_path = NANO
         path = Path(name_or_path)
@@ -159,7 +180,9 @@ def encoder_settings(folder: Path) -> dict[str, Any]:
     return read_json(file) if file.is_file() else {}
 
 
-def _build(state: Mapping[str, Tensor], config: HubertConfig, layer: int, where: str) -> HubertModel:
+def _build(
+    state: Mapping[str, Tensor], config: HubertConfig, layer: int, where: str
+) -> HubertModel:
     """Build the first `layer` layers of HuBERT and fill them."""
     depth = config.num_hidden_layers
     if layer > depth:
@@ -171,7 +194,9 @@ def _build(state: Mapping[str, Tensor], config: HubertConfig, layer: int, where:
         if not _UNUSED.search(name) and _layer_number(name) < layer
     }
     try:
-        with torch.random.fork_rng(devices=[]):  # the random start is overwritten: leave the seed alone
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the random start is overwritten: leave the seed alone
             network = HubertModel(config)
         missing, unknown = network.load_state_dict(weights, strict=False)
     except (RuntimeError, ValueError) as error:
@@ -186,7 +211,9 @@ def _build(state: Mapping[str, Tensor], config: HubertConfig, layer: int, where:
 
 
 def _drop_last_norm(network: HubertModel) -> None:
-    """Take off the layer norm that a pre-norm HuBERT (nano, large) has after its last layer only."""
+    """Take off the layer norm that a pre-norm HuBERT (nano, large) has after its last
+    layer only.
+    """
     if network.config.do_stable_layer_norm:
         network.encoder.add_module("layer_norm", torch.nn.Identity())
 
@@ -205,7 +232,9 @@ def _canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ("weight_v", "parametrizations.weight.original1"),
     )
     for was, now in old:
-        weights = {name.replace(f"conv.{was}", f"conv.{now}"): tensor for name, tensor in weights.items()}
+        weights = {
+            name.replace(f"conv.{was}", f"conv.{now}"): tensor for name, tensor in weights.items()
+        }
     return weights
 
 
@@ -214,7 +243,8 @@ def _read_hugging_face(name_or_path: str | Path) -> tuple[dict[str, Tensor], Hub
     if folder.is_dir():
         config_file = folder / "config.json"
         weights_file = next(
-            (folder / name for name in HF_WEIGHTS if (folder / name).is_file()), folder / HF_WEIGHTS[0]
+            (folder / name for name in HF_WEIGHTS if (folder / name).is_file()),
+            folder / HF_WEIGHTS[0],
         )
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", str(name_or_path)):
         config_file = fetch(str(name_or_path), "config.json")
@@ -228,7 +258,9 @@ def _read_hugging_face(name_or_path: str | Path) -> tuple[dict[str, Tensor], Hub
             )
     settings = read_json(config_file)
     if settings.get("model_type") != "hubert":
-        raise CheckpointError(f"{config_file} is another network", settings.get("model_type"), "hubert")
+        raise CheckpointError(
+            f"{config_file} is another network", settings.get("model_type"), "hubert"
+        )
     try:
         config = HubertConfig.from_dict(settings)
     except (ValueError, TypeError) as error:
@@ -241,7 +273,9 @@ def _read_file(path: Path, heads: int | None) -> tuple[dict[str, Tensor], Hubert
     content = read_torch_file(path, FAIRSEQ_STAND_INS)
     state = content.get("model", content) if isinstance(content, Mapping) else {}
     if "lstm.weight_ih_l0" in state:
-        raise CheckpointError(f"{path} is a quantizer, not a HuBERT", fix="Give it as the quantizer")
+        raise CheckpointError(
+            f"{path} is a quantizer, not a HuBERT", fix="Give it as the quantizer"
+        )
     weights = tensors_of(state, path)
     if "post_extract_proj.weight" in weights:  # fairseq's names
         for was, now in _RENAMES:
@@ -252,7 +286,9 @@ def _read_file(path: Path, heads: int | None) -> tuple[dict[str, Tensor], Hubert
             f"{path} is not a HuBERT", got=sorted(weights)[:3], allowed="fairseq's HuBERT base"
         )
     if "feature_extractor.conv_layers.1.layer_norm.weight" in weights:
-        raise CheckpointError(f"{path} is not HuBERT base", "layer-normalised convolutions", HUB_REPO)
+        raise CheckpointError(
+            f"{path} is not HuBERT base", "layer-normalised convolutions", HUB_REPO
+        )
     cfg = content.get("cfg")
     if heads is None and isinstance(cfg, Mapping) and isinstance(cfg.get("model"), Mapping):
         heads = cfg["model"].get(
@@ -263,7 +299,11 @@ def _read_file(path: Path, heads: int | None) -> tuple[dict[str, Tensor], Hubert
 
 def _config_of(weights: Mapping[str, Tensor], heads: int | None, path: Path) -> HubertConfig:
     """Read HuBERT base's sizes off its tensors; the head count alone leaves no trace in them."""
-    convs = [weights[n].shape for n in sorted(weights) if re.search(r"conv_layers\.\d+\.conv\.weight$", n)]
+    convs = [
+        weights[n].shape
+        for n in sorted(weights)
+        if re.search(r"conv_layers\.\d+\.conv\.weight$", n)
+    ]
     width = weights["feature_projection.projection.weight"].shape[0]
     position = weights["encoder.pos_conv_embed.conv.parametrizations.weight.original1"].shape
     if heads is None and width % HEAD_WIDTH == 0:
@@ -277,7 +317,9 @@ def _config_of(weights: Mapping[str, Tensor], heads: int | None, path: Path) -> 
         )
     return HubertConfig(
         hidden_size=width,
-        intermediate_size=weights["encoder.layers.0.feed_forward.intermediate_dense.weight"].shape[0],
+        intermediate_size=weights["encoder.layers.0.feed_forward.intermediate_dense.weight"].shape[
+            0
+        ],
         num_hidden_layers=1 + max(_layer_number(name) for name in weights),
         num_attention_heads=heads,
         conv_dim=[shape[0] for shape in convs],

@@ -1,22 +1,21 @@
-"""Turns speech into a verdict: which words a recogniser hears, how alike two voices are, which take is best.
+"""Turns speech into a verdict: which words a recogniser hears, how alike two voices are, which take
+is best.
 
-The recogniser is pocketsphinx, the judge of likeness resemblyzer: both carry their models, need no network,
-and are no part of the package (``requirements-report.txt``).
-"""
+The recogniser is pocketsphinx, the judge of likeness resemblyzer: both carry their models, need no
+network, and are no part of the package (``requirements-report.txt``)."""
 
 import logging
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import soxr
 
 from bark.errors import AudioError, MissingFileError, TextError
-from bark.phones import PAUSE, PhoneTokenizer
 from bark.pipeline import Bark
-from bark.voice import Voice
+from bark.text.english.phones import PAUSE, PhoneTokenizer
+from bark.voice.voice import Voice
 
 logger = logging.getLogger(__name__)
 
@@ -25,30 +24,16 @@ LEAD, TAIL = 0.2, 0.3  # s of silence around what is recognised
 PEAK = 0.7  # level at which it is recognised
 PHONE_NOISE = {"SIL", "+SPN+", "+NSN+", "<sil>"}
 MARKS = re.compile(r"\[[^\]]*\]")  # [laughs] is not heard as words
-ENGLISH = 0.85  # of its words are in the dictionary if a text is English; of French ones up to 0.75 were
+ENGLISH = (
+    0.85  # of its words are in the dictionary if a text is English; of French ones up to 0.75 were
+)
 FRAMES = 100  # a second, in pocketsphinx
 SCORE_SCALE = 1024  # by which it divides log-likelihoods
-UNALIGNED = -4.0  # clarity of what cannot be aligned; the worst of 336 clips of nano that could had -2.7
+UNALIGNED = (
+    -4.0
+)  # clarity of what cannot be aligned; the worst of 336 clips of nano that could had -2.7
 CLARITY = 0.2  # its weight beside likeness; on 84 clips .1 to .5 chose about as well
 EXTRAS = "pip install pocketsphinx librosa webrtcvad-wheels, then pip install --no-deps resemblyzer"
-
-
-def edit_distance(reference: Sequence[Any] | np.ndarray, heard: Sequence[Any] | np.ndarray) -> int:
-    """Return the fewest insertions, deletions and replacements that turn one sequence into the other.
-
-    >>> edit_distance([1, 2, 3, 4], [2, 3, 5, 4, 4])
-    3
-    >>> edit_distance("one two three".split(), "one three".split())
-    1
-    """
-    theirs = np.array(list(heard), dtype=object)
-    steps = np.arange(len(theirs) + 1)
-    row = steps.copy()
-    for count, token in enumerate(reference, start=1):
-        replaced = row[:-1] + (theirs != token).astype(np.int64)
-        best = np.concatenate([[count], np.minimum(replaced, row[1:] + 1)])
-        row = np.minimum.accumulate(best - steps) + steps  # insertions run along the row
-    return int(row[-1])
 
 
 class Recogniser:
@@ -74,7 +59,12 @@ class Recogniser:
             )  # fmt: skip
         else:
             self.decoder = pocketsphinx.Decoder(
-                samprate=RECOGNISER_RATE, loglevel="FATAL", lm=None, beam=1e-60, pbeam=1e-60, wbeam=1e-40
+                samprate=RECOGNISER_RATE,
+                loglevel="FATAL",
+                lm=None,
+                beam=1e-60,
+                pbeam=1e-60,
+                wbeam=1e-40,
             )
             self.learn(words)
             self.decoder.add_jsgf_string("grammar", jsgf)
@@ -94,7 +84,9 @@ class Recogniser:
         for word in words:
             if self.decoder.lookup_word(word) is None:
                 phones = PhoneTokenizer().pronounce(word)
-                self.decoder.add_word(word, " ".join(phone.rstrip("01") for phone in phones), update=False)
+                self.decoder.add_word(
+                    word, " ".join(phone.rstrip("01") for phone in phones), update=False
+                )
 
     def hear(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """Decode ``(N,)`` audio; return the samples as they were heard."""
@@ -119,7 +111,9 @@ class Likeness:
         self.encoder = VoiceEncoder("cpu", verbose=False)
 
     def __call__(self, audio: np.ndarray, sample_rate: int = 24_000) -> np.ndarray:
-        """Return the unit embedding ``(256,)`` of ``(N,)`` audio; silence has none: an `AudioError`."""
+        """Return the unit embedding ``(256,)`` of ``(N,)`` audio; silence has none: an
+        `AudioError`.
+        """
         from resemblyzer import preprocess_wav
 
         if not np.any(audio):
@@ -157,11 +151,11 @@ class Aligner(Recogniser):
         super().__init__("#JSGF V1.0; grammar g; public <g> = yes;")
 
     def clarity(self, words: Sequence[str], audio: np.ndarray, sample_rate: int = 24_000) -> float:
-        """Return how well ``(N,)`` audio fits the words' sounds, 0 at best; -4 where they cannot be aligned.
+        """Return how well ``(N,)`` audio fits the words' sounds, 0 at best; -4 where they cannot be
+        aligned.
 
-        In nats a frame (10 ms) below the sounds that fit each frame best, as in the goodness of pronunciation
-        of Witt and Young (2000).
-        """
+        In nats a frame (10 ms) below the sounds that fit each frame best, as in the goodness of
+        pronunciation of Witt and Young (2000)."""
         self.learn(words)
         self.decoder.set_align_text(" ".join(words))
         samples = self.hear(audio, sample_rate)
@@ -173,10 +167,12 @@ class Aligner(Recogniser):
 
 
 class TakeJudge:
-    """Scores takes of one text by how much they are like the voice and how clearly they say the words.
+    """Scores takes of one text by how much they are like the voice and how clearly they say the
+    words.
 
-    For ``bark.longform.speak_long(..., candidates=4, judge=TakeJudge(bark))``. Likeness is resemblyzer's
-    cosine to the sound of the voice's own codes; without a voice only words count, and words only in English.
+    For ``bark.longform.speak_long(..., candidates=4, judge=TakeJudge(bark))``. Likeness is
+    resemblyzer's cosine to the sound of the voice's own codes; without a voice only words count,
+    and words only in English.
 
     Parameters
     ----------
@@ -200,7 +196,9 @@ class TakeJudge:
         if not is_english(words):
             words = []
         if not words and voice is None and len(takes) > 1:
-            logger.warning("nothing to choose by, without a voice or English words: the first take is kept")
+            logger.warning(
+                "nothing to choose by, without a voice or English words: the first take is kept"
+            )
         return [self._score(take, voice, words) if np.any(take) else UNALIGNED for take in takes]
 
     def _score(self, take: np.ndarray, voice: Voice | None, words: Sequence[str]) -> float:

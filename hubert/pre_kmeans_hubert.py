@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bark.audio import resample
+from bark.audio.read import resample
 
 from .features import LAYER, SAMPLE_RATE, HubertFeatures
 
@@ -25,11 +25,15 @@ class CustomHubert(nn.Module):
         self.target_sample_hz = target_sample_hz
         self.seq_len_multiple_of = seq_len_multiple_of
         self.output_layer = output_layer
-        self.features = HubertFeatures.from_pretrained(checkpoint_path, output_layer, device=device or "cpu")
+        self.features = HubertFeatures.from_pretrained(
+            checkpoint_path, output_layer, device=device or "cpu"
+        )
         self.model = self.features.network
 
     @torch.no_grad()
-    def forward(self, wav_input: Tensor, flatten: bool = True, input_sample_hz: int | None = None) -> Tensor:
+    def forward(
+        self, wav_input: Tensor, flatten: bool = True, input_sample_hz: int | None = None
+    ) -> Tensor:
         """Return the features of one clip.
 
         Parameters

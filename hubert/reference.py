@@ -1,12 +1,12 @@
 """Turns a recording into the part of it worth cloning, with measurements and warnings.
 
-Bark continues a voice from its end, and hears at most the last 6.83 s (fine), 5.13 s (semantic) and 4.17 s
-(coarse). So one window of up to 10 s is enough: long enough that the encoders have context where Bark
-listens, and ending in a pause, since Bark goes on in the middle of a word that is cut off.
+Bark continues a voice from its end, and hears at most the last 6.83 s (fine), 5.13 s (semantic) and
+4.17 s (coarse). So one window of up to 10 s is enough: long enough that the encoders have context
+where Bark listens, and ending in a pause, since Bark goes on in the middle of a word that is cut
+off.
 
-Speech is told from pauses by its energy alone. That finds pauses, hiss and clipping; it does not tell a
-second speaker, music or echo from the voice, so those stay the user's to avoid.
-"""
+Speech is told from pauses by its energy alone. That finds pauses, hiss and clipping; it does not
+tell a second speaker, music or echo from the voice, so those stay the user's to avoid."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bark.audio import load_audio, open_audio
+from bark.audio.read import load_audio, open_audio
 from bark.errors import AudioError
 from bark.tokens import BARK
 
@@ -78,7 +78,8 @@ class Report:
         """Say the measurements in one line."""
         snr = "no pauses" if self.snr_db is None else f"SNR {self.snr_db:.0f} dB"
         return (
-            f"{self.start:.2f}-{self.end:.2f} s of {self.duration:.1f} s, level {self.level_db:.0f} dBFS, "
+            f"{self.start:.2f}-{self.end:.2f} s of {self.duration:.1f} s, level "
+            f"{self.level_db:.0f} dBFS, "
             f"peak {self.peak_db:.0f} dBFS, {snr}, {self.clipped:.1%} clipped, "
             f"up to {self.bandwidth / 1000:.1f} kHz"
         )
@@ -112,7 +113,8 @@ def examine(
     Parameters
     ----------
     recording : a file, or samples (N,) or (N, channels) with their `sample_rate`.
-    start, end : seconds; an end of the window that is given is kept exactly, the other one is chosen.
+    start, end : seconds; an end of the window that is given is kept exactly, the other one is
+        chosen.
 
     Raises
     ------
@@ -138,11 +140,15 @@ def examine(
     first, last, complete = choose_window(frames, speech, start, end)
     last = min(last, duration)
     audio = load_audio(recording, BARK.sample_rate, source_rate=sample_rate, start=first, end=last)
-    return _report(frames, speech, duration, (first, last), complete, bandwidth(audio, BARK.sample_rate))
+    return _report(
+        frames, speech, duration, (first, last), complete, bandwidth(audio, BARK.sample_rate)
+    )
 
 
 def energy(blocks: Iterable[np.ndarray], sample_rate: int) -> Frames:
-    """Reduce a stream of mono blocks to frames; a last part frame is dropped unless it is the only one."""
+    """Reduce a stream of mono blocks to frames; a last part frame is dropped unless it is the only
+    one.
+    """
     size = max(1, round(sample_rate * HOP))
     power, peak, clipped = [], [], []
     for part in _whole_frames(blocks, size):
@@ -152,9 +158,15 @@ def energy(blocks: Iterable[np.ndarray], sample_rate: int) -> Frames:
         peak.append(loudest.max(axis=1))
         clipped.append((loudest >= CLIPPED).sum(axis=1))
     if not power:
-        raise AudioError("recording is too short", got="less than 10 ms", allowed=f"at least {MIN_SECONDS} s")
+        raise AudioError(
+            "recording is too short", got="less than 10 ms", allowed=f"at least {MIN_SECONDS} s"
+        )
     return Frames(
-        np.concatenate(power), np.concatenate(peak), np.concatenate(clipped), size / sample_rate, size
+        np.concatenate(power),
+        np.concatenate(peak),
+        np.concatenate(clipped),
+        size / sample_rate,
+        size,
     )
 
 
@@ -172,9 +184,9 @@ def _whole_frames(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarra
 def speech_frames(frames: Frames) -> np.ndarray:
     """Tell speech from pauses by energy.
 
-    The threshold lies a third of the way up, in decibels, from the background (the recording's quietest
-    tenth) to loud speech (the loudest tenth of what is 6 dB above the background), but no more than 40 dB
-    below the latter.
+    The threshold lies a third of the way up, in decibels, from the background (the recording's
+    quietest tenth) to loud speech (the loudest tenth of what is 6 dB above the background), but no
+    more than 40 dB below the latter.
 
     Returns
     -------
@@ -195,7 +207,9 @@ def speech_frames(frames: Frames) -> np.ndarray:
 
 
 def _without_short_runs(speech: np.ndarray, which: np.ndarray, shortest: float) -> np.ndarray:
-    """Flip the runs of `which` that are too short; a run at the beginning or end of the recording stays."""
+    """Flip the runs of `which` that are too short; a run at the beginning or end of the recording
+    stays.
+    """
     speech = speech.copy()
     for begin, stop in _runs(which):
         if stop - begin < shortest and begin > 0 and stop < len(which):
@@ -214,8 +228,8 @@ def choose_window(
 ) -> tuple[float, float, bool]:
     """Choose the window: the pause whose last 6.83 s before it are the best.
 
-    Best is much speech, little background noise, no clipping, and a long pause, as after a sentence. A
-    recording without a pause that leaves 2 s is used to its end.
+    Best is much speech, little background noise, no clipping, and a long pause, as after a
+    sentence. A recording without a pause that leaves 2 s is used to its end.
 
     Returns
     -------
@@ -228,7 +242,9 @@ def choose_window(
         return (_begin(frames, speech, low, high) if start is None else low), high, complete
     limit = high if start is None else min(high, start + MAX_WINDOW)
     ends, lengths = _pauses(frames, speech, low, limit)
-    usable = ends - np.maximum(low, ends - MAX_WINDOW) >= min(2.0, max(MIN_SECONDS, high - low - 0.5))
+    usable = ends - np.maximum(low, ends - MAX_WINDOW) >= min(
+        2.0, max(MIN_SECONDS, high - low - 0.5)
+    )
     if not usable.any():
         return (_begin(frames, speech, low, limit) if start is None else low), limit, False
     ends, lengths = ends[usable], lengths[usable]
@@ -237,8 +253,12 @@ def choose_window(
     return (_begin(frames, speech, low, best) if start is None else low), best, True
 
 
-def _pauses(frames: Frames, speech: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return where a window may end, a little into each pause, and how long each pause is, in seconds."""
+def _pauses(
+    frames: Frames, speech: np.ndarray, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where a window may end, a little into each pause, and how long each pause is, in
+    seconds.
+    """
     runs = _runs(~speech) * frames.hop  # (R, 2)
     at_end = runs[:, 1] >= len(speech) * frames.hop - frames.hop / 2
     runs = runs[((runs[:, 1] - runs[:, 0] >= PAUSE) | at_end) & (runs[:, 0] > low)]
@@ -249,7 +269,9 @@ def _pauses(frames: Frames, speech: np.ndarray, low: float, high: float) -> tupl
 
 
 def _begin(frames: Frames, speech: np.ndarray, low: float, end: float) -> float:
-    """Return where a window with this end starts: at most 10 s before, and not with a long silence."""
+    """Return where a window with this end starts: at most 10 s before, and not with a
+    long silence.
+    """
     earliest = max(low, end - MAX_WINDOW)
     here = np.flatnonzero(speech[frames.span(earliest, end)])
     onset = earliest + (here[0] * frames.hop if len(here) else 0.0) - TAIL
@@ -257,7 +279,9 @@ def _begin(frames: Frames, speech: np.ndarray, low: float, end: float) -> float:
 
 
 def _scores(frames: Frames, speech: np.ndarray, low: float, ends: np.ndarray) -> np.ndarray:
-    """Rate what Bark would hear before each of several ends (E,): share of speech, background, clipping."""
+    """Rate what Bark would hear before each of several ends (E,): share of speech, background,
+    clipping.
+    """
     first = np.rint(np.maximum(low, ends - HEARD_SECONDS) / frames.hop).astype(int)
     last = np.maximum(first + 1, np.minimum(np.rint(ends / frames.hop).astype(int), len(speech)))
 
@@ -275,7 +299,9 @@ def _scores(frames: Frames, speech: np.ndarray, low: float, ends: np.ndarray) ->
 
 
 def bandwidth(audio: np.ndarray, sample_rate: int) -> float:
-    """Return the frequency up to which the mean spectrum stays within 65 dB of its strongest band, in Hz."""
+    """Return the frequency up to which the mean spectrum stays within 65 dB of its strongest band,
+    in Hz.
+    """
     size = 1024
     if len(audio) < size:
         return 0.0
@@ -321,33 +347,46 @@ def _findings(report: Report, complete: bool) -> Iterator[Finding]:
     """Yield one finding for each thing that makes a clone worse."""
     heard = min(report.seconds, HEARD_SECONDS)
     if report.speech < GOOD_SECONDS:
-        yield Finding("short", f"only {report.speech:.1f} s of speech to learn from; 5 to 10 s are better")
+        yield Finding(
+            "short", f"only {report.speech:.1f} s of speech to learn from; 5 to 10 s are better"
+        )
     if heard - report.speech > PAUSE_SHARE * heard:
         yield Finding("pauses", f"{1 - report.speech / heard:.0%} of what Bark hears is silence")
     if not complete:
         yield Finding(
-            "cut-off", "the end is not in a pause, so Bark may go on with half a word; give another end"
+            "cut-off",
+            "the end is not in a pause, so Bark may go on with half a word; give another end",
         )
     if report.level_db < QUIET_DB:
         yield Finding("quiet", f"speech is at {report.level_db:.0f} dBFS; record nearer or louder")
     if report.clipped > CLIPPED_SHARE:
-        yield Finding("clipped", f"{report.clipped:.1%} of the samples are at full scale: distorted")
+        yield Finding(
+            "clipped", f"{report.clipped:.1%} of the samples are at full scale: distorted"
+        )
     if report.snr_db is not None and report.snr_db < NOISY_DB:
         yield Finding("noisy", f"speech is only {report.snr_db:.0f} dB above the background")
     if report.bandwidth < NARROW:
-        yield Finding("narrow-band", f"nothing above {report.bandwidth / 1000:.1f} kHz, as on a telephone")
+        yield Finding(
+            "narrow-band", f"nothing above {report.bandwidth / 1000:.1f} kHz, as on a telephone"
+        )
 
 
 def _check_span(start: float | None, end: float | None, duration: float, where: str) -> None:
     """Refuse recordings and spans that are too short, too long or outside."""
     if duration < MIN_SECONDS:
-        raise AudioError(f"{where} is too short to clone", f"{duration:.2f} s", f"at least {MIN_SECONDS} s")
+        raise AudioError(
+            f"{where} is too short to clone", f"{duration:.2f} s", f"at least {MIN_SECONDS} s"
+        )
     low, high = start or 0.0, duration if end is None else end
     if not (math.isfinite(low) and math.isfinite(high) and 0 <= low < high) or low >= duration:
-        raise AudioError(f"{where}: no such part", f"{low:g} s to {high:g} s", f"0 s to {duration:.2f} s")
+        raise AudioError(
+            f"{where}: no such part", f"{low:g} s to {high:g} s", f"0 s to {duration:.2f} s"
+        )
     if (length := min(high, duration) - low) < MIN_SECONDS:
         raise AudioError(
-            f"{where}: the part is too short to clone", f"{length:.2f} s", f"at least {MIN_SECONDS} s"
+            f"{where}: the part is too short to clone",
+            f"{length:.2f} s",
+            f"at least {MIN_SECONDS} s",
         )
     if start is not None and end is not None and end - start > MAX_SPAN:
         raise AudioError(

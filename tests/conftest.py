@@ -54,19 +54,23 @@ def fresh_accelerate() -> Iterator[None]:
         state.GradientState._reset_state()
 
 
-@pytest.fixture(params=[(), ("avx512_bf16", "avx512_fp16"), ("amx_bf16",)], ids=["avx2", "avx512", "amx"])
+@pytest.fixture(
+    params=[(), ("avx512_bf16", "avx512_fp16"), ("amx_bf16",)], ids=["avx2", "avx512", "amx"]
+)
 def pretended_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Pretend three kinds of CPU, whatever this one is; the value is what it computes in besides float32."""
     able = dict.fromkeys(("avx2", *request.param), True)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    return {{"bf16": "bfloat16", "fp16": "float16"}[name.partition("_")[2]] for name in request.param}
+    return {
+        {"bf16": "bfloat16", "fp16": "float16"}[name.partition("_")[2]] for name in request.param
+    }
 
 
 @pytest.fixture
 def static(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode as on a GPU, with static tensors only, but run what would be captured as a CUDA graph."""
-    from bark import decoding
+    from bark.stages import decoding
 
     monkeypatch.setattr(decoding, "worth_a_graph", lambda weight: True)
     monkeypatch.setattr(decoding, "captured", lambda run, device: run)

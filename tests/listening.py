@@ -8,13 +8,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import EncodecConfig, EncodecModel, HubertConfig, HubertModel
 
-from bark.codec import HUB_REPO as CODEC_REPO
-from bark.codec import EncodecCodec
+from bark.codec.encodec import HUB_REPO as CODEC_REPO
+from bark.codec.encodec import EncodecCodec
 from hubert.encoder import SemanticEncoder
 from hubert.features import HUB_REPO, HubertFeatures
-from hubert.languages import QUANTIZERS
-from hubert.networks import LSTMNetwork, QuantizerSizes
-from hubert.quantizer import KMeansQuantizer, LSTMQuantizer
+from hubert.quantizer.kmeans import KMeansQuantizer
+from hubert.quantizer.languages import QUANTIZERS
+from hubert.quantizer.lstm import LSTMQuantizer
+from hubert.quantizer.networks import LSTMNetwork, QuantizerSizes
 
 GOLDEN = Path(__file__).parent / "golden"
 ENCODEC_FILE = GOLDEN / "encodec" / "encodec_24khz_tiny-76c38443.th"
@@ -24,7 +25,9 @@ QUANTIZER_FILE = GOLDEN / "quantizer" / "quantizer_v0.pth"
 
 def golden_encoder() -> SemanticEncoder:
     """The references' tiny HuBERT, layer 2, and LSTM quantizer."""
-    return SemanticEncoder(HubertFeatures.from_pretrained(HUBERT_FILE, 2), LSTMQuantizer.load(QUANTIZER_FILE))
+    return SemanticEncoder(
+        HubertFeatures.from_pretrained(HUBERT_FILE, 2), LSTMQuantizer.load(QUANTIZER_FILE)
+    )
 
 
 def golden_codec() -> EncodecCodec:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bark.tokens import BARK
-from bark.voice import Voice
+from bark.voice.voice import Voice
 
 VOICES = Path(__file__).parent / "golden" / "voices"
 RATIO = BARK.frames_per_semantic

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bark.audio import save_audio
-from hubert.dataset import PAIRS, PreparedDataset, pair_file, split_of, write_pair
+from bark.audio.write import save_audio
+from training.quantizer.dataset import PAIRS, PreparedDataset, pair_file, split_of, write_pair
 
 DIM, VOCABULARY = 8, 12
 
@@ -30,10 +30,16 @@ def make_dataset(
         features = vectors[tokens] + noise * generator.normal(size=(length, DIM))
         split = split_of(name, 0.2, 0.2) if splits == "hash" else splits.split(",")[number]
         entries.append(
-            write_pair(folder / PAIRS / pair_file(name), features, tokens, {"name": name, "split": split})
+            write_pair(
+                folder / PAIRS / pair_file(name), features, tokens, {"name": name, "split": split}
+            )
         )
     dataset = PreparedDataset(
-        folder, {"hubert": "made", "layer": 1}, DIM, VOCABULARY, tuple(sorted(entries, key=lambda e: e.name))
+        folder,
+        {"hubert": "made", "layer": 1},
+        DIM,
+        VOCABULARY,
+        tuple(sorted(entries, key=lambda e: e.name)),
     )
     dataset.save()
     return dataset
@@ -45,13 +51,17 @@ def frames_of(waveform: np.ndarray) -> np.ndarray:
     return np.abs(frames).mean(axis=2).astype(np.float32)
 
 
-def write_material(folder: Path, names: list[str], *, wav: str = "wav", semantic: str = "semantic") -> None:
+def write_material(
+    folder: Path, names: list[str], *, wav: str = "wav", semantic: str = "semantic"
+) -> None:
     """Write half a second of noise and 25 tokens for each name."""
     for number, name in enumerate(names):
         generator = np.random.default_rng(number)
         (folder / wav).mkdir(parents=True, exist_ok=True)
         (folder / semantic).mkdir(parents=True, exist_ok=True)
         save_audio(
-            folder / wav / f"{name}.wav", 0.1 * generator.normal(size=12_000).astype(np.float32), 24_000
+            folder / wav / f"{name}.wav",
+            0.1 * generator.normal(size=12_000).astype(np.float32),
+            24_000,
         )
         np.save(folder / semantic / f"{name}.npy", generator.integers(0, VOCABULARY, 25))

@@ -12,7 +12,9 @@ RATE = 24_000  # Hz
 def voiced(seconds: float, rate: int = RATE, level: float = 0.1, seed: int = 0) -> np.ndarray:
     """A steady vowel with some breath, like the middle of a word."""
     time = np.arange(round(seconds * rate)) / rate
-    tones = sum(np.sin(2 * np.pi * 140 * k * time + k * k) / k for k in range(1, 40) if 140 * k < rate / 2)
+    tones = sum(
+        np.sin(2 * np.pi * 140 * k * time + k * k) / k for k in range(1, 40) if 140 * k < rate / 2
+    )
     breath = np.random.default_rng(seed).normal(0, 0.3, len(time))
     sound = tones + breath
     loudness = np.sqrt(np.mean(np.square(sound))) if len(sound) else 1.0

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy._core import multiarray
 
-from bark.model import GPT, GPTConfig
-from bark.model_fine import FineGPT, FineGPTConfig
-from bark.sampling import Sampling
+from bark.stages.gpt import GPT, GPTConfig
+from bark.stages.gpt_fine import FineGPT, FineGPTConfig
+from bark.stages.sampling import Sampling
 
 ALLOWED: list[Any] = [
     (multiarray.scalar, "numpy.core.multiarray.scalar"),
@@ -31,7 +31,9 @@ def read_checkpoint(path: Path) -> GPT | FineGPT:
         args["input_vocab_size"] = args["output_vocab_size"] = args.pop("vocab_size")
     model = FineGPT(FineGPTConfig(**args)) if "n_codes_total" in args else GPT(GPTConfig(**args))
     state = {key.removeprefix("_orig_mod."): value for key, value in stored["model"].items()}
-    model.load_state_dict({key: value for key, value in state.items() if not key.endswith(".attn.bias")})
+    model.load_state_dict(
+        {key: value for key, value in state.items() if not key.endswith(".attn.bias")}
+    )
     return model.eval()
 
 
@@ -49,15 +51,23 @@ class Case(SimpleNamespace):
         voice = None
         if "history_semantic_prompt" in arrays:
             voice = SimpleNamespace(
-                **{kind: arrays[f"history_{kind}_prompt"] for kind in ("semantic", "coarse", "fine")}
+                **{
+                    kind: arrays[f"history_{kind}_prompt"]
+                    for kind in ("semantic", "coarse", "fine")
+                }
             )
         return cls(
-            params=json.loads(str(arrays["params"])), expected=arrays["expected"], voice=voice, arrays=arrays
+            params=json.loads(str(arrays["params"])),
+            expected=arrays["expected"],
+            voice=voice,
+            arrays=arrays,
         )
 
     @property
     def sampling(self) -> Sampling:
-        return Sampling(self.params.get("temp", 0.7), self.params.get("top_k"), self.params.get("top_p"))
+        return Sampling(
+            self.params.get("temp", 0.7), self.params.get("top_k"), self.params.get("top_p")
+        )
 
 
 class Chooser:
@@ -70,7 +80,9 @@ class Chooser:
     def of(cls, case: Case) -> "Chooser":
         return cls(str(case.arrays.get("sampler", "argmax")), case.arrays.get("u"))
 
-    def __call__(self, probs: torch.Tensor, generators: Sequence[torch.Generator | None]) -> torch.Tensor:
+    def __call__(
+        self, probs: torch.Tensor, generators: Sequence[torch.Generator | None]
+    ) -> torch.Tensor:
         step = len(self.seen)
         self.seen.append(probs)
         if self.name == "argmax":

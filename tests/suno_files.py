@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from bark.formats import SUNO_NAMES, build_network
-from bark.model import GPT, GPTConfig
-from bark.model_fine import FineGPT, FineGPTConfig
+from bark.checkpoints.formats import SUNO_NAMES, build_network
+from bark.stages.gpt import GPT, GPTConfig
+from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 
 SIZES = {
     "semantic": GPTConfig(1, 2, 4, 1024, input_vocab_size=129_600, output_vocab_size=10_048),
-    "coarse": GPTConfig(2, 1, 4, 1024, bias=True, input_vocab_size=12_096, output_vocab_size=12_096),
+    "coarse": GPTConfig(
+        2, 1, 4, 1024, bias=True, input_vocab_size=12_096, output_vocab_size=12_096
+    ),
     "fine": FineGPTConfig(1, 2, 4, 1024),
 }
 
@@ -32,7 +34,9 @@ def checkpoint(stage: str, prefix: str = "_orig_mod.", **changes: Any) -> dict[s
     """What Suno's file of a stage holds; `changes` replace fields of model_args."""
     config = SIZES[stage]
     sizes = {name: getattr(config, name) for name in config.__dataclass_fields__}
-    state = OrderedDict((prefix + name, tensor) for name, tensor in network(stage).state_dict().items())
+    state = OrderedDict(
+        (prefix + name, tensor) for name, tensor in network(stage).state_dict().items()
+    )
     return {
         "model": state,
         "model_args": {**sizes, **changes},

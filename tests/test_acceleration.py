@@ -4,15 +4,19 @@ import torch
 from torch.backends import cuda
 from torch.nn.attention import sdpa_kernel
 
-from hubert.acceleration import ANY_LENGTH, choose_precision, make_accelerator
+from training.engine.precision import ANY_LENGTH, choose_precision, make_accelerator
 
 
 def test_bfloat16_is_chosen_where_the_hardware_has_it(pretended_cpu: set[str]) -> None:
-    assert choose_precision(torch.device("cpu")) == ("bf16" if "bfloat16" in pretended_cpu else "no")
+    assert choose_precision(torch.device("cpu")) == (
+        "bf16" if "bfloat16" in pretended_cpu else "no"
+    )
     assert choose_precision(torch.device("mps")) == "no"
 
 
-def test_trainings_of_different_precision_follow_each_other_in_one_process(pretended_cpu: set[str]) -> None:
+def test_trainings_of_different_precision_follow_each_other_in_one_process(
+    pretended_cpu: set[str],
+) -> None:
     for asked in ("no", "auto", "bf16", "no", "auto"):
         chosen = choose_precision(torch.device("cpu")) if asked == "auto" else asked
         accelerator = make_accelerator(True, asked)
@@ -30,5 +34,9 @@ def test_attention_of_any_length_is_all_but_cudnns() -> None:
     before = cuda.cudnn_sdp_enabled(), cuda.flash_sdp_enabled()
     with sdpa_kernel(ANY_LENGTH):
         assert not cuda.cudnn_sdp_enabled()
-        assert cuda.flash_sdp_enabled() and cuda.mem_efficient_sdp_enabled() and cuda.math_sdp_enabled()
+        assert (
+            cuda.flash_sdp_enabled()
+            and cuda.mem_efficient_sdp_enabled()
+            and cuda.math_sdp_enabled()
+        )
     assert (cuda.cudnn_sdp_enabled(), cuda.flash_sdp_enabled()) == before

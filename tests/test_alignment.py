@@ -1,4 +1,4 @@
-"""training.alignment and training.attention: where in the text a frame is, and heads that are told so."""
+"""training.stages.alignment and training.stages.attention: where in the text a frame is, and heads that are told so."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
-from bark.model import GPT, GPTConfig
-from bark.phones import IDS
-from training.alignment import align_text
-from training.attention import guide_heads, guides, use_block_attention
-from training.synthesis import PHONE_IDS, UNKNOWN
+from bark.stages.gpt import GPT, GPTConfig
+from bark.text.english.phones import IDS
+from training.nano.corpus.synthesis import PHONE_IDS
+from training.stages.alignment import UNKNOWN, align_text
+from training.stages.attention import guide_heads, guides, use_block_attention
 
 
 def heard(phones: str) -> np.ndarray:
@@ -51,7 +51,9 @@ def test_without_labels_or_text_nothing_is_known() -> None:
 
 def test_a_guided_head_learns_to_look_where_it_is_told() -> None:
     torch.manual_seed(0)
-    config = GPTConfig(n_layer=2, n_head=2, n_embd=32, block_size=12, input_vocab_size=9, output_vocab_size=9)
+    config = GPTConfig(
+        n_layer=2, n_head=2, n_embd=32, block_size=12, input_vocab_size=9, output_vocab_size=9
+    )
     network = GPT(config)
     ids = torch.randint(9, (2, 12), generator=torch.Generator().manual_seed(0))
     plain = network(ids)

@@ -15,15 +15,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark.audio import (
-    AI_TAG,
-    BLOCK,
-    encode_audio,
-    load_audio,
-    open_audio,
-    resample,
-    save_audio,
-)
+from bark.audio.read import BLOCK, load_audio, open_audio, resample
+from bark.audio.write import AI_TAG, encode_audio, save_audio
 from bark.errors import AudioError, MissingFileError, StorageError
 
 from .conftest import ROOT
@@ -40,7 +33,9 @@ def write(path: Path, audio: np.ndarray, rate=24_000, kind=None, subtype=None) -
     return path
 
 
-def media(path: Path, codec: str, rate=48_000, audio: np.ndarray | None = None, video=False) -> Path:
+def media(
+    path: Path, codec: str, rate=48_000, audio: np.ndarray | None = None, video=False
+) -> Path:
     """Write m4a, aac, webm or mp4 with PyAV; without audio where `audio` is empty."""
     av = pytest.importorskip("av")
     audio = tone(1.0, rate) if audio is None else audio
@@ -80,7 +75,9 @@ RATES = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000, 192_000]
 
 @pytest.mark.parametrize("kind, subtype", CELLS)
 @pytest.mark.parametrize("channels", [1, 2, 8])
-def test_every_format_rate_and_channel_count_gives_the_same_mono_tone(tmp_path, kind, subtype, channels):
+def test_every_format_rate_and_channel_count_gives_the_same_mono_tone(
+    tmp_path, kind, subtype, channels
+):
     for rate in RATES:
         if kind == "mp3" and (rate > 48_000 or channels > 2):
             continue
@@ -97,7 +94,12 @@ def test_every_format_rate_and_channel_count_gives_the_same_mono_tone(tmp_path, 
 
 @pytest.mark.parametrize(
     "name, codec, video",
-    [("a.m4a", "aac", False), ("a.aac", "aac", False), ("a.webm", "libopus", False), ("a.mp4", "aac", True)],
+    [
+        ("a.m4a", "aac", False),
+        ("a.aac", "aac", False),
+        ("a.webm", "libopus", False),
+        ("a.mp4", "aac", True),
+    ],
 )
 def test_compressed_and_video_files_through_pyav(tmp_path, name, codec, video):
     path = media(tmp_path / name, codec, video=video)
@@ -119,7 +121,9 @@ def test_a_video_without_sound_is_refused(tmp_path):
 def test_a_missing_pyav_is_named(tmp_path, monkeypatch):
     path = media(tmp_path / "a.m4a", "aac")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(AudioError, match=r"PyAV is missing\. pip install 'bark-voice-booth\[media\]'"):
+    with pytest.raises(
+        AudioError, match=r"PyAV is missing\. pip install 'bark-voice-booth\[media\]'"
+    ):
         open_audio(path)
 
 
@@ -166,7 +170,13 @@ def test_an_empty_part_is_refused(tmp_path, start, end):
 def test_arrays_of_any_kind():
     audio = tone()
     stereo = np.stack([audio, audio], axis=1)
-    for source in (audio, stereo, stereo.T, audio.astype(np.float64), (audio * 32768).astype(np.int16)):
+    for source in (
+        audio,
+        stereo,
+        stereo.T,
+        audio.astype(np.float64),
+        (audio * 32768).astype(np.int16),
+    ):
         np.testing.assert_allclose(load_audio(source, 24_000, source_rate=24_000), audio, atol=1e-4)
     half = load_audio(audio, 16_000, source_rate=24_000, start=0.25, end=0.75)
     assert len(half) == 8000
@@ -198,7 +208,10 @@ def test_a_constant_offset_is_removed_and_said(caplog):
         (b"#EXTM3U\nhttp://127.0.0.1:9/x.wav\n", "is not recognised as audio"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "is not recognised as audio"),
         (b"\x00\x00\x00\x18ftypM4A \x00\x00" + bytes(40), "is damaged or no mov file"),
-        (b"\x1a\x45\xdf\xa3" + bytes(60), "is damaged or no matroska file|has no audio stream that"),
+        (
+            b"\x1a\x45\xdf\xa3" + bytes(60),
+            "is damaged or no matroska file|has no audio stream that",
+        ),
         (bytes(range(256)) * 8, "is not recognised as audio"),
     ],
 )
@@ -240,7 +253,9 @@ def test_no_address_is_ever_contacted(tmp_path):
             server.accept()
 
 
-@pytest.mark.parametrize("name", ["ein Lied.wav", 'it\'s "x".wav', "🎤.wav", "a\nb.wav", "-rf", "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["ein Lied.wav", 'it\'s "x".wav', "🎤.wav", "a\nb.wav", "-rf", "x" * 200]
+)
 def test_odd_names_work(tmp_path, name):
     path = write(tmp_path / name, tone(), kind="WAV")
     assert len(load_audio(path, 24_000)) == 24_000
@@ -323,7 +338,9 @@ def test_a_flac_that_claims_64_billion_samples_allocates_nothing(tmp_path):
     data[21] |= 0x0F  # STREAMINFO: the 36-bit number of samples
     data[22:26] = b"\xff" * 4
     path.write_bytes(data)
-    with pytest.raises(AudioError, match=r"is too long: got \d+ s; allowed: up to 7200 s\. Choose a part"):
+    with pytest.raises(
+        AudioError, match=r"is too long: got \d+ s; allowed: up to 7200 s\. Choose a part"
+    ):
         load_audio(path, 24_000)
     with pytest.raises(AudioError, match="is damaged"):
         load_audio(path, 24_000, start=0.2, end=0.4)
@@ -336,7 +353,9 @@ def test_cut_files_are_refused(tmp_path, kind, share):
     data = write(tmp_path / f"a.{kind}", noise).read_bytes()
     path = tmp_path / f"cut.{kind}"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(AudioError, match="cut short|is damaged|holds no samples|not recognised") as caught:
+    with pytest.raises(
+        AudioError, match="cut short|is damaged|holds no samples|not recognised"
+    ) as caught:
         load_audio(path, 24_000)
     assert str(path) in str(caught.value)
 
@@ -345,7 +364,9 @@ def test_cut_files_are_refused(tmp_path, kind, share):
 def test_any_flipped_bytes_give_samples_or_one_audio_error(tmp_path, kind):
     """The only exception class that comes out is `AudioError`."""
     if kind in ("m4a", "webm"):
-        seed = media(tmp_path / f"a.{kind}", "aac" if kind == "m4a" else "libopus", audio=tone(0.3, 48_000))
+        seed = media(
+            tmp_path / f"a.{kind}", "aac" if kind == "m4a" else "libopus", audio=tone(0.3, 48_000)
+        )
     else:
         seed = write(tmp_path / f"a.{kind}", tone(0.3))
     whole = seed.read_bytes()
@@ -353,7 +374,9 @@ def test_any_flipped_bytes_give_samples_or_one_audio_error(tmp_path, kind):
     path = tmp_path / f"mutant.{kind}"
     for _ in range(40):
         data = bytearray(whole)
-        for at in numbers.integers(0, min(len(data), 400 if numbers.random() < 0.5 else len(data)), 4):
+        for at in numbers.integers(
+            0, min(len(data), 400 if numbers.random() < 0.5 else len(data)), 4
+        ):
             data[at] = numbers.integers(256)
         path.write_bytes(data)
         try:
@@ -378,7 +401,11 @@ def test_long_files_are_read_in_bounded_memory(tmp_path):
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert float(done.stdout) < 34.6 + 40  # MB: the result, and a few blocks
 
@@ -410,7 +437,12 @@ def io_copy(folder: Path, kind: str, tags: dict[str, str]) -> Path:
 
 def test_wav_is_what_the_standard_library_reads():
     with wave.open(io.BytesIO(encode_audio(tone(0.5))), "rb") as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth(), file.getnframes()) == (
+        assert (
+            file.getframerate(),
+            file.getnchannels(),
+            file.getsampwidth(),
+            file.getnframes(),
+        ) == (
             24_000,
             1,
             2,

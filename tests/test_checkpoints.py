@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bark import checkpoints
-from bark.checkpoints import find_model
+from bark.checkpoints import find as checkpoints
+from bark.checkpoints.find import find_model
+from bark.checkpoints.formats import STAGES
 from bark.errors import CheckpointError, MissingFileError, SettingError
-from bark.formats import STAGES
 from bark.tokens import BARK
 
 from .suno_files import SIZES, network, same_network, suno_folder
@@ -76,12 +76,16 @@ def test_offline_error_lists_every_missing_file_and_the_commands(empty_caches):
         found.load("fine")
     text = str(caught.value)
     assert (
-        "missing files of suno/bark: fine_2.pt; facebook/encodec_24khz: model.safetensors; bert-base" in text
+        "missing files of suno/bark: fine_2.pt; facebook/encodec_24khz: model.safetensors; bert-base"
+        in text
     )
     assert str(suno) in text
     assert str(empty_caches / "huggingface" / "hub") in text
     assert "HF_HUB_OFFLINE" in text
-    assert "hf download suno/bark fine_2.pt && hf download facebook/encodec_24khz model.safetensors" in text
+    assert (
+        "hf download suno/bark fine_2.pt && hf download facebook/encodec_24khz model.safetensors"
+        in text
+    )
     assert "\n" not in text
 
 
@@ -111,7 +115,9 @@ def test_codec_is_found_beside_the_weights_and_in_torchs_cache(empty_caches, tmp
 
 @pytest.mark.parametrize("owner", ["", "google-bert/"])
 @pytest.mark.parametrize("file", ["vocab.txt", "tokenizer.json"])
-def test_tokenizer_is_found_beside_the_weights_or_in_the_hubs_cache(empty_caches, tmp_path, owner, file):
+def test_tokenizer_is_found_beside_the_weights_or_in_the_hubs_cache(
+    empty_caches, tmp_path, owner, file
+):
     folder = suno_folder(tmp_path / "suno")
     with pytest.raises(MissingFileError, match=r"bert-base-multilingual-cased: vocab\.txt"):
         find_model(folder).load_tokenizer()
@@ -171,7 +177,9 @@ def test_generation_config_gives_the_layout(golden, tmp_path):
     assert (layout.max_semantic, layout.fine_history) == (500, 256)
     config["semantic_config"]["max_new_tokens"] = -1
     (tmp_path / "generation_config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="token layout: got token layout: max_semantic: got -1"):
+    with pytest.raises(
+        CheckpointError, match="token layout: got token layout: max_semantic: got -1"
+    ):
         find_model(tmp_path)
 
 

@@ -18,14 +18,14 @@ import soundfile
 
 from bark import Bark
 from bark.errors import SilentError
-from bark.parts import part_seed
+from bark.longform.part import part_seed
 from bark.version import __version__
-from bark.voice import Voice
-from booth.cli import main
-from booth.library import SOURCE_HASH
-from booth.script import DEFAULT_TEXTS
-from booth.speak import seed_of
-from booth.takes import file_hash, read_record
+from bark.voice.voice import Voice
+from booth.cli.main import main
+from booth.speak.plan import DEFAULT_TEXTS
+from booth.speak.speak import seed_of
+from booth.takes.take import file_hash, read_record
+from booth.voices.coqui_folder import SOURCE_HASH
 from hubert.judge import TakeJudge
 from hubert.reference import Finding
 
@@ -47,7 +47,9 @@ def bark(tiny_bark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
     def run(*words: str, model: str = str(tiny_bark)) -> SimpleNamespace:
         capsys.readouterr()
-        code = main(["--model", model, "--output_dir", str(tmp_path / "out"), *HALF_A_SECOND, *words])
+        code = main(
+            ["--model", model, "--output_dir", str(tmp_path / "out"), *HALF_A_SECOND, *words]
+        )
         shown = capsys.readouterr()
         return SimpleNamespace(code=code, out=shown.out.splitlines(), err=shown.err.splitlines())
 
@@ -93,7 +95,16 @@ def test_sunos_command(bark: Any, loaded: Bark, tmp_path: Path) -> None:
     voice = a_voice(loaded, tmp_path / "me.npz")
     done = bark(
         *("--text", "Hello there.", "--history_prompt", str(voice), "--output_filename", "a.wav"),
-        *("--text_temp", "0.6", "--waveform_temp", "0.5", "--silent", "True", "--output_full", "True"),
+        *(
+            "--text_temp",
+            "0.6",
+            "--waveform_temp",
+            "0.5",
+            "--silent",
+            "True",
+            "--output_full",
+            "True",
+        ),
         *("--seed", "11"),
     )
     audio = tmp_path / "out" / "a.wav"
@@ -106,7 +117,10 @@ def test_sunos_command(bark: Any, loaded: Bark, tmp_path: Path) -> None:
     record = read_record(audio.with_suffix(".json"))
     assert digests(record) == [wanted.tokens.digest] and record["seed"] == 11
     assert record["voice"] == {"reference": str(voice), "sha256": Voice.load(voice).digest}
-    assert record["settings"]["semantic_temperature"] == 0.6 and record["settings"]["max_duration_s"] == 0.5
+    assert (
+        record["settings"]["semantic_temperature"] == 0.6
+        and record["settings"]["max_duration_s"] == 0.5
+    )
     saved = Voice.load(audio.with_suffix(".npz"), loaded.layout)
     assert saved.digest == wanted.voice.digest and saved.info["spoken"] == "Hello there."
     samples, rate = soundfile.read(audio)
@@ -123,7 +137,9 @@ def test_names_are_readable_and_never_reused(bark: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg"])
 def test_every_format_says_that_it_is_ai(bark: Any, tmp_path: Path, kind: str) -> None:
-    assert bark("--text", "Hi.", "--output_format", kind, "--always_save_speaker", "False").code == 0
+    assert (
+        bark("--text", "Hi.", "--output_format", kind, "--always_save_speaker", "False").code == 0
+    )
     (audio,) = (tmp_path / "out").glob(f"*.{kind}")
     with soundfile.SoundFile(audio) as file:
         assert "AI-generated speech" in file.comment and file.title == "Hi."
@@ -137,7 +153,14 @@ def test_dash_writes_audio_to_standard_output(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="utf-8"))
     assert (
         bark(
-            "--text", WORDS, "--split_by_words", "2", "--output_filename", "-", "--output_format", "flac"
+            "--text",
+            WORDS,
+            "--split_by_words",
+            "2",
+            "--output_filename",
+            "-",
+            "--output_format",
+            "flac",
         ).code
         == 0
     )
@@ -154,11 +177,15 @@ def test_the_screen_gets_no_audio(bark: Any, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_iterations_differ_and_come_back_with_the_seed(bark: Any, tmp_path: Path) -> None:
     assert (
-        bark("--text", "Hi.", "--iterations", "3", "--seed", "5", "--output_dir", str(tmp_path / "a")).code
+        bark(
+            "--text", "Hi.", "--iterations", "3", "--seed", "5", "--output_dir", str(tmp_path / "a")
+        ).code
         == 0
     )
     assert (
-        bark("--text", "Hi.", "--iterations", "3", "--seed", "5", "--output_dir", str(tmp_path / "b")).code
+        bark(
+            "--text", "Hi.", "--iterations", "3", "--seed", "5", "--output_dir", str(tmp_path / "b")
+        ).code
         == 0
     )
     first, second = ([digests(record) for record in records(tmp_path / name)] for name in "ab")
@@ -185,7 +212,14 @@ def test_bars_of_parts_leave_the_screen(
     tiny_bark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line stays, that of the whole: the cursor goes up as often as down but once."""
-    flags = ["--model", str(tiny_bark), "--output_dir", str(tmp_path), *HALF_A_SECOND, "--progress_bar"]
+    flags = [
+        "--model",
+        str(tiny_bark),
+        "--output_dir",
+        str(tmp_path),
+        *HALF_A_SECOND,
+        "--progress_bar",
+    ]
     assert main([*flags, "--text", WORDS, "--split_by_words", "2"]) == 0
     shown = capsys.readouterr().err
     assert "semantic" in shown and shown.count("\n") - shown.count("\x1b[A") == 1
@@ -213,7 +247,9 @@ def test_a_part_that_does_not_fit_is_found_before_the_first_is_spoken(
     assert "Lower --split_by_words or --split_by_lines" in done.err[0]
 
 
-def test_prefix_and_suffix_have_their_place_in_a_part(bark: Any, heard: list[dict[str, Any]]) -> None:
+def test_prefix_and_suffix_have_their_place_in_a_part(
+    bark: Any, heard: list[dict[str, Any]]
+) -> None:
     words = "These are some words. " * 12
     plain = bark("--text", words, "--dry_run").out
     dressed = bark("--text", words, "--dry_run", "--prompt_text_prefix", "So,").out
@@ -248,12 +284,23 @@ def test_what_each_part_goes_on_from(
     extra = ["--history_prompt", str(voice)] if given else []
     heard.clear()
     done = bark(
-        "--text", "One two three four.", "--split_by_words", "1", "--seed", "5", *flags.split(), *extra
+        "--text",
+        "One two three four.",
+        "--split_by_words",
+        "1",
+        "--seed",
+        "5",
+        *flags.split(),
+        *extra,
     )
     assert done.code == 0 and len(heard) == 4
     known: dict[Any, str | None] = {"voice": Voice.load(voice, loaded.layout).digest, None: None}
-    known |= {number: call["made"].canonical(loaded.layout).digest for number, call in enumerate(heard)}
-    assert [call["history"] and call["history"].digest for call in heard] == [known[name] for name in follows]
+    known |= {
+        number: call["made"].canonical(loaded.layout).digest for number, call in enumerate(heard)
+    }
+    assert [call["history"] and call["history"].digest for call in heard] == [
+        known[name] for name in follows
+    ]
 
 
 def test_travolta_never_stops_early(bark: Any, heard: list[dict[str, Any]]) -> None:
@@ -268,7 +315,9 @@ def test_travolta_never_stops_early(bark: Any, heard: list[dict[str, Any]]) -> N
         "True",
     ]
     assert bark(*flags).code == 1  # ends with the first token
-    assert bark(*flags, "--confused_travolta_mode", "--semantic_max_gen_duration_s", "0.8").code == 0
+    assert (
+        bark(*flags, "--confused_travolta_mode", "--semantic_max_gen_duration_s", "0.8").code == 0
+    )
     assert len(heard[-1]["made"].semantic) == 40
 
 
@@ -286,16 +335,22 @@ def test_every_setting_arrives(bark: Any, heard: list[dict[str, Any]]) -> None:
     assert len(heard[0]["made"].semantic) == 20
 
 
-def test_prompt_file_with_a_separator(bark: Any, heard: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_prompt_file_with_a_separator(
+    bark: Any, heard: list[dict[str, Any]], tmp_path: Path
+) -> None:
     file = tmp_path / "texts.txt"
     file.write_bytes("\ufeffFirst text.\r\n---\r\nSecond one.\r\n---\r\n\r\n".encode())
-    done = bark("--prompt_file", str(file), "--prompt_file_separator", "---", "--split_by_words", "9")
+    done = bark(
+        "--prompt_file", str(file), "--prompt_file_separator", "---", "--split_by_words", "9"
+    )
     assert done.code == 0 and len(done.out) == 2
     assert [call["text"] for call in heard] == ["First text.", "Second one."]
     heard.clear()
     file.write_bytes(b"One\r\nline.\r\n\r\nTwo.\n")
     assert (
-        bark("--prompt_file", str(file), "--prompt_file_separator", "\\n\\n", "--split_by_words", "9").code
+        bark(
+            "--prompt_file", str(file), "--prompt_file_separator", "\\n\\n", "--split_by_words", "9"
+        ).code
         == 0
     )
     assert [call["text"] for call in heard] == ["One line.", "Two."]
@@ -317,12 +372,24 @@ def test_plans_need_no_weights(bark: Any, tmp_path: Path, monkeypatch: pytest.Mo
         "One two three four",
         "five six.",
     ]
-    done = bark("--text", "Hello there. And here is some more of it.", "--dry_run", "--iterations", "2")
+    done = bark(
+        "--text", "Hello there. And here is some more of it.", "--dry_run", "--iterations", "2"
+    )
     assert done.code == 0 and "2 takes of" in done.out[0] and "anchored" in done.out[0]
     assert "best of" not in done.out[0]
-    assert "1 part, each the best of 4, about" in bark("--text", "Hi.", "--dry_run", "--best_of", "4").out[0]
+    assert (
+        "1 part, each the best of 4, about"
+        in bark("--text", "Hi.", "--dry_run", "--best_of", "4").out[0]
+    )
     (tmp_path / "two.txt").write_text("First text.---Second text.")
-    flags = ["--prompt_file", str(tmp_path / "two.txt"), "--prompt_file_separator", "---", "--seed", "7"]
+    flags = [
+        "--prompt_file",
+        str(tmp_path / "two.txt"),
+        "--prompt_file_separator",
+        "---",
+        "--seed",
+        "7",
+    ]
     done = bark(*flags, "--dry_run")
     assert done.out[0].endswith("-7") and done.out[2].endswith(f"-{seed_of(7, 1)}")
     done = bark(*flags, "--text_splits_only", "--iterations", "2")
@@ -340,7 +407,8 @@ def test_an_unknown_mark_is_found_before_the_first_take(
 
 def test_dialogue(bark: Any, loaded: Bark, heard: list[dict[str, Any]], tmp_path: Path) -> None:
     voices = {
-        name: a_voice(loaded, tmp_path / f"{name}.npz", seed) for seed, name in enumerate(("ana", "bo", "cy"))
+        name: a_voice(loaded, tmp_path / f"{name}.npz", seed)
+        for seed, name in enumerate(("ana", "bo", "cy"))
     }
     own = tmp_path / "own voices"
     own.mkdir()
@@ -355,10 +423,14 @@ def test_dialogue(bark: Any, loaded: Bark, heard: list[dict[str, Any]], tmp_path
         name: Voice.load(path, loaded.layout).digest
         for name, path in {**voices, "cy": own / "cy.npz"}.items()
     }
-    assert [call["history"].digest for call in heard] == [digest[name] for name in ("ana", "bo", "ana", "cy")]
+    assert [call["history"].digest for call in heard] == [
+        digest[name] for name in ("ana", "bo", "ana", "cy")
+    ]
     (record,) = records(tmp_path / "out")
     assert set(record["voices"]) == {"ANA", "BO", "cy"}
-    marked = bark("--text", f"[voice:{os.path.relpath(voices['ana'])}] Hello.", "--filename", "m.wav")
+    marked = bark(
+        "--text", f"[voice:{os.path.relpath(voices['ana'])}] Hello.", "--filename", "m.wav"
+    )
     assert marked.code == 0
     kept = json.loads((tmp_path / "out" / "m.json").read_text())["voices"]
     assert [voice["reference"] for voice in kept.values()] == [str(voices["ana"].resolve())]
@@ -374,7 +446,17 @@ def test_replay_gives_identical_tokens(bark: Any, loaded: Bark, tmp_path: Path) 
     take = tmp_path / "out" / "a.json"
     done = bark()  # settles capsys
     assert (
-        main(["replay", str(take), "--output_dir", str(tmp_path / "again"), "--output_format", "flac"]) == 0
+        main(
+            [
+                "replay",
+                str(take),
+                "--output_dir",
+                str(tmp_path / "again"),
+                "--output_format",
+                "flac",
+            ]
+        )
+        == 0
     )
     assert digests(read_record(tmp_path / "again" / "a.json")) == digests(read_record(take))
     assert (tmp_path / "again" / "a.flac").exists() and done.code == 0
@@ -472,7 +554,9 @@ class Stopper:
         monkeypatch.setattr(Bark, "generate", stopping)
 
 
-def test_the_best_of_several_takes_is_kept_and_replayed(bark: Any, loaded: Bark, tmp_path: Path) -> None:
+def test_the_best_of_several_takes_is_kept_and_replayed(
+    bark: Any, loaded: Bark, tmp_path: Path
+) -> None:
     for extra in ("resemblyzer", "pocketsphinx"):
         pytest.importorskip(extra)
     voice = a_voice(loaded, tmp_path / "me.npz")
@@ -513,7 +597,11 @@ def test_a_choice_without_its_judges_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     done = bark("--text", WORDS, "--split_by_words", "2", "--best_of", "2")
-    assert done.code == 2 and "resemblyzer is not installed" in done.err[-1] and "pip install" in done.err[-1]
+    assert (
+        done.code == 2
+        and "resemblyzer is not installed" in done.err[-1]
+        and "pip install" in done.err[-1]
+    )
     assert not list((tmp_path / "out").iterdir())  # no run that would be gone on with
 
 
@@ -531,15 +619,22 @@ def test_an_interrupted_book_goes_on_with_identical_results(
         Stopper(patch, 3, how)
         done = bark(*flags)
     assert done.code == 130 and done.out == []
-    assert done.err == ["bark: interrupted. 2 of 3 parts are kept: give the same command again to go on."]
+    assert done.err == [
+        "bark: interrupted. 2 of 3 parts are kept: give the same command again to go on."
+    ]
     assert not list((tmp_path / "out").glob("*.wav"))
     heard.clear()
-    assert bark(*flags).code == 0 and "going on where an earlier run of this command stopped" in caplog.text
+    assert (
+        bark(*flags).code == 0
+        and "going on where an earlier run of this command stopped" in caplog.text
+    )
     assert len(heard) == 1  # only the third part
     assert not list((tmp_path / "out").glob(".*"))
     assert bark(*flags, "--output_dir", str(tmp_path / "straight")).code == 0
     assert digests(*records(tmp_path / "out")) == digests(*records(tmp_path / "straight"))
-    assert file_hash(*(tmp_path / "out").glob("*.wav")) == file_hash(*(tmp_path / "straight").glob("*.wav"))
+    assert file_hash(*(tmp_path / "out").glob("*.wav")) == file_hash(
+        *(tmp_path / "straight").glob("*.wav")
+    )
 
 
 def test_interrupted_takes_go_on_with_the_seed_that_was_drawn(
@@ -552,7 +647,9 @@ def test_interrupted_takes_go_on_with_the_seed_that_was_drawn(
     assert done.code == 130 and len(done.out) == 1 and "1 of 3 parts are kept" in done.err[0]
     done = bark(*flags)
     assert done.code == 0 and len(done.out) == 2 and len(records(tmp_path / "out")) == 3
-    assert bark(*flags).code == 0 and len(records(tmp_path / "out")) == 6  # a new run, not a finished one
+    assert (
+        bark(*flags).code == 0 and len(records(tmp_path / "out")) == 6
+    )  # a new run, not a finished one
 
 
 def test_a_killed_process_goes_on(tiny_bark: Path, tmp_path: Path, bark: Any) -> None:
@@ -563,7 +660,9 @@ def test_a_killed_process_goes_on(tiny_bark: Path, tmp_path: Path, bark: Any) ->
         "    return generate(*args, **rest)\nBark.generate = killing\nmain(sys.argv[1:])\n"
     )
     words = ["--model", str(tiny_bark), "--output_dir", str(tmp_path / "out"), *flags]
-    done = subprocess.run([sys.executable, "-c", program, *words], cwd=ROOT, check=False, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=ROOT, check=False, capture_output=True
+    )
     assert done.returncode == -9
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".journal", ".run"]
     assert bark(*flags).code == 0
@@ -588,7 +687,9 @@ def cloned(loaded: Bark, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]
         made = Voice(voice.semantic, voice.coarse, voice.fine, info)
         return hubert.clone.Clone(made, None, (Finding("noisy", "it hums"),))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(hubert.clone.Cloner, "from_pretrained", lambda model: SimpleNamespace(clone=clone))
+    monkeypatch.setattr(
+        hubert.clone.Cloner, "from_pretrained", lambda model: SimpleNamespace(clone=clone)
+    )
     yield recordings
 
 
@@ -608,7 +709,9 @@ def test_a_recording_is_cloned_once_with_consent(
     assert done.code == 2 and cloned == []
     assert "nobody said whose this is. Add --consent self" in done.err[0] and len(done.err) == 1
     for _ in range(2):
-        done = bark("--text", "Hi.", flag, str(recording), "--consent", "self", "--filename", "a.wav")
+        done = bark(
+            "--text", "Hi.", flag, str(recording), "--consent", "self", "--filename", "a.wav"
+        )
         assert done.code == 0
     assert cloned == [recording] and "My Voice.wav: noisy: it hums" in caplog.text
     voice = Voice.load(tmp_path / "out" / "my-voice.npz", loaded.layout)
@@ -646,7 +749,9 @@ def test_coquis_folder_from_the_command_line(
     assert bark(*flags, "--speaker", "../x").code == 2
 
 
-def test_preview(tiny_bark: Path, loaded: Bark, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview(
+    tiny_bark: Path, loaded: Bark, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     a_voice(loaded, tmp_path / "own voices" / "ana.npz")
     words = [
         "voices",
@@ -668,7 +773,10 @@ def test_a_preview_speaks_with_the_model_that_the_voice_was_made_for(
 ) -> None:
     made = loaded.generate("Hi.", seed=1).voice
     path = replace(made, info={"model": str(tiny_bark)}).save(tmp_path / "ana.npz")
-    assert main(["voices", "preview", str(path), "--output_dir", str(tmp_path / "p"), "--seed", "1"]) == 0
+    assert (
+        main(["voices", "preview", str(path), "--output_dir", str(tmp_path / "p"), "--seed", "1"])
+        == 0
+    )
     assert list((tmp_path / "p").glob("*.wav"))
 
 
@@ -676,7 +784,16 @@ def test_coquis_folders_name_the_clip(
     bark: Any, loaded: Bark, tmp_path: Path, heard: list[dict[str, Any]]
 ) -> None:
     loaded.generate("Hi.", seed=1).voice.save(tmp_path / "voices" / "ana" / "speaker.npz")
-    flags = ["--text", "Hi.", "--voice_dir", str(tmp_path / "voices"), "--speaker", "ana", "--seed", "0"]
+    flags = [
+        "--text",
+        "Hi.",
+        "--voice_dir",
+        str(tmp_path / "voices"),
+        "--speaker",
+        "ana",
+        "--seed",
+        "0",
+    ]
     assert bark(*flags).out == [str(tmp_path / "out" / "hi-ana-0.wav")]
     assert (
         str(tmp_path / "out" / "hi-ana-0") in bark(*flags, "--dry_run").out[0]
@@ -699,11 +816,20 @@ def test_coquis_folders_name_the_clip(
         (["--text", "Hi.", "--device", "abacus"], "device: got 'abacus'"),
         (["--text", "Hi.", "--speaker", "nobody"], "no voice is named 'nobody'"),
         (["--text", "Hi.", "--voice_dir", "absent", "--speaker", "ana"], "no voice is named 'ana'"),
-        (["--text", "Hi.", "--speaker_wav", "absent.wav", "--consent", "self"], "no file absent.wav"),
+        (
+            ["--text", "Hi.", "--speaker_wav", "absent.wav", "--consent", "self"],
+            "no file absent.wav",
+        ),
         (["--text", "Hi.", "--regenerate", "9"], "no take of this very command"),
-        (["--prompt_file", "latin.txt"], "latin.txt is not UTF-8: got byte 0xfc at 2. Save it as UTF-8"),
+        (
+            ["--prompt_file", "latin.txt"],
+            "latin.txt is not UTF-8: got byte 0xfc at 2. Save it as UTF-8",
+        ),
         (["--prompt_file", "empty.txt"], "empty.txt holds no text"),
-        (["--prompt_file", "two.txt", "--prompt_file_separator", "|", "--filename", "-"], "is for one take"),
+        (
+            ["--prompt_file", "two.txt", "--prompt_file_separator", "|", "--filename", "-"],
+            "is for one take",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_code_2(
@@ -721,9 +847,14 @@ def test_what_cannot_be_used_is_one_line_and_code_2(
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--prompt_file", "."], "cannot read ."), (["--output_dir", "/dev/null/out"], "cannot write to")],
+    [
+        (["--prompt_file", "."], "cannot read ."),
+        (["--output_dir", "/dev/null/out"], "cannot write to"),
+    ],
 )
-def test_what_the_computer_refuses_is_one_line_and_code_1(bark: Any, words: list[str], message: str) -> None:
+def test_what_the_computer_refuses_is_one_line_and_code_1(
+    bark: Any, words: list[str], message: str
+) -> None:
     done = bark(*words)
     assert done.code == 1 and done.out == [] and len(done.err) == 1 and message in done.err[0]
 
@@ -745,13 +876,13 @@ def test_a_first_word_that_is_no_command(word: str, capsys: pytest.CaptureFixtur
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0 and capsys.readouterr().out == f"bark-voice-booth {__version__}\n"
+    assert (
+        main(["--version"]) == 0 and capsys.readouterr().out == f"bark-voice-booth {__version__}\n"
+    )
 
 
 def test_help_is_quick_and_loads_no_torch() -> None:
-    program = (
-        "import sys\nfrom booth.cli import main\ncode = main(['--help'])\nassert 'torch' not in sys.modules\n"
-    )
+    program = "import sys\nfrom booth.cli import main\ncode = main(['--help'])\nassert 'torch' not in sys.modules\n"
     program += "assert 'numpy' not in sys.modules\nsys.exit(code)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, check=False, capture_output=True, text=True

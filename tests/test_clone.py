@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from bark.audio import load_audio
+from bark.audio.read import load_audio
 from bark.errors import AudioError, MissingFileError, SettingError
 from bark.tokens import BARK
-from bark.voice import Voice
+from bark.voice.voice import Voice
+from booth.cli.clone import main
 from hubert import clone as clone_module
-from hubert.clone import Cloner, clone_voice, main
+from hubert.clone import Cloner, clone_voice
 from hubert.reference import examine
 
 from .conftest import ROOT
@@ -91,7 +92,9 @@ def test_the_voice_says_where_it_comes_from(cloner: Cloner, wav: Path) -> None:
     assert info["consent"] == "self"
     assert info["model"] == "large" and info["language"] == "en" and info["checks"] == "ok"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", info["date"])
-    assert float(info["end"]) - float(info["start"]) == pytest.approx(float(info["seconds"]), abs=0.002)
+    assert float(info["end"]) - float(info["start"]) == pytest.approx(
+        float(info["seconds"]), abs=0.002
+    )
     assert str(wav.parent) not in "".join(info.values())
     with pytest.raises(SettingError, match="consent"):
         cloner.clone(wav, consent="because")
@@ -118,7 +121,9 @@ def test_start_and_end_are_kept(cloner: Cloner, wav: Path) -> None:
     assert (info["start"], info["end"], info["seconds"]) == ("0.500", "4.000", "3.500")
 
 
-def test_a_bark_folder_brings_its_layout_codec_and_hubert(model: Path, wav: Path, tmp_path: Path) -> None:
+def test_a_bark_folder_brings_its_layout_codec_and_hubert(
+    model: Path, wav: Path, tmp_path: Path
+) -> None:
     voice = clone_voice(wav, model=model)
     voice.validate(LAYOUT)
     assert voice.semantic.max() < LAYOUT.semantic_vocab
@@ -155,7 +160,8 @@ def test_the_command_writes_a_voice_and_one_line(
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert re.match(
-        rf"{re.escape(str(place))}: \d+ tokens from \d+\.\d\d-\d+\.\d\d s of 9.4 s, .*checks: ok", out
+        rf"{re.escape(str(place))}: \d+ tokens from \d+\.\d\d-\d+\.\d\d s of 9.4 s, .*checks: ok",
+        out,
     )
     assert Voice.load(place, LAYOUT).info["consent"] == "self"
 
@@ -163,7 +169,12 @@ def test_the_command_writes_a_voice_and_one_line(
     assert main([str(wav), "-o", str(place), "--model", str(model), "--consent", "self"]) == 1
     assert "already there" in capsys.readouterr().err
     assert place.read_bytes() == before
-    assert main([str(wav), "-o", str(place), "--model", str(model), "--force", "--consent", "synthetic"]) == 0
+    assert (
+        main(
+            [str(wav), "-o", str(place), "--model", str(model), "--force", "--consent", "synthetic"]
+        )
+        == 0
+    )
     assert place.read_bytes() != before
 
 
@@ -173,7 +184,10 @@ def test_the_command_clones_what_it_can(
     (tmp_path / "bad.wav").write_bytes(b"this is no sound")
     soundfile.write(tmp_path / "short.wav", phrase([(1.4, 0.4)]), 24_000)
     words = [str(tmp_path / name) for name in ("bad.wav", "me.wav", "short.wav")]
-    assert main([*words, "-o", str(tmp_path / "voices"), "--model", str(model), "--consent", "self"]) == 1
+    assert (
+        main([*words, "-o", str(tmp_path / "voices"), "--model", str(model), "--consent", "self"])
+        == 1
+    )
     captured = capsys.readouterr()
     assert sorted(file.name for file in (tmp_path / "voices").iterdir()) == ["me.npz", "short.npz"]
     assert captured.out.count("\n") == 2
@@ -215,7 +229,9 @@ def test_failures_are_one_line(
     assert not captured.out
 
 
-def test_nobody_is_cloned_without_a_word(wav: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_is_cloned_without_a_word(
+    wav: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(wav), "-o", str(wav.parent / "me.npz"), "--model", str(model)]) == 2
     assert "nobody said whose this is. Add --consent self" in capsys.readouterr().err
     assert list(wav.parent.iterdir()) == [wav]
@@ -223,7 +239,9 @@ def test_nobody_is_cloned_without_a_word(wav: Path, model: Path, capsys: pytest.
 
 def test_bad_recordings_leave_nothing_behind(cloner: Cloner, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="silent"):
-        clone_voice(np.zeros(48_000), sample_rate=24_000, encoder=cloner.encoder, codec=cloner.codec)
+        clone_voice(
+            np.zeros(48_000), sample_rate=24_000, encoder=cloner.encoder, codec=cloner.codec
+        )
     with pytest.raises(AudioError, match="too short to clone"):
         clone_voice(voiced(1.0), sample_rate=24_000, encoder=cloner.encoder, codec=cloner.codec)
 
@@ -233,7 +251,9 @@ def test_a_note_of_the_encoder_becomes_a_finding(cloner: Cloner) -> None:
 
     from hubert.encoder import SemanticEncoder
 
-    noted = SemanticEncoder(cloner.encoder.features, cloner.encoder.quantizer, "an accent is likely")
+    noted = SemanticEncoder(
+        cloner.encoder.features, cloner.encoder.quantizer, "an accent is likely"
+    )
     made = replace(cloner, encoder=noted).clone(phrase(CLEAN), sample_rate=24_000)
     assert [finding.code for finding in made.findings] == ["language"]
     assert made.voice.info["checks"] == "language"
@@ -256,7 +276,9 @@ print(code, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_te
 
 
 @pytest.mark.slow
-def test_an_hour_is_cloned_by_true_size_parts_within_one_and_a_half_gigabytes(tmp_path: Path) -> None:
+def test_an_hour_is_cloned_by_true_size_parts_within_one_and_a_half_gigabytes(
+    tmp_path: Path,
+) -> None:
     cache = make_hub_cache(tmp_path / "hub")
     block = (phrase(CLEAN * 6, 44_100) * 32767).astype(np.int16)
     with soundfile.SoundFile(tmp_path / "hour.wav", "w", 44_100, 2, "PCM_16") as file:

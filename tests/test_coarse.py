@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from bark.coarse import CoarseStage, coarse_history, coarse_steps, coarse_window
-from bark.decoding import Decoder
 from bark.errors import SettingError, VoiceError
-from bark.model import GPT
-from bark.sampling import Sampling
+from bark.stages.coarse import CoarseStage, coarse_history, coarse_steps, coarse_window
+from bark.stages.decoding import Decoder
+from bark.stages.gpt import GPT
+from bark.stages.sampling import Sampling
 from bark.tokens import TokenLayout, flatten_codebooks
 
 from .stages import Case, Chooser, message, random_gpt, read_checkpoint
@@ -68,7 +68,9 @@ def test_golden_codes_and_distributions(golden: Path, suno: GPT, name: str) -> N
         if f"step{step}_probs" in case.arrays:
             support = case.arrays[f"step{step}_support"]
             probs = chooser.seen[step][0].numpy()
-            np.testing.assert_allclose(probs[support], case.arrays[f"step{step}_probs"], rtol=1e-4, atol=1e-7)
+            np.testing.assert_allclose(
+                probs[support], case.arrays[f"step{step}_probs"], rtol=1e-4, atol=1e-7
+            )
             np.testing.assert_array_equal(np.flatnonzero(probs), np.sort(support))
 
 
@@ -99,7 +101,9 @@ def test_golden_windows(golden: Path, name: str) -> None:
     written = flatten_codebooks(case.expected) + 10_000
     assert len(written) == coarse_steps(len(case.arrays["x_semantic"]))
     assert case.arrays["n_windows"] == -(-len(written) // sliding)
-    stored = [int(key[6:-6]) for key in case.arrays if key.startswith("window") and key.endswith("_input")]
+    stored = [
+        int(key[6:-6]) for key in case.arrays if key.startswith("window") and key.endswith("_input")
+    ]
     assert stored
     for index in stored:
         step = index * sliding
@@ -132,7 +136,9 @@ def test_windows_reuse_the_cache_while_their_prefix_stands(
     reused = stage.generate(semantic, history, generator=generator.manual_seed(1))
     prefills, windows = counts["prefill"], -(-coarse_steps(25, SMALL) // 9)
     assert 1 < prefills < windows
-    afresh = stage.generate(semantic, history, generator=generator.manual_seed(1), use_kv_caching=False)
+    afresh = stage.generate(
+        semantic, history, generator=generator.manual_seed(1), use_kv_caching=False
+    )
     assert counts["prefill"] == prefills + windows
     np.testing.assert_array_equal(reused, afresh)
 
@@ -172,9 +178,16 @@ def test_codes_stay_in_their_codebook() -> None:
 
 @pytest.mark.parametrize(
     ("tokens", "frames", "longest", "heard"),
-    [(400, 601, 630, (209, 626)), (101, 152, 630, (100, 299)), (60, 90, 630, (59, 175)), (2, 3, 630, (1, 1))],
+    [
+        (400, 601, 630, (209, 626)),
+        (101, 152, 630, (100, 299)),
+        (60, 90, 630, (59, 175)),
+        (2, 3, 630, (1, 1)),
+    ],
 )
-def test_how_much_of_a_voice_is_heard(tokens: int, frames: int, longest: int, heard: tuple[int, int]) -> None:
+def test_how_much_of_a_voice_is_heard(
+    tokens: int, frames: int, longest: int, heard: tuple[int, int]
+) -> None:
     semantic, coarse = coarse_history(np.zeros(tokens, int), np.ones((2, frames), int), longest)
     assert (len(semantic), len(coarse)) == heard
     assert coarse[-1] == 11_025, "the last token belongs to the second codebook"
@@ -189,7 +202,10 @@ def test_ratio_rule_is_sunos() -> None:
                 lambda n=frames: coarse_history(np.zeros(1000, int), np.zeros((2, n), int), 630),  # type: ignore[misc]
                 VoiceError,
             )
-            assert f"{frames} frames of coarse_prompt do not fit 1000 tokens of semantic_prompt" in said
+            assert (
+                f"{frames} frames of coarse_prompt do not fit 1000 tokens of semantic_prompt"
+                in said
+            )
             assert "1.5 when rounded" in said
 
 
@@ -203,9 +219,13 @@ def test_floats_are_truncated_as_suno_does() -> None:
 
 def test_refusals() -> None:
     stage, ok = small_stage(), np.arange(5)
-    assert "got a list; allowed: a numpy array" in message(lambda: stage.generate([1, 2]), SettingError)  # type: ignore[arg-type]
+    assert "got a list; allowed: a numpy array" in message(
+        lambda: stage.generate([1, 2]), SettingError
+    )  # type: ignore[arg-type]
     assert "shape (0,)" in message(lambda: stage.generate(ok[:0]), SettingError)
-    assert "values 40 … 40; allowed: 0 … 39" in message(lambda: stage.generate(np.array([40])), SettingError)
+    assert "values 40 … 40; allowed: 0 … 39" in message(
+        lambda: stage.generate(np.array([40])), SettingError
+    )
     assert "max_coarse_history: got 5; allowed: a whole number, 6 … 30" in message(
         lambda: stage.generate(ok, max_coarse_history=5), SettingError
     )
@@ -224,7 +244,8 @@ def test_refusals() -> None:
         VoiceError,
     )
     assert "72 in, 80 out" in message(
-        lambda: CoarseStage(random_gpt(input_vocab_size=72, output_vocab_size=80), SMALL), SettingError
+        lambda: CoarseStage(random_gpt(input_vocab_size=72, output_vocab_size=80), SMALL),
+        SettingError,
     )
 
 
@@ -252,7 +273,11 @@ def test_anchored_is_the_same_with_and_without_cache_and_in_a_batch(length: int)
         for seed, (text, own) in enumerate(zip(texts, voices, strict=True))
     ]
     afresh = stage.generate(
-        texts[0], voices[0], coarse_anchor=18, generator=generator.manual_seed(0), use_kv_caching=False
+        texts[0],
+        voices[0],
+        coarse_anchor=18,
+        generator=generator.manual_seed(0),
+        use_kv_caching=False,
     )
     np.testing.assert_array_equal(alone[0], afresh)
     sources = [torch.Generator().manual_seed(seed) for seed in range(3)]
@@ -271,14 +296,20 @@ def test_an_anchor_is_heard_to_the_end_and_changes_nothing_without_a_voice() -> 
     one, other = codes(voice(20, 30, 1), 18), codes(voice(20, 30, 1), 0)
     assert (one[:, -9:] != other[:, -9:]).any() and (one[:, :6] == other[:, :6]).all()
     for wrong in (-1, 25, 1.5, "much"):
-        with pytest.raises(SettingError, match="coarse_anchor: got .*0 … 24 with max_coarse_history 30"):
+        with pytest.raises(
+            SettingError, match="coarse_anchor: got .*0 … 24 with max_coarse_history 30"
+        ):
             codes(None, wrong)  # type: ignore[arg-type]
 
 
 def test_an_anchor_in_sunos_own_layout(golden: Path, suno: GPT) -> None:
     """Suno leaves out the last two coarse tokens of a history; the anchor too."""
     case = Case.read(golden / "B_suno_expected" / "coarse_history_400_601.npz")
-    stage, generator, text = CoarseStage(suno), torch.Generator(), np.tile(case.arrays["x_semantic"], 3)[:110]
+    stage, generator, text = (
+        CoarseStage(suno),
+        torch.Generator(),
+        np.tile(case.arrays["x_semantic"], 3)[:110],
+    )
 
     def codes(**options: Any) -> np.ndarray:
         return stage.generate(text, case.voice, generator=generator.manual_seed(1), **options)
@@ -286,4 +317,6 @@ def test_an_anchor_in_sunos_own_layout(golden: Path, suno: GPT) -> None:
     anchored = codes(coarse_anchor=450)
     assert anchored.shape == (2, coarse_steps(len(text)) // 2) and (anchored != codes()).any()
     np.testing.assert_array_equal(anchored, codes(coarse_anchor=450, use_kv_caching=False))
-    np.testing.assert_array_equal(anchored, codes(coarse_anchor=449))  # whole semantic tokens are kept
+    np.testing.assert_array_equal(
+        anchored, codes(coarse_anchor=449)
+    )  # whole semantic tokens are kept

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bark.codec import EncodecCodec
+from bark.codec.encodec import EncodecCodec
 from bark.errors import AudioError, CheckpointError, MissingFileError
 
 HERE = Path(__file__).parent / "golden" / "encodec"
@@ -45,7 +45,9 @@ def test_random_codes_decode_as_in_the_encodec_package(codec: EncodecCodec) -> N
 
 @pytest.mark.parametrize("samples", [1, 319, 320, 321, 639, 24000, 50000])
 @pytest.mark.parametrize("layout", ["th", "hub folder", "bark"])
-def test_all_layouts_equal_the_references(golden: Path, tmp_path: Path, layout: str, samples: int) -> None:
+def test_all_layouts_equal_the_references(
+    golden: Path, tmp_path: Path, layout: str, samples: int
+) -> None:
     if layout == "th":
         codec = EncodecCodec.from_pretrained(golden / "F_encodec" / TH_FILE.name)
     elif layout == "hub folder":
@@ -142,7 +144,9 @@ def test_wrong_files_are_named(codec: EncodecCodec, tmp_path: Path) -> None:
     save_file(part, tmp_path / "part.safetensors")
     with pytest.raises(CheckpointError, match="part.safetensors does not fit EnCodec"):
         EncodecCodec.from_pretrained(tmp_path / "part.safetensors")
-    few = {name: tensor for name, tensor in state.items() if "quantizer" not in name or ".0." in name}
+    few = {
+        name: tensor for name, tensor in state.items() if "quantizer" not in name or ".0." in name
+    }
     with pytest.raises(CheckpointError, match="EnCodec"):
         EncodecCodec.from_state_dict(few)
 

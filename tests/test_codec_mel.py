@@ -1,4 +1,4 @@
-"""bark.codec_mel: frames, phase reconstruction, quantisation and files; all with random weights."""
+"""bark.codec.mel: frames, phase reconstruction, quantisation and files; all with random weights."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bark.codec_mel import (
+from bark.codec.mel import (
     HOP_LENGTH,
     MelAutoencoder,
     MelCodec,
@@ -21,7 +21,13 @@ from bark.codec_mel import (
 from bark.errors import AudioError, CheckpointError, MissingFileError
 
 CONFIG = MelCodecConfig(
-    bands=40, latent=16, encoder_width=24, encoder_blocks=1, decoder_width=24, decoder_blocks=1, iterations=4
+    bands=40,
+    latent=16,
+    encoder_width=24,
+    encoder_blocks=1,
+    decoder_width=24,
+    decoder_blocks=1,
+    iterations=4,
 )
 
 
@@ -44,7 +50,9 @@ def speechlike() -> np.ndarray:
     return (0.1 * tone * (np.sin(2 * np.pi * 4 * time) ** 2)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("samples", "frames"), [(0, 0), (1, 1), (319, 1), (320, 1), (321, 2), (24_000, 75)])
+@pytest.mark.parametrize(
+    ("samples", "frames"), [(0, 0), (1, 1), (319, 1), (320, 1), (321, 2), (24_000, 75)]
+)
 def test_a_frame_stands_for_320_samples(codec: MelCodec, samples: int, frames: int) -> None:
     codes = codec.encode(np.zeros(samples, dtype=np.float32))
     assert codes.shape == (8, frames) and codes.dtype == np.int64
@@ -55,7 +63,9 @@ def test_a_frame_stands_for_320_samples(codec: MelCodec, samples: int, frames: i
 def test_codes_move_with_whole_frames(codec: MelCodec, speechlike: np.ndarray) -> None:
     moved = np.concatenate([np.zeros(5 * HOP_LENGTH, dtype=np.float32), speechlike])
     # the network sees a few frames to each side, so both ends differ
-    np.testing.assert_array_equal(codec.encode(moved)[:, 15:-10], codec.encode(speechlike)[:, 10:-10])
+    np.testing.assert_array_equal(
+        codec.encode(moved)[:, 15:-10], codec.encode(speechlike)[:, 10:-10]
+    )
 
 
 def test_decoding_repeats_exactly_and_stays_in_range(codec: MelCodec) -> None:
@@ -99,13 +109,17 @@ def test_each_codebook_brings_the_sum_closer(codec: MelCodec) -> None:
     assert torch.equal(network.quantize(latent, 3), codes[:3])
 
 
-def test_saved_codec_gives_the_same_codes(codec: MelCodec, speechlike: np.ndarray, tmp_path: Path) -> None:
+def test_saved_codec_gives_the_same_codes(
+    codec: MelCodec, speechlike: np.ndarray, tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"name": "kept"}))
     codec.save(tmp_path)
     loaded = MelCodec.load(tmp_path)
     again = tmp_path / "again"
     loaded.save(again)  # from here on weights are exactly float16
-    np.testing.assert_array_equal(loaded.encode(speechlike), MelCodec.load(again).encode(speechlike))
+    np.testing.assert_array_equal(
+        loaded.encode(speechlike), MelCodec.load(again).encode(speechlike)
+    )
     assert json.loads((tmp_path / "config.json").read_text())["name"] == "kept"
     assert loaded.network.config == CONFIG
     assert (np.mean(loaded.encode(speechlike)[0] == codec.encode(speechlike)[0])) > 0.9

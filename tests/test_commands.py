@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from bark import convert
-from bark.commands import OneLineParser, choice, number, run, say, whole
+from bark.commandline import OneLineParser, choice, number, run, say, whole
 from bark.errors import (
     AudioError,
     BarkError,
@@ -20,15 +20,17 @@ from bark.errors import (
     StorageError,
     TextError,
     VoiceError,
-)  # fmt: skip
-from booth import replay, voices
-from booth.cli import main as bark
+)
+from booth.cli import voices
+from booth.cli.main import main as bark
+from booth.speak import replay
 from hubert import clone
-from hubert import evaluate as evaluate_quantizer
-from hubert import prepare as prepare_pairs
-from hubert import synthesize as synthesize_pairs
-from hubert import train as train_quantizer
-from training import finetune, prepare
+from training.finetune import prepare
+from training.finetune import train as finetune
+from training.quantizer import evaluate as evaluate_quantizer
+from training.quantizer import prepare as prepare_pairs
+from training.quantizer import synthesize as synthesize_pairs
+from training.quantizer import train as train_quantizer
 
 Main = Callable[[list[str]], int]
 BY_KIND = {
@@ -40,8 +42,16 @@ BY_KIND = {
 COMMANDS: dict[str, tuple[Main, list[str], OneLineParser]] = {
     "clone": (bark, ["clone", "me.wav"], clone.build_parser("bark clone")),
     "prepare": (prepare.main, ["data", "--out", "out"], prepare.build_parser()),
-    "finetune": (finetune.main, ["--stage", "fine", "--data", "d", "--out", "o"], finetune.build_parser()),
-    "pairs": (synthesize_pairs.main, ["--texts", "t", "--out", "o"], synthesize_pairs.build_parser()),
+    "finetune": (
+        finetune.main,
+        ["--stage", "fine", "--data", "d", "--out", "o"],
+        finetune.build_parser(),
+    ),
+    "pairs": (
+        synthesize_pairs.main,
+        ["--texts", "t", "--out", "o"],
+        synthesize_pairs.build_parser(),
+    ),
     "prepare pairs": (prepare_pairs.main, ["pairs"], prepare_pairs.build_parser()),
     "quantizer": (train_quantizer.main, ["pairs", "--out", "o"], train_quantizer.build_parser()),
     "evaluate": (evaluate_quantizer.main, ["run", "pairs"], evaluate_quantizer.build_parser()),
@@ -49,7 +59,9 @@ COMMANDS: dict[str, tuple[Main, list[str], OneLineParser]] = {
     "replay": (bark, ["replay", "take.json"], replay.build_parser()),
 }
 (_subparsers,) = (
-    action for action in voices.build_parser()._actions if isinstance(action, argparse._SubParsersAction)
+    action
+    for action in voices.build_parser()._actions
+    if isinstance(action, argparse._SubParsersAction)
 )
 PLACES = {"list": [], "rename": ["a", "b"], "export": ["a", "b.npz"]}
 COMMANDS |= {
@@ -72,7 +84,11 @@ def test_a_bad_value_is_one_line_and_code_2(
     (action,) = (action for action in parser._actions if flag in action.option_strings)
     kind = getattr(action.type, "name", None)
     assert kind is not None, "a flag without a kind takes anything"
-    for bad in [[], [""], *([value] for value in BY_KIND.get(kind, ["nonsense"] if "|" in kind else []))]:
+    for bad in [
+        [],
+        [""],
+        *([value] for value in BY_KIND.get(kind, ["nonsense"] if "|" in kind else [])),
+    ]:
         assert main([*words, flag, *bad]) == 2
         shown = capsys.readouterr()
         assert shown.err.count("\n") == 1 and flag in shown.err and not shown.out, bad

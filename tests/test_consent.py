@@ -20,7 +20,16 @@ def test_the_four_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["", "yes", "self:me", "licensed", "licensed:", "SELF", "licensed:a\nb", "licensed:" + "x" * 2000],
+    [
+        "",
+        "yes",
+        "self:me",
+        "licensed",
+        "licensed:",
+        "SELF",
+        "licensed:a\nb",
+        "licensed:" + "x" * 2000,
+    ],
 )
 def test_other_answers_are_refused(answer: str) -> None:
     with pytest.raises(SettingError, match="consent: got .*; allowed: self, licensed:NOTE"):

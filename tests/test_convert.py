@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bark.checkpoints import find_model, read_torch_file
+from bark.checkpoints.find import find_model, read_torch_file
+from bark.checkpoints.formats import FORMATS, STAGES, read_stage
 from bark.convert import convert, main
 from bark.errors import CheckpointError, MissingFileError, SettingError, StorageError
-from bark.formats import FORMATS, STAGES, read_stage
 
 from .suno_files import add_codec, network, same_network, suno_folder
 from .tiny import make_tiny_model
@@ -58,7 +58,9 @@ def test_files_may_be_read_by_others(converted):
     os.umask(mask)
     for folder in converted.values():
         assert folder.stat().st_mode & 0o777 == 0o777 & ~mask
-        assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {0o666 & ~mask}
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {
+            0o666 & ~mask
+        }
 
 
 def test_sunos_files_are_as_sunos_code_wants_them(converted, suno):
@@ -67,7 +69,9 @@ def test_sunos_files_are_as_sunos_code_wants_them(converted, suno):
         assert set(ours) == set(original)
         assert ours["model_args"] == original["model_args"]
         assert set(ours["model"]) == set(original["model"])
-        assert all(torch.equal(ours["model"][name], original["model"][name]) for name in ours["model"])
+        assert all(
+            torch.equal(ours["model"][name], original["model"][name]) for name in ours["model"]
+        )
         assert ours["best_val_loss"].item() == 0
     fine = read_torch_file(converted["suno"] / "fine.pt")["model"]
     head, table = fine["_orig_mod.lm_heads.0.weight"], fine["_orig_mod.transformer.wtes.1.weight"]
@@ -110,7 +114,9 @@ def test_golden_files_survive_a_round_trip(golden, tmp_path):
     wanted = {name for name in reference if not name.endswith(".attn.bias")}
     assert wanted <= set(ours)
     unused = ("inited", "cluster_size", "embed_avg")
-    assert all(torch.equal(ours[name], reference[name]) for name in wanted if not name.endswith(unused))
+    assert all(
+        torch.equal(ours[name], reference[name]) for name in wanted if not name.endswith(unused)
+    )
     back = convert(convert(hf, tmp_path / "ours", "ours"), tmp_path / "suno", "suno")
     for stage in STAGES:
         config, weights = read_stage(back, stage)
@@ -124,7 +130,9 @@ def test_half_precision_stays_half(suno, tmp_path):
     folder = convert(suno, tmp_path / "half", "ours")
     from safetensors.torch import save_file
 
-    half = {name: tensor.half() for name, tensor in load_file(folder / "coarse.safetensors").items()}
+    half = {
+        name: tensor.half() for name, tensor in load_file(folder / "coarse.safetensors").items()
+    }
     save_file(half, folder / "coarse.safetensors")
     for to in FORMATS:
         _, weights = read_stage(convert(folder, tmp_path / to, to), "coarse")
@@ -152,7 +160,9 @@ def test_another_layout_goes_to_hugging_face_but_not_to_suno(suno, tmp_path):
     config["layout"]["max_semantic"] = 500
     (folder / "config.json").write_text(json.dumps(config))
     assert find_model(convert(folder, tmp_path / "hf", "hf")).layout.max_semantic == 500
-    with pytest.raises(CheckpointError, match=r"its token layout has: got max_semantic 500 \(not 768\)"):
+    with pytest.raises(
+        CheckpointError, match=r"its token layout has: got max_semantic 500 \(not 768\)"
+    ):
         convert(folder, tmp_path / "suno", "suno")
     config["layout"]["fine_hop"] = 256
     (folder / "config.json").write_text(json.dumps(config))

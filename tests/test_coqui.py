@@ -11,9 +11,9 @@ import soundfile
 import hubert.clone
 from bark import Bark
 from bark.errors import BarkError, SettingError, VoiceError
-from bark.voice import Voice
+from bark.voice.voice import Voice
 from booth.coqui import BarkConfig, BarkTTS, synthesize
-from booth.takes import file_hash
+from booth.takes.take import file_hash
 from hubert.reference import Finding
 
 SETTINGS: dict[str, Any] = {"allow_early_stop": False, "max_gen_duration_s": 0.5}
@@ -40,7 +40,11 @@ def folder(tmp_path: Path, bark: Bark, monkeypatch: pytest.MonkeyPatch) -> Path:
         clones = tmp_path / "clones"
         clones.write_text((clones.read_text() if clones.exists() else "") + "x")
         voice = bark.generate("A recording.", seed=len(clones.read_text())).voice
-        info = {"source_sha256": file_hash(recording), "model": bark.name, "consent": consent or "none"}
+        info = {
+            "source_sha256": file_hash(recording),
+            "model": bark.name,
+            "consent": consent or "none",
+        }
         made = Voice(voice.semantic, voice.coarse, voice.fine, info)
         return hubert.clone.Clone(made, None, (Finding("noisy", "it hums"),))  # type: ignore[arg-type]
 
@@ -49,7 +53,9 @@ def folder(tmp_path: Path, bark: Bark, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place.parent
 
 
-def test_tts_to_file_clones_once_and_again_after_a_change(tts: BarkTTS, folder: Path, tmp_path: Path) -> None:
+def test_tts_to_file_clones_once_and_again_after_a_change(
+    tts: BarkTTS, folder: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "output.wav"
     for _ in range(2):
         made = tts.tts_to_file(text="Hello.", file_path=output, voice_dir=str(folder) + "/", speaker="ljspeech",
@@ -68,8 +74,14 @@ def test_tts_to_file_clones_once_and_again_after_a_change(tts: BarkTTS, folder: 
 
 def test_random_voices_and_seeds(tts: BarkTTS, tmp_path: Path) -> None:
     first, again, other = (tts.tts("Hello.", seed=seed, **SETTINGS) for seed in (1, 1, 2))
-    assert first.dtype == np.float32 and np.array_equal(first, again) and not np.array_equal(first, other)
-    assert np.array_equal(tts.tts("Hello.", "random", seed=1, voice_dir=tmp_path, **SETTINGS), first)
+    assert (
+        first.dtype == np.float32
+        and np.array_equal(first, again)
+        and not np.array_equal(first, other)
+    )
+    assert np.array_equal(
+        tts.tts("Hello.", "random", seed=1, voice_dir=tmp_path, **SETTINGS), first
+    )
     assert not np.array_equal(tts.tts("Hello.", **SETTINGS), tts.tts("Hello.", **SETTINGS))
 
 
@@ -90,7 +102,10 @@ def test_speaker_wav_clones_on_the_fly_or_under_a_name(
     other = tmp_path / "other.wav"
     other.write_bytes(b"somebody else")
     spoken = tts._voice("me", other, folder, None)
-    assert spoken is not None and spoken.digest != Voice.load(folder / "me.npz", tts.bark.layout).digest
+    assert (
+        spoken is not None
+        and spoken.digest != Voice.load(folder / "me.npz", tts.bark.layout).digest
+    )
     assert len(list(folder.glob("me*.npz"))) == 2  # nothing is overwritten
 
 

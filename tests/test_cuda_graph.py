@@ -6,8 +6,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from bark import cuda_graph
-from bark.cuda_graph import captured, worth_a_graph
+from bark.stages import cuda_graph
+from bark.stages.cuda_graph import captured, worth_a_graph
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""hubert.dataset: pairs survive the disk exactly, damage is named, tokens meet their frames."""
+"""training.quantizer.dataset: pairs survive the disk exactly, damage is named, tokens meet their frames."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bark.errors import MissingFileError, SettingError
-from hubert.dataset import (
+from training.quantizer.dataset import (
     IGNORED,
     PAIRS,
     DatasetError,
@@ -18,7 +18,7 @@ from hubert.dataset import (
     split_of,
     write_pair,
 )
-from hubert.objective import epoch_batches
+from training.quantizer.objective import epoch_batches
 
 from .pairs import DIM, make_dataset
 
@@ -26,7 +26,9 @@ from .pairs import DIM, make_dataset
 def test_a_pair_comes_back_as_it_was(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float16)
     tokens = np.arange(6)
-    entry = write_pair(tmp_path / "a.safetensors", features, tokens, {"name": "ä/b", "split": "train"})
+    entry = write_pair(
+        tmp_path / "a.safetensors", features, tokens, {"name": "ä/b", "split": "train"}
+    )
     again, labels, info = read_pair(tmp_path / "a.safetensors")
     assert np.array_equal(again, features) and np.array_equal(labels, tokens)
     assert (entry.name, entry.frames, entry.tokens, info["digest"]) == ("ä/b", 7, 6, entry.digest)
@@ -88,7 +90,9 @@ def test_the_split_is_a_pure_function_of_the_name_with_the_shares_asked_for() ->
     assert abs(splits.count("test") / 4000 - 0.2) < 0.03
     assert abs(splits.count("validation") / 4000 - 0.1) < 0.03
     kept = [name for name in names if split_of(name, 0.1, 0.1) == "test"]
-    assert all(split_of(name, 0.1, 0.2) == "test" for name in kept), "a larger test split holds the smaller"
+    assert all(split_of(name, 0.1, 0.2) == "test" for name in kept), (
+        "a larger test split holds the smaller"
+    )
 
 
 @pytest.mark.parametrize("shift", range(-2, 3))
@@ -113,6 +117,8 @@ def test_an_epoch_deals_each_pair_once_in_batches_of_like_length(tmp_path: Path)
     assert [len(batch) for batch in batches] == [4] * 6
     dealt = [entry.name for batch in batches for entry in batch]
     assert set(dealt) == {entry.name for entry in entries} and len(dealt) == 24
-    spread = np.mean([max(e.frames for e in batch) - min(e.frames for e in batch) for batch in batches])
+    spread = np.mean(
+        [max(e.frames for e in batch) - min(e.frames for e in batch) for batch in batches]
+    )
     assert spread < max(e.frames for e in entries) - min(e.frames for e in entries)
     assert batches == epoch_batches(entries, 4, [0, 0]) != epoch_batches(entries, 4, [0, 1])

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from bark.errors import CheckpointError
-from hubert.datastore import Datastore, Pair
-from hubert.evaluate import evaluate
-from hubert.networks import ContextNetwork, QuantizerSizes
-from hubert.quantizer import LSTMQuantizer
-from hubert.train import QuantizerRecipe, quantizer_options, train
+from hubert.quantizer.datastore import Datastore, Pair
+from hubert.quantizer.lstm import LSTMQuantizer
+from hubert.quantizer.networks import ContextNetwork, QuantizerSizes
+from training.quantizer.evaluate import evaluate
+from training.quantizer.train import QuantizerRecipe, quantizer_options, train
 
 from .pairs import DIM, VOCABULARY, make_dataset
 
@@ -36,7 +36,9 @@ def with_store(seed: int = 0) -> LSTMQuantizer:
     return LSTMQuantizer(ContextNetwork(QuantizerSizes(DIM, 8, VOCABULARY, 2)), store)
 
 
-def by_hand(store: Datastore, pairs: list[Pair], features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_hand(
+    store: Datastore, pairs: list[Pair], features: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Compare each frame's surroundings with those of each stored one: distances (S, N) and tokens (N,)."""
 
     def surroundings(part: np.ndarray, rounded: bool) -> np.ndarray:
@@ -120,7 +122,9 @@ def test_a_file_keeps_it(tmp_path: Path) -> None:
         ("vocabulary", None),
     ],
 )  # fmt: skip
-def test_a_store_that_does_not_fit_is_refused(tmp_path: Path, name: str, wrong: torch.Tensor | None) -> None:
+def test_a_store_that_does_not_fit_is_refused(
+    tmp_path: Path, name: str, wrong: torch.Tensor | None
+) -> None:
     path = with_store().save(tmp_path / "q.pth")
     state = torch.load(path, weights_only=True)
     if name == "vocabulary":
@@ -136,9 +140,13 @@ def test_a_store_that_does_not_fit_is_refused(tmp_path: Path, name: str, wrong: 
 
 @pytest.mark.parametrize("frames, kept", [(0, False), (70, True), (100_000, True)])
 def test_training_keeps_it_where_it_helps(tmp_path: Path, frames: int, kept: bool) -> None:
-    dataset = make_dataset(tmp_path / "data", 12, splits="train," * 8 + "validation,validation,test,test")
+    dataset = make_dataset(
+        tmp_path / "data", 12, splits="train," * 8 + "validation,validation,test,test"
+    )
     recipe = QuantizerRecipe(hidden_size=8, batch=4, datastore=frames)
-    options = quantizer_options(steps=1, warmup=1, device="cpu")  # it knows nothing yet: any help is welcome
+    options = quantizer_options(
+        steps=1, warmup=1, device="cpu"
+    )  # it knows nothing yet: any help is welcome
     quantizer, _, _ = train(dataset, tmp_path / f"run{frames}", recipe, options)
     assert (quantizer.datastore is not None) == kept
     alone = LSTMQuantizer(quantizer.network)
@@ -152,7 +160,11 @@ def test_training_leaves_it_out_where_it_does_not_help(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Datastore, "SHARE", -9.0)
-    dataset = make_dataset(tmp_path / "data", 12, splits="train," * 8 + "validation,validation,test,test")
+    dataset = make_dataset(
+        tmp_path / "data", 12, splits="train," * 8 + "validation,validation,test,test"
+    )
     options = quantizer_options(steps=40, warmup=1, learning_rate=0.01, device="cpu")
-    quantizer, _, _ = train(dataset, tmp_path / "run", QuantizerRecipe(hidden_size=16, batch=4), options)
+    quantizer, _, _ = train(
+        dataset, tmp_path / "run", QuantizerRecipe(hidden_size=16, batch=4), options
+    )
     assert quantizer.datastore is None

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from bark import decoding
-from bark.decoding import Decoder, check_tokens, per_item
 from bark.errors import SettingError, VoiceError
-from bark.model import GPT
+from bark.stages import decoding
+from bark.stages.base import check_tokens, per_item
+from bark.stages.decoding import Decoder
+from bark.stages.gpt import GPT
 
 from .stages import message, random_gpt, read_checkpoint
 
@@ -39,7 +40,9 @@ def test_golden_logits(golden: Path, name: str, use_cache: bool) -> None:
         ids, wanted = arrays[f"{prefix}prefill_ids"], arrays[f"{prefix}logits"]
         embeddings = model.embed(ids)
         if name == "text":  # text and history are summed
-            embeddings = torch.cat([embeddings[:, :256] + embeddings[:, 256:512], embeddings[:, 512:]], dim=1)
+            embeddings = torch.cat(
+                [embeddings[:, :256] + embeddings[:, 256:512], embeddings[:, 512:]], dim=1
+            )
         decoder = Decoder(model, 1, use_cache=use_cache)
         rows = [decoder.prefill(embeddings, EVERY)]
         for token in arrays[f"{prefix}forced_tokens"][: len(wanted) - 1]:
@@ -132,7 +135,9 @@ def test_a_static_decoder_is_freed_with_its_last_reference(network: GPT) -> None
 @pytest.mark.parametrize("small", [True, False])
 @pytest.mark.parametrize("threads", [1, 3, 4])
 @torch.inference_mode()
-def test_layers_divided_among_threads(monkeypatch: pytest.MonkeyPatch, threads: int, small: bool) -> None:
+def test_layers_divided_among_threads(
+    monkeypatch: pytest.MonkeyPatch, threads: int, small: bool
+) -> None:
     monkeypatch.setattr(decoding, "LEAST", 64)
     if not small:
         monkeypatch.setattr(decoding, "SMALL", 0)
@@ -196,7 +201,9 @@ def test_refusals(network: GPT) -> None:
         lambda: Decoder(network, 1, 65), SettingError
     )
     assert per_item("seeds", None, 2) == [None, None] and per_item("seeds", [1, 2], 2) == [1, 2]
-    assert "seeds: got 1 of them; allowed: 3" in message(lambda: per_item("seeds", [1], 3), SettingError)
+    assert "seeds: got 1 of them; allowed: 3" in message(
+        lambda: per_item("seeds", [1], 3), SettingError
+    )
     good = np.array([1, 2], np.uint16)
     assert check_tokens("x", good, 3, 1).dtype == np.int64
     for bad, said in (
@@ -204,4 +211,6 @@ def test_refusals(network: GPT) -> None:
         (good + 1j, "type complex128"), (good * np.nan, "nan"), (good - 2.5, "values -1.5 … -0.5"),
         (good + 1, "values 2 … 3; allowed: 0 … 2"),
     ):  # fmt: skip
-        assert said in message(lambda values=bad: check_tokens("x", values, 3, 1, VoiceError), VoiceError)  # type: ignore[misc]
+        assert said in message(
+            lambda values=bad: check_tokens("x", values, 3, 1, VoiceError), VoiceError
+        )  # type: ignore[misc]

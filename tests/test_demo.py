@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from bark import Voice
-from bark.audio import AI_TAG
-from bark.checkpoints import find_model
+from bark.audio.write import AI_TAG
+from bark.checkpoints.find import find_model
 from booth.demo import _judged, main
-from booth.pictures import mel_spectrogram
+from booth.plots import mel_spectrogram
 
 
 def check(folder: Path, printed: str) -> None:
@@ -34,13 +34,18 @@ def test_the_bundled_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_real_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: Path) -> None:
     recording = sorted((shared / "speech" / "eval").glob("*/*.flac"))[0]
-    assert main(["--output-dir", str(tmp_path), "--reference", str(recording), "--text", "Two words."]) == 0
+    assert (
+        main(["--output-dir", str(tmp_path), "--reference", str(recording), "--text", "Two words."])
+        == 0
+    )
     check(tmp_path, capsys.readouterr().out)
 
 
 def test_a_broken_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "me.wav").write_bytes(b"no audio")
-    assert main(["--output-dir", str(tmp_path / "out"), "--reference", str(tmp_path / "me.wav")]) == 2
+    assert (
+        main(["--output-dir", str(tmp_path / "out"), "--reference", str(tmp_path / "me.wav")]) == 2
+    )
     error = capsys.readouterr().err
     assert error.startswith("demo: ") and error.count("\n") == 1 and "me.wav" in error
 
@@ -58,7 +63,8 @@ def test_what_cannot_be_heard_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_spectrogram_shows_a_tone_where_it_is() -> None:
     seconds = np.arange(24_000) / 24_000
     low, high = (
-        mel_spectrogram(np.sin(2 * np.pi * hertz * seconds), 24_000).mean(axis=1) for hertz in (300, 3000)
+        mel_spectrogram(np.sin(2 * np.pi * hertz * seconds), 24_000).mean(axis=1)
+        for hertz in (300, 3000)
     )
     assert low.argmax() < high.argmax()
     assert low.max() <= 0 and low.min() >= -80

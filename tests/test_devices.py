@@ -59,7 +59,9 @@ def test_absent_devices_are_refused(name):
 def test_the_error_lists_what_is_there(monkeypatch):
     fake_cuda(monkeypatch)
     fake_mps(monkeypatch)
-    with pytest.raises(SettingError, match="device: got 'cuda:2'; allowed: auto, cpu, cuda:0, cuda:1, mps"):
+    with pytest.raises(
+        SettingError, match="device: got 'cuda:2'; allowed: auto, cpu, cuda:0, cuda:1, mps"
+    ):
         choose_device("cuda:2")
 
 
@@ -70,13 +72,23 @@ def test_dtype_follows_the_device(monkeypatch):
     fake_cuda(monkeypatch, bfloat16=False)
     assert choose_dtype("auto", torch.device("cuda:1")) == torch.float16
     assert choose_dtype("float32", "cuda") == torch.float32
-    with pytest.raises(SettingError, match="dtype: got 'int8'; allowed: auto, float32, bfloat16, float16"):
+    with pytest.raises(
+        SettingError, match="dtype: got 'int8'; allowed: auto, float32, bfloat16, float16"
+    ):
         choose_dtype("int8")
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("1", True), ("True", True), ("yes", True), ("", False), ("0", False), ("False", False), ("off", False)],
+    [
+        ("1", True),
+        ("True", True),
+        ("yes", True),
+        ("", False),
+        ("0", False),
+        ("False", False),
+        ("off", False),
+    ],
 )
 def test_sunos_switches_are_true_booleans_read_when_asked(monkeypatch, value, expected):
     switches = {
@@ -189,13 +201,19 @@ def test_borrowing_a_real_gpu_gives_its_memory_back():
     ],
 )
 def test_a_type_the_cpu_does_not_compute_in_is_warned_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, able: dict, warned: bool
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    able: dict,
+    warned: bool,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     choose_dtype(name)
     assert ("float32 is likely to be faster" in caplog.text) == warned
-    monkeypatch.setattr("platform.machine", lambda: "arm64")  # torch does not tell what an ARM can do
+    monkeypatch.setattr(
+        "platform.machine", lambda: "arm64"
+    )  # torch does not tell what an ARM can do
     caplog.clear()
     choose_dtype(name)
     assert not caplog.text

@@ -15,19 +15,24 @@ import numpy as np
 import pytest
 
 import bark
-from bark.audio import load_audio, save_audio
+from bark.audio.read import load_audio
+from bark.audio.write import save_audio
 from bark.convert import build_parser as convert_parser
 from bark.convert import convert
-from booth import replay, voices
-from booth.cli import main
-from booth.options import parse_options
-from hubert.clone import build_parser as clone_parser
+from booth.cli import voices
+from booth.cli.clone import build_parser as clone_parser
+from booth.cli.main import main
+from booth.cli.options import parse_options
+from booth.speak import replay
 
 from .conftest import ROOT
 from .suno_files import add_codec, suno_folder
 
 GUIDE = "docs/coming-from.md"
-NEEDS_WEIGHTS = ("_use_small", "hubert.train")  # Suno's, or a folder of pairs, which other tests make
+NEEDS_WEIGHTS = (
+    "_use_small",
+    "hubert.train",
+)  # Suno's, or a folder of pairs, which other tests make
 PARSERS: dict[str, Callable[[list[str]], Any]] = {
     "clone": lambda words: clone_parser().parse_args(words),
     "convert": lambda words: convert_parser().parse_args(words),
@@ -43,11 +48,15 @@ def commands(name: str) -> list[list[str]]:
     spans = re.findall(r"`([^`\n]+)`", re.sub(fenced, "", text, flags=re.M | re.S))
     blocks = [block for kind, block in re.findall(fenced, text, re.M | re.S) if kind != "python"]
     lines = [*spans, *(line for block in blocks for line in block.splitlines())]
-    found = [line.strip() for line in lines if re.match(r"\s*(bark (-|\w+ \S)|python -m \S+ \S)", line)]
+    found = [
+        line.strip() for line in lines if re.match(r"\s*(bark (-|\w+ \S)|python -m \S+ \S)", line)
+    ]
     return [shlex.split(line, comments=True) for line in found if not line.endswith("--help")]
 
 
-@pytest.mark.parametrize(("name", "least"), [("README.md", 3), (GUIDE, 28), ("training/README.md", 2)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("README.md", 3), (GUIDE, 28), ("training/README.md", 2)]
+)
 def test_every_command_is_understood(name: str, least: int) -> None:
     understood = 0
     for words in commands(name):
@@ -85,7 +94,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("play.txt").write_text("ANA: Hello.\nBO: Good day.\n")
     for number, piece in enumerate(np.array_split(speech, 4)):
         save_audio(f"recordings/wavs/u{number}.wav", piece)
-    Path("recordings/metadata.csv").write_text("".join(f"u{n}|Some words are here.\n" for n in range(4)))
+    Path("recordings/metadata.csv").write_text(
+        "".join(f"u{n}|Some words are here.\n" for n in range(4))
+    )
     convert(add_codec(suno_folder(tmp_path / "suno", "")), "bark-hf", "hf")
     return tmp_path
 
@@ -118,7 +129,9 @@ def test_the_guide_can_be_followed(desk: Path) -> None:
 
 @pytest.mark.slow
 def test_the_guides_programs_run(desk: Path) -> None:
-    programs = re.findall(r"^```python\n(.*?)^```", (ROOT / GUIDE).read_text(encoding="utf-8"), re.M | re.S)
+    programs = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / GUIDE).read_text(encoding="utf-8"), re.M | re.S
+    )
     assert len(programs) == 4
     for program in programs:
         done = subprocess.run(
@@ -126,4 +139,6 @@ def test_the_guides_programs_run(desk: Path) -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-    assert {"take.npz", "me.npz", "output.wav", "hello.wav"} <= {path.name for path in desk.iterdir()}
+    assert {"take.npz", "me.npz", "output.wav", "hello.wav"} <= {
+        path.name for path in desk.iterdir()
+    }

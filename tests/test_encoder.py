@@ -11,8 +11,9 @@ from bark.errors import CheckpointError, MissingFileError, SettingError
 from hubert import encoder as encoder_module
 from hubert.encoder import SemanticEncoder, hub_files, hubert_folder
 from hubert.features import HUB_REPO, NANO, HubertFeatures
-from hubert.languages import QUANTIZERS
-from hubert.quantizer import KMeansQuantizer, LSTMQuantizer
+from hubert.quantizer.kmeans import KMeansQuantizer
+from hubert.quantizer.languages import QUANTIZERS
+from hubert.quantizer.lstm import LSTMQuantizer
 
 from .listening import HUBERT_FILE, QUANTIZER_FILE, golden_encoder, make_tiny_hubert
 from .speech import voiced
@@ -37,7 +38,9 @@ def test_other_rates_are_resampled() -> None:
 
 def test_parts_that_do_not_belong_together_are_refused() -> None:
     features = HubertFeatures.from_pretrained(HUBERT_FILE, 1)
-    with pytest.raises(CheckpointError, match="do not belong together.*6-wide features and a HuBERT of 48"):
+    with pytest.raises(
+        CheckpointError, match="do not belong together.*6-wide features and a HuBERT of 48"
+    ):
         SemanticEncoder(features, KMeansQuantizer(np.ones((2, 6))))
 
 
@@ -58,7 +61,9 @@ def test_our_folder_says_its_layer_and_quantizer(tmp_path: Path) -> None:
     ):
         SemanticEncoder.from_pretrained(folder)
     (folder / "encoder.json").write_text(json.dumps({"layer": 2, "quantizer": "lstm"}))
-    assert isinstance(SemanticEncoder.from_pretrained(folder, quantizer="kmeans").quantizer, KMeansQuantizer)
+    assert isinstance(
+        SemanticEncoder.from_pretrained(folder, quantizer="kmeans").quantizer, KMeansQuantizer
+    )
     with pytest.raises(MissingFileError, match="quantizer.pth"):
         SemanticEncoder.from_pretrained(folder)
     with pytest.raises(CheckpointError, match="do not belong together"):

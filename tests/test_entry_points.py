@@ -10,7 +10,7 @@ from .conftest import ROOT
 
 COMMANDS = (
     "bark", "bark.convert", "hubert", "hubert.clone", "hubert.synthesize", "hubert.prepare", "hubert.train",
-    "hubert.evaluate", "booth.demo", "training.corpus", "training.nano", "training.report", "training.prepare",
+    "hubert.evaluate", "booth.demo", "training.nano.corpus.corpus", "training.nano", "training.nano.report", "training.finetune.prepare",
     "training.finetune", "benchmarks.true_size", "benchmarks.decoding", "benchmarks.quantizer_report",
 )  # fmt: skip
 
@@ -18,7 +18,9 @@ COMMANDS = (
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("module", COMMANDS)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from bark.errors import BarkError, SettingError
-from hubert.dataset import DatasetError
-from hubert.evaluate import (
+from hubert.quantizer.kmeans import KMeansQuantizer
+from hubert.quantizer.lstm import LSTMQuantizer
+from hubert.quantizer.networks import LSTMNetwork, QuantizerSizes
+from training.quantizer.dataset import DatasetError
+from training.quantizer.evaluate import (
     check_fits,
     draw,
     edit_distance,
@@ -19,8 +22,6 @@ from hubert.evaluate import (
     round_trip,
     table,
 )
-from hubert.networks import LSTMNetwork, QuantizerSizes
-from hubert.quantizer import KMeansQuantizer, LSTMQuantizer
 
 from .pairs import DIM, VOCABULARY, make_dataset
 
@@ -40,7 +41,9 @@ def test_edit_distance_is_levenshteins() -> None:
     generator = np.random.default_rng(0)
     for _ in range(200):
         a, b = (generator.integers(0, 4, generator.integers(0, 12)) for _ in range(2))
-        assert edit_distance(a, b) == slow_edit_distance(a.tolist(), b.tolist()) == edit_distance(b, a)
+        assert (
+            edit_distance(a, b) == slow_edit_distance(a.tolist(), b.tolist()) == edit_distance(b, a)
+        )
 
 
 def test_a_perfect_quantizer_scores_one_and_a_shifted_one_does_not(tmp_path: Path) -> None:
@@ -83,7 +86,9 @@ def test_top_five_are_the_five_likeliest(tmp_path: Path) -> None:
     right = [
         np.isin(label, np.argsort(-row)[:5])
         for entry in dataset.split("test")
-        for row, label in zip(quantizer.logits(dataset.read(entry)[0]), dataset.read(entry)[1], strict=True)
+        for row, label in zip(
+            quantizer.logits(dataset.read(entry)[0]), dataset.read(entry)[1], strict=True
+        )
     ]
     assert result.top5 == pytest.approx(np.mean(right)) and result.top1 <= result.top5
 
@@ -94,7 +99,9 @@ def test_a_quantizer_for_something_else_is_refused(tmp_path: Path) -> None:
         check_fits(KMeansQuantizer(np.ones((VOCABULARY, 9))), dataset)
     with pytest.raises(SettingError, match=r"vocabulary does not fit .*: got 13; allowed: 12"):
         check_fits(KMeansQuantizer(np.ones((13, DIM))), dataset)
-    empty = replace(dataset, entries=tuple(replace(entry, split="train") for entry in dataset.entries))
+    empty = replace(
+        dataset, entries=tuple(replace(entry, split="train") for entry in dataset.entries)
+    )
     with pytest.raises(DatasetError, match="has no test pairs.*--split validation"):
         evaluate(KMeansQuantizer(np.ones((VOCABULARY, DIM))), empty)
 
@@ -119,7 +126,10 @@ def test_table_and_picture_are_written(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, noise=1.0)
     result = evaluate(KMeansQuantizer(VECTORS), dataset)
     text = table(result, {"pairs": 2, "edit": 0.5})
-    assert f"| token accuracy, top 1 | {result.top1:.1%} |" in text and "round trip (2 pairs) | 0.500" in text
+    assert (
+        f"| token accuracy, top 1 | {result.top1:.1%} |" in text
+        and "round trip (2 pairs) | 0.500" in text
+    )
     assert text.count("\n") == 7 + 2 + 1 + 2 + len(result.shown)
     draw(result, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
@@ -133,14 +143,26 @@ def test_the_command_reads_a_file_or_a_run_and_writes_beside_it(
     run.mkdir()
     LSTMQuantizer(LSTMNetwork(QuantizerSizes(DIM, 6, VOCABULARY))).save(run / "quantizer.pth")
     (run / "quantizer.json").write_text(json.dumps({"shift": 1}))
-    assert open_quantizer(run)[1] == open_quantizer(run / "quantizer.pth")[1] == {"shift": 1, "encoder": {}}
+    assert (
+        open_quantizer(run)[1]
+        == open_quantizer(run / "quantizer.pth")[1]
+        == {"shift": 1, "encoder": {}}
+    )
     assert main([str(run), str(tmp_path / "data"), "--device", "cpu"]) == 0
     assert "token accuracy" in capsys.readouterr().out
     shifted = json.loads((run / "evaluation.json").read_text())
-    assert main([str(run / "quantizer.pth"), str(tmp_path / "data"), "--shift", "0", "--device", "cpu"]) == 0
+    assert (
+        main(
+            [str(run / "quantizer.pth"), str(tmp_path / "data"), "--shift", "0", "--device", "cpu"]
+        )
+        == 0
+    )
     assert json.loads((run / "evaluation.json").read_text())["tokens"] > shifted["tokens"]
     (run / "quantizer.json").write_text(json.dumps({"data": "of another time"}))
-    assert main([str(run), str(tmp_path / "data"), "--device", "cpu"]) == 0 and "in both" in caplog.text
+    assert (
+        main([str(run), str(tmp_path / "data"), "--device", "cpu"]) == 0
+        and "in both" in caplog.text
+    )
     (run / "quantizer.json").write_text(json.dumps({"shift": "1"}))
     assert main([str(run), str(tmp_path / "data")]) == 1
     assert {"evaluation.md", "evaluation.png"} <= {path.name for path in run.iterdir()}

@@ -71,13 +71,18 @@ def test_a_layer_is_transformers_hidden_state(stable: bool, tmp_path: Path) -> N
     expected = {1: out.hidden_states[1], 2: out.hidden_states[2], 3: out.last_hidden_state}
     network.save_pretrained(tmp_path)
     for layer in (3, 2, 1):  # each cuts the same network further
-        for features in (HubertFeatures(network, layer), HubertFeatures.from_pretrained(tmp_path, layer)):
+        for features in (
+            HubertFeatures(network, layer),
+            HubertFeatures.from_pretrained(tmp_path, layer),
+        ):
             assert np.abs(features(WAVE) - expected[layer][0].numpy()).max() < 1e-5
 
 
 def test_audio_goes_in_raw() -> None:
     features = HubertFeatures.from_pretrained(FAIRSEQ_FILE, 2)
-    assert np.abs(features(WAVE) - features(WAVE * 0.01)).max() > 0.1  # normalising would undo the scaling
+    assert (
+        np.abs(features(WAVE) - features(WAVE * 0.01)).max() > 0.1
+    )  # normalising would undo the scaling
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(400, 1), (719, 1), (720, 2), (16_000, 49)])
@@ -124,7 +129,10 @@ def test_a_bare_file_of_hugging_faces_weights_loads(tmp_path: Path) -> None:
     found = HubertFeatures.from_pretrained(tmp_path / "hubert.pt", 2, heads=2)(WAVE)
     assert np.array_equal(found, HubertFeatures(network, 2)(WAVE))
     # without a word on heads they are 64 wide, as in every published HuBERT
-    assert HubertFeatures.from_pretrained(tmp_path / "hubert.pt", 2).network.config.num_attention_heads == 1
+    assert (
+        HubertFeatures.from_pretrained(tmp_path / "hubert.pt", 2).network.config.num_attention_heads
+        == 1
+    )
 
 
 def test_loading_leaves_the_seed_alone() -> None:

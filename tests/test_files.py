@@ -11,7 +11,7 @@ import pytest
 
 from bark import errors
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError, VoiceError
-from bark.files import atomic_write, atomic_write_bytes, atomic_write_text
+from bark.storage.atomic import atomic_write, atomic_write_bytes, atomic_write_text
 
 from .conftest import ROOT
 
@@ -59,7 +59,9 @@ def test_an_unwritable_place_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "a", tmp_path / "folder", "/proc/nothing/a"):
-        with pytest.raises(StorageError, match="cannot write .*: got .*Choose a folder you may write to"):
+        with pytest.raises(
+            StorageError, match="cannot write .*: got .*Choose a folder you may write to"
+        ):
             atomic_write_bytes(path, b"x")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "folder"]
 
@@ -70,7 +72,7 @@ def test_a_full_disk_keeps_the_earlier_file(tmp_path):
     path.write_bytes(b"old")
     script = (
         "import resource, signal, sys\n"
-        "from bark.files import atomic_write_bytes\n"
+        "from bark.storage.atomic import atomic_write_bytes\n"
         "from bark.errors import StorageError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
@@ -79,7 +81,9 @@ def test_a_full_disk_keeps_the_earlier_file(tmp_path):
         "except StorageError as error:\n"
         "    print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], cwd=ROOT, capture_output=True, text=True
+    )
     assert "cannot write" in done.stdout and "too large" in done.stdout.lower()
     assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
@@ -89,14 +93,17 @@ def test_kill_9_leaves_the_old_or_the_new_file(tmp_path):
     size = 400_000
     script = (
         "import sys\n"
-        "from bark.files import atomic_write_bytes\n"
+        "from bark.storage.atomic import atomic_write_bytes\n"
         "for n in range(1_000_000):\n"
         f"    atomic_write_bytes(sys.argv[1], bytes([n % 256]) * {size})\n"
         "    print('.', end='', flush=True)\n"
     )
     for trial in range(6):
         running = subprocess.Popen(
-            [sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ}
+            [sys.executable, "-c", script, str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            env={**os.environ},
         )
         assert running.stdout is not None and running.stdout.read(1) == b"."
         time.sleep(0.011 * (trial + 1))

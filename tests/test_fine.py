@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bark.errors import SettingError, VoiceError
-from bark.fine import FineStage, fine_windows
-from bark.model_fine import FineGPT, FineGPTConfig
+from bark.stages.fine import FineStage, fine_windows
+from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 from bark.tokens import TokenLayout
 
 from .stages import Case, Chooser, message, read_checkpoint
@@ -82,9 +82,13 @@ def test_golden_logits(golden: Path, suno: FineGPT) -> None:
 
 
 @pytest.mark.parametrize("temperature", [None, 0])
-def test_no_temperature_takes_the_most_likely(golden: Path, suno: FineGPT, temperature: float | None) -> None:
+def test_no_temperature_takes_the_most_likely(
+    golden: Path, suno: FineGPT, temperature: float | None
+) -> None:
     case = Case.read(golden / "B_suno_expected" / "fine_hist37_len100.npz")
-    fine = FineStage(suno).generate(case.arrays["x_coarse"], case.voice.fine, temperature=temperature)
+    fine = FineStage(suno).generate(
+        case.arrays["x_coarse"], case.voice.fine, temperature=temperature
+    )
     np.testing.assert_array_equal(fine, case.expected)
 
 
@@ -126,7 +130,9 @@ def test_batch_equals_single_with_own_history_and_generator(shortest: int) -> No
     for fine, item, voice, generator in zip(batch, items, voices, generators(), strict=True):
         assert fine.shape == (4, item.shape[1])
         np.testing.assert_array_equal(fine[: len(item)], item)
-        np.testing.assert_array_equal(fine, stage.generate(item, voice, temperature=1.0, generator=generator))
+        np.testing.assert_array_equal(
+            fine, stage.generate(item, voice, temperature=1.0, generator=generator)
+        )
     assert fine.max() < 16
     assert stage.generate_batch([]) == []
 
@@ -170,16 +176,22 @@ def test_refusals() -> None:
     assert "got a list" in message(lambda: stage.generate([[1], [2]]), SettingError)  # type: ignore[arg-type]
     assert "shape (2, 0)" in message(lambda: stage.generate(ok[:, :0]), SettingError)
     assert "shape (9,)" in message(lambda: stage.generate(ok[0]), SettingError)
-    assert "codebooks: got 4; allowed: 1 … 3" in message(lambda: stage.generate(codes(4, 9)), SettingError)
+    assert "codebooks: got 4; allowed: 1 … 3" in message(
+        lambda: stage.generate(codes(4, 9)), SettingError
+    )
     assert "values 16 … 16; allowed: 0 … 15" in message(
         lambda: stage.generate(np.full((2, 3), 16)), SettingError
     )
-    assert "temperature: got -1" in message(lambda: stage.generate(ok, temperature=-1.0), SettingError)
+    assert "temperature: got -1" in message(
+        lambda: stage.generate(ok, temperature=-1.0), SettingError
+    )
     voice = "fine_prompt of the voice"
     assert f"{voice}: codebooks: got 3; allowed: 4" in message(
         lambda: stage.generate(ok, codes(3, 9)), VoiceError
     )
-    assert f"{voice}: got shape (4, 0)" in message(lambda: stage.generate(ok, codes(4, 9)[:, :0]), VoiceError)
+    assert f"{voice}: got shape (4, 0)" in message(
+        lambda: stage.generate(ok, codes(4, 9)[:, :0]), VoiceError
+    )
     assert "at most 24" in message(
         lambda: FineStage(stage.model, replace(SMALL, fine_window=25)), SettingError
     )

@@ -13,23 +13,30 @@ import torch
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 pytest.importorskip("peft", reason="the training extra is not installed")
 
-from bark.checkpoints import find_model
+from bark.checkpoints.find import find_model
+from bark.checkpoints.formats import build_network, load_stage
 from bark.errors import CheckpointError, SettingError, StorageError
-from bark.formats import build_network, load_stage
 from bark.pipeline import Bark
-from bark.semantic import semantic_prompt
+from bark.stages.semantic import semantic_prompt
+from bark.storage.weights import read_weights
 from bark.tokens import BARK
-from bark.voice import Voice
-from bark.weights import read_weights
-from hubert.run_folder import checkpoints, read_metrics
-from training import finetune as finetune_module
-from training.examples import Example
-from training.export import export_model
-from training.finetune import EvenShares, FinetuneOptions, FinetuneResult, finetune, main, steps_per_epoch
-from training.lora import add_lora, plain_weights
-from training.objectives import ObjectiveOptions, SemanticObjective
-from training.stages import OBJECTIVES, STAGES
-from training.voice_data import Entry, VoiceData, token_file
+from bark.voice.voice import Voice
+from training.engine.run_folder import checkpoints, read_metrics
+from training.finetune import train as finetune_module
+from training.finetune.data import Entry, VoiceData, token_file
+from training.finetune.export import export_model
+from training.finetune.lora import add_lora, plain_weights
+from training.finetune.train import (
+    EvenShares,
+    FinetuneOptions,
+    FinetuneResult,
+    finetune,
+    main,
+    steps_per_epoch,
+)
+from training.nano.stages import STAGES
+from training.stages.examples import Example
+from training.stages.objectives import OBJECTIVES, ObjectiveOptions, SemanticObjective
 
 from .listening import make_tiny_hubert
 from .suno_files import add_codec, suno_folder
@@ -71,7 +78,9 @@ def logits(network: Any, stage: str) -> torch.Tensor:
 
 
 def stored(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 @pytest.mark.parametrize("lora", [None, 8])
@@ -79,20 +88,26 @@ def stored(folder: Path) -> dict[str, bytes]:
 def test_two_utterances_are_learned(
     stage: str, lora: int | None, options: FinetuneOptions, tiny_bark: Path
 ) -> None:
-    result = finetune(replace(options, stage=stage, lora=lora, learning_rate=1e-2 if lora is None else 5e-2))
+    result = finetune(
+        replace(options, stage=stage, lora=lora, learning_rate=1e-2 if lora is None else 5e-2)
+    )
     losses = [row["loss"] for row in read_metrics(options.out) if row["phase"] == "train"]
     assert len(losses) == 20
     assert np.mean(losses[-5:]) < np.mean(losses[:3]) - 0.3
     assert result.best_loss < result.loss_before
     for part in (*STAGES, "codec"):
-        base, tuned = (read_weights(folder / f"{part}.safetensors") for folder in (tiny_bark, result.model))
+        base, tuned = (
+            read_weights(folder / f"{part}.safetensors") for folder in (tiny_bark, result.model)
+        )
         assert base.keys() == tuned.keys()
         assert all(torch.equal(base[name], tuned[name]) for name in base) == (part != stage)
     assert find_model(result.model).name == f"tiny, {stage} fine-tuned"
     assert list((options.out / "tensorboard").iterdir())
 
 
-def test_the_result_is_a_bark_of_its_own_that_speaks(options: FinetuneOptions, tiny_bark: Path) -> None:
+def test_the_result_is_a_bark_of_its_own_that_speaks(
+    options: FinetuneOptions, tiny_bark: Path
+) -> None:
     from bark.generation import load_model, preload_models
 
     result = finetune(replace(options, stage="semantic", steps=2, samples=1, validate_every=1))
@@ -122,7 +137,9 @@ def test_merged_adapters_are_the_network_with_them(stage: str, tiny_bark: Path) 
     add_lora(network, 4)
     assert torch.equal(logits(network, stage), before)  # adapters begin as zero
     trainable = {name for name, weight in network.named_parameters() if weight.requires_grad}
-    assert len(trainable) == 2 * 4 * 2  # two matrices beside each of four linear layers of two blocks
+    assert (
+        len(trainable) == 2 * 4 * 2
+    )  # two matrices beside each of four linear layers of two blocks
     assert all("lora_" in name for name in trainable)
     with torch.no_grad():
         for name in trainable:
@@ -177,7 +194,9 @@ def test_training_stops_when_validation_does(options: FinetuneOptions) -> None:
     assert all(torch.isfinite(weight).all() for weight in tuned.parameters())
 
 
-def test_init_and_model_choose_where_to_start(options: FinetuneOptions, data: Path, tiny_bark: Path) -> None:
+def test_init_and_model_choose_where_to_start(
+    options: FinetuneOptions, data: Path, tiny_bark: Path
+) -> None:
     first = finetune(replace(options, steps=1))
     second = finetune(
         replace(options, stage="coarse", steps=1, out=options.out / "2", model=str(first.model))
@@ -201,13 +220,17 @@ def test_what_does_not_fit_is_refused(
     one = tmp_path / "one"
     long = replace(whole.entries[1], tokens=LAYOUT.max_semantic)
     replace(whole, folder=one, entries=(whole.entries[0], long)).save()
-    with pytest.raises(SettingError, match="utterances for the semantic stage .*got 1; allowed: 2 or more"):
+    with pytest.raises(
+        SettingError, match="utterances for the semantic stage .*got 1; allowed: 2 or more"
+    ):
         finetune(replace(options, data=one, stage="semantic"))
     swapped = tmp_path / "swapped"
     replace(whole, folder=swapped).save()
     for number in (1, 2, 3):
         token_file(swapped, f"u{number}").parent.mkdir(exist_ok=True)
-        token_file(swapped, f"u{number}").write_bytes(token_file(data, f"u{number % 3 + 1}").read_bytes())
+        token_file(swapped, f"u{number}").write_bytes(
+            token_file(data, f"u{number % 3 + 1}").read_bytes()
+        )
     with pytest.raises(CheckpointError, match="is not the one in data.json"):
         finetune(replace(options, data=swapped))
 
@@ -217,7 +240,10 @@ def test_an_export_takes_the_base_with_all_its_parts(tiny_bark: Path, tmp_path: 
     make_tiny_hubert(base / "hubert", LAYOUT.semantic_vocab)
     target = export_model(base, "coarse", *half_of(base, "coarse"), tmp_path / "model")
     assert stored(base / "hubert") == stored(target / "hubert")
-    halved, whole = load_stage(target, "coarse").state_dict(), load_stage(base, "coarse").state_dict()
+    halved, whole = (
+        load_stage(target, "coarse").state_dict(),
+        load_stage(base, "coarse").state_dict(),
+    )
     assert all(torch.equal(halved[name], whole[name] / 2) for name in whole)
     export_model(base, "fine", *half_of(base, "fine"), target)  # an earlier export gives way
     assert stored(target)["coarse.safetensors"] == stored(base)["coarse.safetensors"]
@@ -252,7 +278,9 @@ def barks_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("stage", STAGES)
 def test_barks_own_layout_and_files(stage: str, options: FinetuneOptions, barks_data: Path) -> None:
     result = finetune(
-        replace(options, data=barks_data, stage=stage, steps=2, lora=1, validate_every=1, patience=9)
+        replace(
+            options, data=barks_data, stage=stage, steps=2, lora=1, validate_every=1, patience=9
+        )
     )
     assert np.isfinite(result.best_loss)
     files = find_model(result.model)
@@ -272,12 +300,19 @@ def test_barks_windows_are_full(barks_data: Path) -> None:
         for stage in STAGES
     }
     semantic = {name: tensor.numpy()[0] for name, tensor in drawn["semantic"].items()}
-    text = next(e.text_ids for e in data.entries if e.text_ids[0] + BARK.text_offset == semantic["text"][0])
+    text = next(
+        e.text_ids for e in data.entries if e.text_ids[0] + BARK.text_offset == semantic["text"][0]
+    )
     known = semantic["history"][semantic["history"] != BARK.semantic_pad]
     prompt = semantic_prompt(text, known, BARK)
-    np.testing.assert_array_equal(np.concatenate([semantic["text"], semantic["history"]]), prompt[:-1])
+    np.testing.assert_array_equal(
+        np.concatenate([semantic["text"], semantic["history"]]), prompt[:-1]
+    )
     assert len(semantic["targets"]) == BARK.max_semantic  # 767 tokens and the end
-    assert drawn["coarse"]["semantic"].shape == (1, 256) and drawn["coarse"]["coarse"].shape == (1, 690)
+    assert drawn["coarse"]["semantic"].shape == (1, 256) and drawn["coarse"]["coarse"].shape == (
+        1,
+        690,
+    )
     assert drawn["fine"]["codes"].shape == (1, 1024, 8)
 
 
@@ -306,7 +341,16 @@ def test_an_epoch_draws_what_the_utterances_hold() -> None:
 def test_the_command(
     options: FinetuneOptions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["--stage", "fine", "--data", str(options.data), "--out", str(options.out), "--device", "cpu"]
+    words = [
+        "--stage",
+        "fine",
+        "--data",
+        str(options.data),
+        "--out",
+        str(options.out),
+        "--device",
+        "cpu",
+    ]
     assert main([*words, "--steps", "2", "--samples", "0", "--learning-rate", "0.01"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{options.out / 'model'}: validation loss ") and out.count("\n") == 1

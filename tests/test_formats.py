@@ -9,8 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from bark.checkpoints.formats import (
+    STAGES,
+    config_from,
+    from_hf_name,
+    load_stage,
+    read_stage,
+    to_hf_name,
+)
 from bark.errors import CheckpointError, MissingFileError, SettingError
-from bark.formats import STAGES, config_from, from_hf_name, load_stage, read_stage, to_hf_name
 
 from .suno_files import SIZES, checkpoint, network, same_network, suno_folder
 
@@ -223,7 +230,12 @@ def test_hostile_sizes_are_bounded(tmp_path, change, message):
 
 
 scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.integers())
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.lists(st.integers())
 )
 names = st.sampled_from(sorted(SIZES["fine"].__dataclass_fields__)) | st.text(max_size=8)
 
@@ -270,7 +282,9 @@ def test_names_go_to_hugging_face_and_back(golden):
     for stage, part in parts.items():
         _, weights = read_stage(golden / "C_hf_bark", stage)
         ours = {f"{part}.{to_hf_name(name)}" for name in weights}
-        theirs = {name for name in stored if name.startswith(part) and not name.endswith(".attn.bias")}
+        theirs = {
+            name for name in stored if name.startswith(part) and not name.endswith(".attn.bias")
+        }
         assert ours == theirs
         assert all(from_hf_name(to_hf_name(name)) == name for name in weights)
 
@@ -293,9 +307,13 @@ def test_hugging_face_files_of_each_kind(tmp_path, layout):
     elif layout == "bin":
         torch.save(weights, tmp_path / "pytorch_model.bin")
     else:
-        where = {name: f"model-{index % 2}.safetensors" for index, name in enumerate(sorted(weights))}
+        where = {
+            name: f"model-{index % 2}.safetensors" for index, name in enumerate(sorted(weights))
+        }
         for file in set(where.values()):
-            save_file({name: weights[name] for name in weights if where[name] == file}, tmp_path / file)
+            save_file(
+                {name: weights[name] for name in weights if where[name] == file}, tmp_path / file
+            )
         (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
     assert same_network(load_stage(tmp_path, "coarse"), network("coarse"))
 
@@ -318,5 +336,7 @@ def test_folders_of_other_things(tmp_path):
     with pytest.raises(CheckpointError, match="another kind of model: got bert; allowed: bark"):
         load_stage(tmp_path, "fine")
     (tmp_path / "config.json").write_text('{"format": "bark", "format_version": 2}')
-    with pytest.raises(CheckpointError, match="format_version: got 2; allowed: 1. Install a newer version"):
+    with pytest.raises(
+        CheckpointError, match="format_version: got 2; allowed: 1. Install a newer version"
+    ):
         load_stage(tmp_path, "fine")

@@ -11,10 +11,10 @@ from bark.errors import CheckpointError
 from hubert import hubert_manager
 from hubert.customtokenizer import CustomTokenizer
 from hubert.hubert_manager import HuBERTManager
-from hubert.languages import QUANTIZERS
-from hubert.networks import ContextNetwork, QuantizerSizes
 from hubert.pre_kmeans_hubert import CustomHubert
-from hubert.quantizer import LSTMQuantizer, read_info
+from hubert.quantizer.languages import QUANTIZERS
+from hubert.quantizer.lstm import LSTMQuantizer, read_info
+from hubert.quantizer.networks import ContextNetwork, QuantizerSizes
 
 from .listening import HUBERT_FILE, QUANTIZER_FILE, golden_encoder
 from .speech import voiced
@@ -35,9 +35,13 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]
 
 def test_the_notebooks_steps(hub: list[tuple[str, str]]) -> None:
     manager = HuBERTManager()
-    manager.make_sure_hubert_installed("https://example.org/hubert_base_ls960.pt", "hubert.pt")  # his order
+    manager.make_sure_hubert_installed(
+        "https://example.org/hubert_base_ls960.pt", "hubert.pt"
+    )  # his order
     manager.make_sure_tokenizer_installed()
-    hubert_model = CustomHubert(checkpoint_path="data/models/hubert/hubert.pt", output_layer=2).to("cpu")
+    hubert_model = CustomHubert(checkpoint_path="data/models/hubert/hubert.pt", output_layer=2).to(
+        "cpu"
+    )
     tokenizer = CustomTokenizer.load_from_checkpoint("data/models/hubert/tokenizer.pth").to("cpu")
     wav = torch.from_numpy(voiced(1.0, 24_000))[None]  # (1, N), as torchaudio.load gives it
     semantic_vectors = hubert_model.forward(wav, input_sample_hz=24_000)
@@ -49,7 +53,9 @@ def test_the_notebooks_steps(hub: list[tuple[str, str]]) -> None:
 
 
 def test_the_readmes_steps(hub: list[tuple[str, str]]) -> None:
-    hubert_model = CustomHubert(HuBERTManager.make_sure_hubert_installed(), output_layer=2, device="cpu")
+    hubert_model = CustomHubert(
+        HuBERTManager.make_sure_hubert_installed(), output_layer=2, device="cpu"
+    )
     path = HuBERTManager.make_sure_tokenizer_installed(
         model="quantifier_V1_hubert_base_ls960_23.pth", local_file="tokenizer_large.pth"
     )
@@ -95,7 +101,9 @@ def test_a_tokenizer_of_ones_own_survives_saving(tmp_path: Path, version: int) -
     features = torch.randn(9, 6)
     assert torch.equal(again(features), mine.eval()(features))
     assert torch.allclose(again(features).exp().sum(-1), torch.ones(9))
-    assert torch.allclose(again(features[None])[0], again(features))  # over the vocabulary in a batch too
+    assert torch.allclose(
+        again(features[None])[0], again(features)
+    )  # over the vocabulary in a batch too
     other = CustomTokenizer(5, 6, 7, version)
     other.load_state_dict(torch.load(tmp_path / "mine.pth", weights_only=True))
     assert torch.equal(other.eval().get_token(features), again.get_token(features))

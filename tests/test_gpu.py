@@ -14,9 +14,10 @@ import pytest
 import soundfile
 import torch
 
-from bark import Bark, Voice, cuda_graph, decoding, generate_audio, preload_models
-from bark.decoding import Decoder
-from bark.fine import FineStage
+from bark import Bark, Voice, generate_audio, preload_models
+from bark.stages import cuda_graph, decoding
+from bark.stages.decoding import Decoder
+from bark.stages.fine import FineStage
 from hubert.clone import Cloner
 
 from .stages import Case, Chooser, random_gpt, read_checkpoint
@@ -51,7 +52,7 @@ def no_failure_before() -> None:
 
 @pytest.fixture
 def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    caplog.set_level(logging.WARNING, logger="bark.cuda_graph")
+    caplog.set_level(logging.WARNING, logger="bark.stages.cuda_graph")
     return lambda: caplog.messages
 
 
@@ -65,7 +66,15 @@ def assert_same(first: Any, second: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["greedy_eos", "full_768", "history_long", "topk50_icdf", "topk40_topp60_icdf", "plain_t07_icdf"]
+    "name",
+    [
+        "greedy_eos",
+        "full_768",
+        "history_long",
+        "topk50_icdf",
+        "topk40_topp60_icdf",
+        "plain_t07_icdf",
+    ],
 )
 def test_golden_semantic_tokens(golden: Path, name: str) -> None:
     case = Case.read(golden / "B_suno_expected" / f"semantic_{name}.npz")
@@ -104,8 +113,14 @@ def test_a_step_is_a_graph_and_gives_the_networks_logits(warned: Callable[[], li
         logits = decoder.step(ids[:, position], EVERY)
         torch.testing.assert_close(logits, wanted[:, position], atol=1e-4, rtol=1e-4)
     decoder.keep([0, 2])
-    torch.testing.assert_close(decoder.step(ids[[0, 2], 19], EVERY), wanted[[0, 2], 19], atol=1e-4, rtol=1e-4)
-    assert decoder.static is not None and decoder.static.replay is not decoder.static.run and not warned()
+    torch.testing.assert_close(
+        decoder.step(ids[[0, 2], 19], EVERY), wanted[[0, 2], 19], atol=1e-4, rtol=1e-4
+    )
+    assert (
+        decoder.static is not None
+        and decoder.static.replay is not decoder.static.run
+        and not warned()
+    )
 
 
 def test_without_graphs_the_tokens_are_the_same(
@@ -124,7 +139,11 @@ def test_without_graphs_the_tokens_are_the_same(
 
 
 def test_most_likely_tokens_are_those_of_a_cpu(nano: Bark, voice: Voice) -> None:
-    settings: dict[str, Any] = {"semantic_temperature": 0, "coarse_temperature": 0, "fine_temperature": 0}
+    settings: dict[str, Any] = {
+        "semantic_temperature": 0,
+        "coarse_temperature": 0,
+        "fine_temperature": 0,
+    }
     there = Bark.from_pretrained("nano", device="cpu").generate(TEXT, voice, seed=1, **settings)
     here = nano.generate(TEXT, voice, seed=1, **settings)
     assert_same(here, there)
@@ -144,7 +163,9 @@ def test_same_seed_same_tokens(voice: Voice, dtype: str) -> None:
 
 def test_batch_equals_single(nano: Bark, voice: Voice) -> None:
     texts, seeds = ["one", TEXT, "nine nine four two"], [1, 2, 3]
-    for take, text, seed in zip(nano.generate_batch(texts, voice, seeds=seeds), texts, seeds, strict=True):
+    for take, text, seed in zip(
+        nano.generate_batch(texts, voice, seeds=seeds), texts, seeds, strict=True
+    ):
         assert_same(take, nano.generate(text, voice, seed=seed))
 
 
@@ -161,7 +182,9 @@ def test_a_take_leaves_no_memory_taken(nano: Bark, voice: Voice) -> None:
     assert torch.cuda.memory_allocated() == before
 
 
-def test_threads_speak_side_by_side(nano: Bark, voice: Voice, warned: Callable[[], list[str]]) -> None:
+def test_threads_speak_side_by_side(
+    nano: Bark, voice: Voice, warned: Callable[[], list[str]]
+) -> None:
     def speak_alone(seed: int) -> Any:
         return nano.generate(TEXT, voice, seed=seed)
 
@@ -176,7 +199,9 @@ def test_threads_speak_side_by_side_through_sunos_functions() -> None:
     """Without seeds: torch's own generator of the GPU cannot be drawn from while a graph is captured."""
     preload_models(path="nano")
     with ThreadPoolExecutor(4) as threads:
-        spoken = list(threads.map(lambda text: generate_audio(text, history_prompt="alba"), [TEXT] * 4))
+        spoken = list(
+            threads.map(lambda text: generate_audio(text, history_prompt="alba"), [TEXT] * 4)
+        )
     assert all(len(audio) for audio in spoken)
 
 
@@ -201,7 +226,11 @@ def test_a_capture_that_fails_half_way_leaves_the_gpu_usable(
     monkeypatch.setattr(decoding, "_run_static", waits_for_the_gpu)
     for _ in range(2):
         assert_same(nano.generate(TEXT, voice, seed=3), wanted)
-    assert len(warned()) == 1 and "no CUDA graph (CUDA error" in warned()[0] and "\n" not in warned()[0]
+    assert (
+        len(warned()) == 1
+        and "no CUDA graph (CUDA error" in warned()[0]
+        and "\n" not in warned()[0]
+    )
     monkeypatch.undo()
     preload_models(path="nano")
     assert len(generate_audio(TEXT, history_prompt="alba"))  # without a seed

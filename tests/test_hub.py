@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bark import hub
 from bark.errors import CheckpointError, MissingFileError, StorageError
+from bark.storage import hub
 
 COMMIT = "0" * 40
 CONTENT = bytes(range(256)) * 4000  # 1 MB
@@ -89,7 +89,11 @@ def server(cache, monkeypatch):
 
 
 def whole_files(cache: Path) -> list[bytes]:
-    return [path.read_bytes() for path in cache.rglob("*") if path.is_file() and "snapshots" in path.parts]
+    return [
+        path.read_bytes()
+        for path in cache.rglob("*")
+        if path.is_file() and "snapshots" in path.parts
+    ]
 
 
 def test_download_and_then_no_more_network(server, cache):
@@ -124,7 +128,8 @@ def test_a_failed_download_leaves_nothing_at_the_final_name(server, cache, monke
 
 def test_absent_files_and_repositories_are_told_apart(server):
     with pytest.raises(
-        MissingFileError, match=r"missing files of me/model: x\.bin; looked in .*; me/model has no such"
+        MissingFileError,
+        match=r"missing files of me/model: x\.bin; looked in .*; me/model has no such",
     ):
         hub.fetch("me/model", "x.bin")
     with pytest.raises(MissingFileError, match="the hub has no you/model, or it is private"):
@@ -156,7 +161,9 @@ def test_unreachable_hub_is_asked_once(cache, monkeypatch):
     asked = []
     download = hub._download
     monkeypatch.setattr(hub, "_download", lambda *wanted: asked.append(wanted) or download(*wanted))
-    with pytest.raises(MissingFileError, match=r"me/model: 1\.bin, 2\.bin.*the hub cannot be reached"):
+    with pytest.raises(
+        MissingFileError, match=r"me/model: 1\.bin, 2\.bin.*the hub cannot be reached"
+    ):
         hub.fetch_all([("me/model", "1.bin"), ("me/model", "2.bin")])
     with pytest.raises(MissingFileError, match=r"me/model: 1\.bin;.*the hub cannot be reached"):
         hub.fetch_first("me/model", ["1.bin", "2.bin"])
@@ -177,11 +184,15 @@ def test_offline_opens_no_connection(cache, monkeypatch, value):
 def test_all_missing_files_are_in_one_error(cache, tmp_path):
     wanted = [("a/b", "1.bin"), ("c/d", "2.bin"), ("a/b", "3.bin")]
     with pytest.raises(MissingFileError) as caught:
-        hub.fetch_all(wanted, looked=[tmp_path / "mine"], later=[("c/d", "2.bin"), ("e/f", "4.bin")])
+        hub.fetch_all(
+            wanted, looked=[tmp_path / "mine"], later=[("c/d", "2.bin"), ("e/f", "4.bin")]
+        )
     text = str(caught.value)
     assert "missing files of a/b: 1.bin, 3.bin; c/d: 2.bin; e/f: 4.bin" in text
     assert f"looked in {tmp_path / 'mine'}, {cache}" in text
-    assert text.endswith("run: hf download a/b 1.bin 3.bin && hf download c/d 2.bin && hf download e/f 4.bin")
+    assert text.endswith(
+        "run: hf download a/b 1.bin 3.bin && hf download c/d 2.bin && hf download e/f 4.bin"
+    )
 
 
 def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bark.errors import BarkError, MissingFileError, VoiceError
-from bark.voice import Voice
-from booth.cli import main
-from booth.library import SOURCE_HASH, Library, coqui_voice
+from bark.voice.voice import Voice
+from booth.cli.main import main
+from booth.voices.coqui_folder import SOURCE_HASH, coqui_voice
+from booth.voices.library import Library
 
 
 def make_voice(seed: int = 0, **info: str) -> Voice:
@@ -29,7 +30,11 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
 
 def test_own_voices_and_presets_are_listed_together(library: Library) -> None:
     found = {entry.name: entry.origin for entry in library.entries()}
-    assert found["ana"] == "own" and found["v2/en_speaker_6"] == "suno" and found["announcer"] == "suno"
+    assert (
+        found["ana"] == "own"
+        and found["v2/en_speaker_6"] == "suno"
+        and found["announcer"] == "suno"
+    )
 
 
 def test_the_folder_comes_from_argument_then_environment_then_platform(
@@ -159,7 +164,9 @@ class Cloner:
 
 
 @pytest.mark.parametrize("name", ["speaker.wav", "speaker.mp3", "speaker.flac", "ljspeech.wav"])
-def test_coqui_folder_is_cloned_once_and_again_when_the_recording_changes(tmp_path: Path, name: str) -> None:
+def test_coqui_folder_is_cloned_once_and_again_when_the_recording_changes(
+    tmp_path: Path, name: str
+) -> None:
     place = tmp_path / "lj speech"
     place.mkdir()
     recording = place / name
@@ -201,7 +208,9 @@ def test_coqui_voice_without_recording_or_random(tmp_path: Path) -> None:
         coqui_voice("two", [tmp_path], never)
 
 
-@pytest.mark.parametrize("name", ["..", "../secret", "/etc", "a/b", "a\\b", ".hidden", "", "x" * 200, "a\n"])
+@pytest.mark.parametrize(
+    "name", ["..", "../secret", "/etc", "a/b", "a\\b", ".hidden", "", "x" * 200, "a\n"]
+)
 def test_coqui_names_stay_in_the_folder(tmp_path: Path, name: str) -> None:
     make_voice(10).save(tmp_path / "secret" / "speaker.npz")
     (tmp_path / "voices").mkdir()

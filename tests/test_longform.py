@@ -13,19 +13,15 @@ import numpy as np
 import pytest
 
 from bark.errors import SettingError, SilentError, StorageError, TextError, VoiceError
-from bark.journal import Journal
-from bark.longform import (
-    Part,
-    default_budget,
-    join_audio,
-    plan_parts,
-    speak_long,
-    speak_parts,
-)
-from bark.parts import part_seed
-from bark.splitting import Budget, Turn
+from bark.longform.join import join_audio
+from bark.longform.journal import Journal
+from bark.longform.part import part_seed
+from bark.longform.plan import default_budget, plan_parts
+from bark.longform.speak import Part, speak_long, speak_parts
+from bark.text.dialogue import Turn
+from bark.text.split import Budget
 from bark.tokens import BARK, TokenLayout
-from bark.voice import Voice
+from bark.voice.voice import Voice
 
 from .conftest import ROOT
 from .made_voices import make
@@ -64,7 +60,9 @@ class Stub:
         if "bad" in settings or seed < 0:
             raise SettingError("setting", settings)
 
-    def generate(self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any) -> Spoken:
+    def generate(
+        self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any
+    ) -> Spoken:
         if self.stop_after is not None and len(self.calls) >= self.stop_after:
             raise KeyboardInterrupt
         if seed in self.silent:
@@ -79,10 +77,12 @@ class Stub:
         self, texts: list[str], voice: Voice | None = None, *, seeds: list[int], **settings: Any
     ) -> list[Spoken]:
         self.batches.append(len(texts))
-        return [self.generate(t, voice, seed=s, **settings) for t, s in zip(texts, seeds, strict=True)]
+        return [
+            self.generate(t, voice, seed=s, **settings) for t, s in zip(texts, seeds, strict=True)
+        ]
 
     def resolve_voice(self, voice):
-        from bark.voice import resolve_voice
+        from bark.voice.voice import resolve_voice
 
         return resolve_voice(voice, self.layout)
 
@@ -95,7 +95,8 @@ TURNS = [Turn(None, f"This is part {number}.") for number in range(1, 8)]
 
 def same(one: list[Part], other: list[Part]) -> bool:
     return len(one) == len(other) and all(
-        (a.number, a.text, a.speaker, a.seed, a.take) == (b.number, b.text, b.speaker, b.seed, b.take)
+        (a.number, a.text, a.speaker, a.seed, a.take)
+        == (b.number, b.text, b.speaker, b.seed, b.take)
         and a.tokens == b.tokens
         and np.array_equal(a.audio, b.audio)
         for a, b in zip(one, other, strict=True)
@@ -155,14 +156,18 @@ def test_a_part_too_short_for_a_voice_is_passed_over():
     said = [part.tokens.digest for part in parts]
     assert voices_heard(bark) == [None, said[0], said[0], said[2]]
     take = speak_long(Stub(), TURNS[:2], seed=1)
-    assert take.voice.digest == take.parts[-1].tokens.digest and take.voice.info == {"model": "stub"}
+    assert take.voice.digest == take.parts[-1].tokens.digest and take.voice.info == {
+        "model": "stub"
+    }
 
 
 @pytest.mark.parametrize(
     "mode", ["", "anchor", "reanchor", "reanchor=", "reanchor=0", "reanchor=-1", "reanchor=x"]
 )
 def test_unknown_modes(mode):
-    with pytest.raises(SettingError, match='mode: got .*; allowed: "anchored", "chained" or "reanchor=K"'):
+    with pytest.raises(
+        SettingError, match='mode: got .*; allowed: "anchored", "chained" or "reanchor=K"'
+    ):
         next(speak_parts(Stub(), TURNS, mode=mode))
 
 
@@ -199,7 +204,9 @@ def test_plan_obeys_the_models_window_and_length():
     for turn in plan_parts(bark, text):
         assert len(bark.tokenizer.encode(turn.text)) <= 10
     assert default_budget(BARK) == Budget(max_tokens=256, max_seconds=13.0)
-    assert default_budget(TokenLayout(max_semantic=100)).max_seconds == pytest.approx(0.85 * 100 / 49.9)
+    assert default_budget(TokenLayout(max_semantic=100)).max_seconds == pytest.approx(
+        0.85 * 100 / 49.9
+    )
     assert " ".join(turn.text for turn in plan_parts(bark, text)) == text.strip()
     assert len(plan_parts(bark, text, budget=Budget(max_tokens=100, max_seconds=100))) == 3
 
@@ -225,7 +232,8 @@ def test_what_the_tokenizer_cannot_speak_is_left_out():
     bark = Stub(tokenizer=Latin())
     for between in ("~~~~", "你好。", "Привет.", "| <> |"):
         parts = [
-            turn.text for turn in plan_parts(bark, f"Hello there.\n\n{between}\n\nGood bye, see you soon.")
+            turn.text
+            for turn in plan_parts(bark, f"Hello there.\n\n{between}\n\nGood bye, see you soon.")
         ]
         said = " ".join(parts)
         assert said.startswith("Hello there.") and said.endswith("Good bye, see you soon.")
@@ -240,7 +248,10 @@ def test_bad_arguments_never_reach_the_journal(tmp_path):
             speak_long(Stub(), TURNS[:2], journal=journal, **{"seed": 1, **wrong})
     given = {"seed": np.int64(3), "semantic_temperature": np.float32(0.5)}
     take = speak_long(Stub(), TURNS[:2], journal=journal, **given)
-    assert speak_long(Stub(), TURNS[:2], journal=journal, **given).parts[1].tokens == take.parts[1].tokens
+    assert (
+        speak_long(Stub(), TURNS[:2], journal=journal, **given).parts[1].tokens
+        == take.parts[1].tokens
+    )
 
 
 class Speller(Letters):
@@ -296,7 +307,9 @@ def test_the_first_of_equals_is_kept_so_that_candidates_change_nothing_for_nothi
         return [0.0] * len(takes)
 
     alone = list(speak_parts(Stub(), TURNS, make(200), seed=1))
-    assert same(alone, list(speak_parts(Stub(), TURNS, make(200), seed=1, candidates=3, judge=judge)))
+    assert same(
+        alone, list(speak_parts(Stub(), TURNS, make(200), seed=1, candidates=3, judge=judge))
+    )
 
 
 def test_candidates_that_say_nothing_do_not_run():
@@ -314,14 +327,18 @@ def test_candidates_that_say_nothing_do_not_run():
 def test_scores_and_candidates_are_kept_in_the_journal(tmp_path):
     def spoken(bark: Stub, **more: Any) -> list[Part]:
         return list(
-            speak_parts(bark, TURNS, make(200), seed=1, journal=tmp_path / "a.journal", judge=judge, **more)
+            speak_parts(
+                bark, TURNS, make(200), seed=1, journal=tmp_path / "a.journal", judge=judge, **more
+            )
         )
 
     judge, whole = Loudest(), Loudest()
     with pytest.raises(KeyboardInterrupt):
         spoken(Stub(stop_after=7), candidates=3)
     parts = spoken(Stub(), candidates=3)
-    assert same(parts, list(speak_parts(Stub(), TURNS, make(200), seed=1, candidates=3, judge=whole)))
+    assert same(
+        parts, list(speak_parts(Stub(), TURNS, make(200), seed=1, candidates=3, judge=whole))
+    )
     assert judge.asked == whole.asked and None not in {part.score for part in parts}
     assert [part.score for part in spoken(Stub(), candidates=3)] == [part.score for part in parts]
     with pytest.raises(SettingError, match="another job: its candidates differs"):
@@ -334,7 +351,9 @@ def test_candidates_are_checked(wrong):
         next(speak_parts(Stub(), TURNS, candidates=wrong, judge=Loudest()))
 
 
-@pytest.mark.parametrize("wrong", [[], [1.0], [1.0, 2.0, 3.0], [float("nan"), 1.0], [1.0, float("inf")]])
+@pytest.mark.parametrize(
+    "wrong", [[], [1.0], [1.0, 2.0, 3.0], [float("nan"), 1.0], [1.0, float("inf")]]
+)
 def test_scores_are_checked(wrong):
     with pytest.raises(SettingError, match="scores of the judge: got .* allowed: 2 finite numbers"):
         speak_long(Stub(), TURNS, candidates=2, judge=lambda *_: wrong)
@@ -343,7 +362,12 @@ def test_scores_are_checked(wrong):
 def test_scores_may_be_any_numbers(tmp_path):
     kinds = iter([np.ones(2, np.float32), np.array([0, 1]), (1, 2)] * 3)
     made = speak_long(
-        Stub(), TURNS, seed=1, candidates=2, judge=lambda *_: next(kinds), journal=tmp_path / "a.journal"
+        Stub(),
+        TURNS,
+        seed=1,
+        candidates=2,
+        judge=lambda *_: next(kinds),
+        journal=tmp_path / "a.journal",
     )
     assert [part.score for part in made.parts] == [1.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0]
 
@@ -372,7 +396,12 @@ def test_candidates_need_a_judge():
 
 
 def test_seeds_of_parts():
-    seeds = {part_seed(seed, number, take) for seed in (0, 1) for number in range(1, 50) for take in range(3)}
+    seeds = {
+        part_seed(seed, number, take)
+        for seed in (0, 1)
+        for number in range(1, 50)
+        for take in range(3)
+    }
     assert len(seeds) == 2 * 49 * 3 and all(0 <= seed < 2**63 for seed in seeds)
     assert part_seed(77, 1) == 77  # a short text sounds the same with and without long form
 
@@ -409,7 +438,11 @@ def test_regenerate_draws_only_the_named_parts_anew(tmp_path):
 
 
 def test_silence_between_parts():
-    pieces = [np.full(1000, 0.5, np.float32), np.full(500, -0.5, np.float32), np.full(800, 0.5, np.float32)]
+    pieces = [
+        np.full(1000, 0.5, np.float32),
+        np.full(500, -0.5, np.float32),
+        np.full(800, 0.5, np.float32),
+    ]
     audio = join_audio(pieces, 1000, silence=0.25)
     assert len(audio) == 2300 + 2 * 250 and audio.dtype == np.float32
     assert (audio[1000:1250] == 0).all() and (audio[100:900] == 0.5).all()
@@ -497,7 +530,9 @@ def test_regenerating_with_a_journal_keeps_all_other_parts(tmp_path):
     assert [part.take for part in third.parts] == [0, 0, 2, 0, 0, 0, 0]
     assert third.parts[2].tokens != after.parts[2].tokens
     bark = Stub()
-    assert same(list(speak_long(bark, TURNS, mode="chained", journal=journal).parts), list(third.parts))
+    assert same(
+        list(speak_long(bark, TURNS, mode="chained", journal=journal).parts), list(third.parts)
+    )
     assert bark.calls == []
 
 
@@ -529,7 +564,8 @@ def test_a_journal_of_another_job_is_refused(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
-    "data", [b"RIFF" + bytes(40), b"hello", b"{}\n", b'{"journal":1}\n', b'{"journal":2,"job":{}}\n']
+    "data",
+    [b"RIFF" + bytes(40), b"hello", b"{}\n", b'{"journal":1}\n', b'{"journal":2,"job":{}}\n'],
 )
 def test_another_file_is_never_touched(tmp_path, data):
     path = tmp_path / "precious"
@@ -584,7 +620,10 @@ def test_a_killed_process_goes_on_with_the_same_result(tmp_path):
     )
     for target in (b"2", b"5"):
         running = subprocess.Popen(
-            [sys.executable, "-c", script, str(journal)], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ}
+            [sys.executable, "-c", script, str(journal)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            env={**os.environ},
         )
         assert running.stdout is not None
         while running.stdout.readline().strip() != target:

@@ -1,4 +1,4 @@
-"""training.measures: the arithmetic of the report, and its ears where the extras are installed."""
+"""training.nano.report.measures: the arithmetic of the report, and its ears where the extras are installed."""
 
 import numpy as np
 import pytest
@@ -10,18 +10,12 @@ from hubert.judge import (
     Likeness,
     Recogniser,
     TakeJudge,
-    edit_distance,
     is_english,
     own_words,
     spoken_words,
 )
-from training.measures import (
-    centroid,
-    figure,
-    intelligibility,
-    nearest_voice,
-    quality,
-)
+from training.engine.metrics import edit_distance
+from training.nano.report.measures import centroid, figure, intelligibility, nearest_voice, quality
 
 
 def test_edits_count_each_kind_of_error_once() -> None:
@@ -37,7 +31,9 @@ def test_figure_is_the_mean_with_an_interval_around_it() -> None:
     found = figure(list(values))
     assert found.value == pytest.approx(values.mean()) and found.trials == 400
     assert found.low < found.value < found.high
-    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.15)  # twice 1.96 standard errors
+    assert found.high - found.low == pytest.approx(
+        2 * 1.96 / 20, rel=0.15
+    )  # twice 1.96 standard errors
     rate = figure([1, 0, 2], [4, 4, 2])
     assert rate.value == pytest.approx(0.3)
     assert str(figure([1.0, 1.0])) == "1.000 (1.000 to 1.000; n = 2)"
@@ -49,18 +45,28 @@ def test_nearest_voice_compares_with_the_best_of_the_others() -> None:
     found = nearest_voice(np.array([0.6, 0.8, 0.0]), references, 0)
     assert found.own == pytest.approx(0.6) and found.other == pytest.approx(0.8)
     assert found.margin == pytest.approx(-0.2)
-    np.testing.assert_allclose(centroid([np.array([1.0, 0.0]), np.array([0.0, 1.0])]), [0.5**0.5] * 2)
+    np.testing.assert_allclose(
+        centroid([np.array([1.0, 0.0]), np.array([0.0, 1.0])]), [0.5**0.5] * 2
+    )
 
 
 def test_recogniser_hears_nothing_in_silence() -> None:
     pytest.importorskip("pocketsphinx")
     grammar = "#JSGF V1.0; grammar d; public <d> = (one | two | three)+ ;"
-    assert Recogniser(grammar)(np.zeros(12_000, dtype=np.float32)) in ([], ["two"], ["one"], ["three"])
+    assert Recogniser(grammar)(np.zeros(12_000, dtype=np.float32)) in (
+        [],
+        ["two"],
+        ["one"],
+        ["three"],
+    )
     assert isinstance(Recogniser(None)(np.zeros(12_000, dtype=np.float32)), list)
 
 
 def test_words_of_any_english_text_can_be_heard() -> None:
-    assert spoken_words("Blorfing costs 2 dollars today.") == "blorfing costs two dollars today".split()
+    assert (
+        spoken_words("Blorfing costs 2 dollars today.")
+        == "blorfing costs two dollars today".split()
+    )
     assert is_english(spoken_words("Blorfing costs 2 dollars today, [laughs] my dear doctor."))
     assert not is_english(spoken_words("Guten Morgen, heute sprechen wir"))
     with pytest.raises(TextError):
@@ -115,9 +121,13 @@ def test_a_clip_is_like_itself() -> None:
     pytest.importorskip("resemblyzer")
     random = np.random.default_rng(0)
     time = np.arange(48_000) / 24_000
-    low, high = (sum(np.sin(2 * np.pi * f * k * time) / k for k in range(1, 20)) * 0.1 for f in (100, 230))
+    low, high = (
+        sum(np.sin(2 * np.pi * f * k * time) / k for k in range(1, 20)) * 0.1 for f in (100, 230)
+    )
     ears = Likeness()
-    first, same, other = (ears(clip + random.normal(0, 1e-3, len(clip))) for clip in (low, low, high))
+    first, same, other = (
+        ears(clip + random.normal(0, 1e-3, len(clip))) for clip in (low, low, high)
+    )
     assert first.shape == (256,) and np.linalg.norm(first) == pytest.approx(1, abs=1e-4)
     assert first @ same > 0.95 > first @ other
     for silence in (np.zeros(0, np.float32), np.zeros(24_000, np.float32)):

@@ -1,7 +1,7 @@
 """The shipped nano, measured in short with fixed seeds: nothing may silently get worse.
 
 Four held-out synthetic voices (golden/nano, spoken by flite and made for this test) are cloned by nano's own cloner
-and say held-out digits. The full measurement is `python -m training.report`; see bark/nano/REPORT.md.
+and say held-out digits. The full measurement is `python -m training.nano.report`; see bark/nano/REPORT.md.
 """
 
 from pathlib import Path
@@ -11,16 +11,19 @@ import pytest
 import soundfile
 import torch
 
-from bark.checkpoints import find_model
+from bark.checkpoints.find import find_model
 from bark.errors import MissingFileError
 from bark.pipeline import Bark
-from hubert.judge import Likeness, Recogniser, edit_distance
-from training.measures import intelligibility, nearest_voice
+from hubert.judge import Likeness, Recogniser
+from training.engine.metrics import edit_distance
+from training.nano.report.measures import intelligibility, nearest_voice
 
 CLIPS = Path(__file__).parent / "golden" / "nano"
 VOICES = ("held_awb_a", "held_kal_b", "held_rms_a", "held_slt_b")
 TEXTS = ("one eight six seven", "five four three three four")
-DIGITS = "#JSGF V1.0; grammar d; public <d> = (zero|one|two|three|four|five|six|seven|eight|nine)+ ;"
+DIGITS = (
+    "#JSGF V1.0; grammar d; public <d> = (zero|one|two|three|four|five|six|seven|eight|nine)+ ;"
+)
 
 
 def clip(name: str) -> np.ndarray:

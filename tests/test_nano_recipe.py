@@ -10,15 +10,15 @@ import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
-from bark.codec_mel import MelCodec
+from bark.codec.mel import MelCodec
 from bark.errors import MissingFileError
 from bark.pipeline import Bark
-from bark.voice import Voice
-from training import stages
-from training.assemble import LARGEST_FILE, assemble, folder_size
-from training.examples import load_speakers
-from training.initial import NetworkSize
-from training.nano import STEPS, NanoOptions, main, run_all
+from bark.voice.voice import Voice
+from training.nano import stages
+from training.nano.assemble import LARGEST_FILE, assemble, folder_size
+from training.nano.recipe import STEPS, NanoOptions, main, run_all
+from training.nano.speakers import load_speakers
+from training.stages.initial import NetworkSize
 
 UNITS = 20
 SECONDS = 4
@@ -55,7 +55,12 @@ def write_voice(work: Path, name: str, split: str, seed: int) -> None:
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("work")
-    voices = [("flite_a", "train"), ("flite_b", "train"), ("real_1", "train"), ("real_2_a", "train")]
+    voices = [
+        ("flite_a", "train"),
+        ("flite_b", "train"),
+        ("real_1", "train"),
+        ("real_2_a", "train"),
+    ]
     for seed, (name, split) in enumerate([*voices, ("held_a", "heldout")]):
         write_voice(work, name, split, seed)
     (work / stages.HUBERT).mkdir()
@@ -94,21 +99,40 @@ def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> N
         larger = ["--width", "48", "--layers", "2"] if stage == "coarse" else []
         assert main([stage, "--work", str(work), "--steps", "2", "--device", "cpu", *larger]) == 0
         assert main([stage, "--work", str(work), "--steps", "3", "--device", "cpu", *larger]) == 0
-        rows = [json.loads(row) for row in (work / "runs" / stage / "metrics.jsonl").read_text().splitlines()]
-        assert [row["step"] for row in rows if row["phase"] == "train"] == [2, 3]  # went on, not anew
+        rows = [
+            json.loads(row)
+            for row in (work / "runs" / stage / "metrics.jsonl").read_text().splitlines()
+        ]
+        assert [row["step"] for row in rows if row["phase"] == "train"] == [
+            2,
+            3,
+        ]  # went on, not anew
     folder = tmp_path / "model"
     assemble(work, folder)
     assert max(folder_size(folder).values()) < LARGEST_FILE
     bark = Bark.from_pretrained(folder)
     assert bark.layout.semantic_vocab == UNITS and bark.defaults.fine_temperature == 0.8
     coarse, fine = bark.coarse.model.config, bark.fine.model.config
-    assert (coarse.n_embd, coarse.n_layer, coarse.n_head, fine.n_embd, fine.n_layer) == (48, 2, 2, 32, 1)
-    assert main(["coarse", "--work", str(work), "--steps", "3", "--device", "cpu"]) == 1  # another network
+    assert (coarse.n_embd, coarse.n_layer, coarse.n_head, fine.n_embd, fine.n_layer) == (
+        48,
+        2,
+        2,
+        32,
+        1,
+    )
+    assert (
+        main(["coarse", "--work", str(work), "--steps", "3", "--device", "cpu"]) == 1
+    )  # another network
     assert main(["coarse", "--work", str(work), "--steps", "3", "--width", "50"]) == 1
     assert main(["coarse", "--work", str(work), "--steps", "3", "--layers", "0"]) == 1
     best = work / "runs" / "fine" / "best.safetensors"
-    assert main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--seed", "1"]) == 1
-    assert main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--init", str(best)]) == 1
+    assert (
+        main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--seed", "1"]) == 1
+    )
+    assert (
+        main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--init", str(best)])
+        == 1
+    )
     with pytest.raises(SystemExit):
         main(["codec", "--work", str(work), "--learning-rate", "1"])
     with pytest.raises(SystemExit):
@@ -129,7 +153,9 @@ def test_kept_back_people_train_in_no_disguise(work: Path) -> None:
     assert "real_1" not in [speaker.name for speaker in kept]
 
 
-def test_missing_steps_are_named(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_steps_are_named(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["codes", "--work", str(tmp_path)]) == 1
     assert "codec file not found" in capsys.readouterr().err
     write_voice(tmp_path, "flite_a", "train", 0)
@@ -142,7 +168,9 @@ def test_missing_steps_are_named(work: Path, tmp_path: Path, capsys: pytest.Capt
 def test_lanes_share_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: dict[str, str] = {}
 
-    def noting(command: list[str], *, env: dict[str, str], check: bool) -> subprocess.CompletedProcess[str]:
+    def noting(
+        command: list[str], *, env: dict[str, str], check: bool
+    ) -> subprocess.CompletedProcess[str]:
         ran[command[3]] = env["OMP_NUM_THREADS"]
         return subprocess.CompletedProcess(command, 0)
 

@@ -62,7 +62,9 @@ def test_notebooks_run_top_to_bottom_offline(
     first.source = first.source.replace('MODEL = "nano"', f"MODEL = {model!r}")
     client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
-    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    shown = [
+        output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    ]
     kinds = {kind for output in shown for kind in output.get("data", {})}
     assert "image/png" in kinds  # the plots
     assert sum("<audio" in output.get("data", {}).get("text/html", "") for output in shown) >= 3

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark import npz
 from bark.errors import MissingFileError, VoiceError
+from bark.storage import npz
 from bark.tokens import BARK
-from bark.voice import Voice
+from bark.voice.voice import Voice
 
 from .made_voices import VOICES, load_bytes, make, members, npy, raw_save, zipped
 
@@ -31,12 +31,16 @@ def test_real_presets_load_unchanged_and_are_already_canonical(path):
 
 
 def test_every_shipped_preset_loads_unchanged(shared):
-    paths = sorted([*(shared / "presets").rglob("*.npz"), *(shared / "golden/G_prompts/real").rglob("*.npz")])
+    paths = sorted(
+        [*(shared / "presets").rglob("*.npz"), *(shared / "golden/G_prompts/real").rglob("*.npz")]
+    )
     assert len(paths) >= 100
     for path in paths:
         voice = Voice.load(path)
         with np.load(path) as raw:
-            assert all(np.array_equal(ours, raw[key]) for key, ours in voice.to_dict().items()), path
+            assert all(np.array_equal(ours, raw[key]) for key, ours in voice.to_dict().items()), (
+                path
+            )
         assert voice.canonical() == voice, path
 
 
@@ -75,7 +79,9 @@ HARMLESS = {"big_endian", "fortran_order_extra_key"}
 
 
 def test_the_table_of_malformed_files_is_complete_and_its_sentences_differ():
-    assert {path.stem for path in (VOICES / "malformed").glob("*.npz")} == MALFORMED.keys() | HARMLESS
+    assert {
+        path.stem for path in (VOICES / "malformed").glob("*.npz")
+    } == MALFORMED.keys() | HARMLESS
     assert len(set(MALFORMED.values())) == len(MALFORMED)
 
 
@@ -115,7 +121,9 @@ def test_sunos_tolerance_is_ours_and_a_wrong_end_is_noted_and_cut_for_a_layout(t
     assert again.notes() == []
 
 
-def test_every_prefix_and_every_flipped_byte_gives_a_voice_or_one_voice_error(tmp_path, monkeypatch):
+def test_every_prefix_and_every_flipped_byte_gives_a_voice_or_one_voice_error(
+    tmp_path, monkeypatch
+):
     """Four tokens keep the file near 1 kB, so that all prefixes and flips run in seconds."""
     voice = make(4)
     whole = voice.save(tmp_path / "small.npz").read_bytes()
@@ -124,7 +132,7 @@ def test_every_prefix_and_every_flipped_byte_gives_a_voice_or_one_voice_error(tm
     for mutant in [whole[:n] for n in range(len(whole))] + [
         whole[:n] + bytes([whole[n] ^ 0x41]) + whole[n + 1 :] for n in range(len(whole))
     ]:
-        monkeypatch.setattr("bark.voice.read_bounded", lambda path, data=mutant: data)
+        monkeypatch.setattr("bark.voice.voice.read_bounded", lambda path, data=mutant: data)
         try:
             found = Voice.load(path)
         except VoiceError as error:
@@ -135,7 +143,10 @@ def test_every_prefix_and_every_flipped_byte_gives_a_voice_or_one_voice_error(tm
     assert loaded > 0  # a flip in a date or in an unused field harms nothing
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"PK\x05\x06"]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"PK\x05\x06"]),
+)
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_give_one_voice_error(tmp_path_factory, data, head):
     with pytest.raises(VoiceError):
@@ -181,11 +192,18 @@ def test_limits_of_the_archive(tmp_path):
         "is too large for a voice: got 1,048,577 bytes; allowed: up to 1,048,576": bytes(
             npz.MAX_FILE_BYTES + 1
         ),
-        "is packed too densely for speech": zipped(good | {"z": bytes(900_000)}, zipfile.ZIP_DEFLATED),
+        "is packed too densely for speech": zipped(
+            good | {"z": bytes(900_000)}, zipfile.ZIP_DEFLATED
+        ),
         "packed by method 12": zipped(good, zipfile.ZIP_BZIP2),
         "first bytes 80 04 95": b"\x80\x04\x95" + bytes(50),
         "has too long a header: got 5,0": zipped(
-            good | {"semantic_prompt.npy": b"\x93NUMPY\x01\x00" + (5000).to_bytes(2, "little") + b" " * 6000}
+            good
+            | {
+                "semantic_prompt.npy": b"\x93NUMPY\x01\x00"
+                + (5000).to_bytes(2, "little")
+                + b" " * 6000
+            }
         ),
     }
     for message, data in cases.items():
@@ -212,7 +230,11 @@ def test_duplicate_and_encrypted_members_are_refused(tmp_path):
 
 def test_unknown_members_are_never_unpacked_and_hostile_names_are_escaped(tmp_path):
     voice = make()
-    extra = {"../../evil.npy": b"x", "name.npy": npy(np.array(["me"])), "desc.npy": npy(np.array([None]))}
+    extra = {
+        "../../evil.npy": b"x",
+        "name.npy": npy(np.array(["me"])),
+        "desc.npy": npy(np.array([None])),
+    }
     assert load_bytes(tmp_path, zipped(members(voice) | extra)) == voice
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v.npz"]
     with pytest.raises(VoiceError) as caught:

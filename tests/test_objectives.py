@@ -1,4 +1,4 @@
-"""training.objectives: windows equal to those the stages feed, and losses that fall."""
+"""training.stages.objectives: windows equal to those the stages feed, and losses that fall."""
 
 import json
 from pathlib import Path
@@ -9,16 +9,22 @@ import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
-from bark.coarse import coarse_window
 from bark.errors import SettingError
-from bark.semantic import semantic_prompt
+from bark.stages.coarse import coarse_window
+from bark.stages.semantic import semantic_prompt
 from bark.tokens import BARK, TokenLayout, flatten_codebooks
-from hubert.trainer import Trainer, TrainerOptions
-from training.acoustic import new_coarse, new_fine
-from training.attention import block_attention, guide_heads, use_block_attention
-from training.examples import Example, Speaker
-from training.initial import NetworkSize, nano_layout, new_semantic
-from training.objectives import IGNORE, CoarseObjective, FineObjective, ObjectiveOptions, SemanticObjective
+from training.engine.trainer import Trainer, TrainerOptions
+from training.stages.acoustic import new_coarse, new_fine
+from training.stages.attention import block_attention, guide_heads, use_block_attention
+from training.stages.examples import Example, Speaker
+from training.stages.initial import NetworkSize, nano_layout, new_semantic
+from training.stages.objectives import (
+    IGNORE,
+    CoarseObjective,
+    FineObjective,
+    ObjectiveOptions,
+    SemanticObjective,
+)
 
 UNITS, TEXT_IDS = 1000, 30
 LAYOUT = nano_layout(UNITS, TEXT_IDS)
@@ -49,7 +55,12 @@ LONG = counting_speaker("b", (600,), real=True)
 
 def test_places_in_the_text_follow_joined_utterances_and_count_in_training_only() -> None:
     examples = tuple(
-        Example(np.full(4, 5 + 4 * k), np.full(6, k), np.zeros((8, 9), int), np.array([0, 0, 1, 2, 3, 4]))
+        Example(
+            np.full(4, 5 + 4 * k),
+            np.full(6, k),
+            np.zeros((8, 9), int),
+            np.array([0, 0, 1, 2, 3, 4]),
+        )
         for k in range(2)
     )
     options = ObjectiveOptions(batch=1, joined=1.0, guidance=0.5)
@@ -57,7 +68,9 @@ def test_places_in_the_text_follow_joined_utterances_and_count_in_training_only(
     batch = objective.batch(np.random.default_rng(0))
     places = [0, 0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 8]  # of both utterances' units and of the end
     assert all(row.tolist() == places for row in batch["sounding"])
-    network = new_semantic(LAYOUT, SMALL, np.eye(UNITS, 8), np.full((TEXT_IDS, UNITS), 1 / UNITS), 10.0)
+    network = new_semantic(
+        LAYOUT, SMALL, np.eye(UNITS, 8), np.full((TEXT_IDS, UNITS), 1 / UNITS), 10.0
+    )
     use_block_attention(network)
     guide_heads(network, (1,))
     generator = torch.Generator()
@@ -124,7 +137,9 @@ def test_coarse_windows_are_those_of_the_stage() -> None:
             int(units[0]) + LAYOUT.max_coarse_history // 3
         )  # the moment at which a full history begins there
         window = coarse_window(semantic, flat[: 3 * now], now, LAYOUT.max_coarse_history, LAYOUT)
-        expected = np.concatenate([units, [LAYOUT.coarse_infer], coarse[: LAYOUT.max_coarse_history]])
+        expected = np.concatenate(
+            [units, [LAYOUT.coarse_infer], coarse[: LAYOUT.max_coarse_history]]
+        )
         np.testing.assert_array_equal(window, expected)
 
 
@@ -192,7 +207,9 @@ def test_two_examples_are_learned(stage: str, tmp_path: Path) -> None:
     centres, codebooks = generator.normal(size=(50, 8)), generator.normal(size=(8, 1024, 16))
     objectives = {"semantic": SemanticObjective, "coarse": CoarseObjective, "fine": FineObjective}
     networks = {
-        "semantic": lambda: new_semantic(layout, SMALL, centres, generator.random((TEXT_IDS, 50)), 10.0),
+        "semantic": lambda: new_semantic(
+            layout, SMALL, centres, generator.random((TEXT_IDS, 50)), 10.0
+        ),
         "coarse": lambda: new_coarse(layout, SMALL, centres, codebooks),
         "fine": lambda: new_fine(layout, SMALL, codebooks),
     }

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from booth.options import GROUPS, SpeakOptions, build_parser, parse_options
+from booth.cli.options import GROUPS, SpeakOptions, build_parser, parse_options
 
 FLAGS = {item.name: item.metadata for item in fields(SpeakOptions)}
 GOOD = {
@@ -50,21 +50,32 @@ def test_every_flag_takes_its_value_and_refuses_a_bad_one(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     extra = ["--prompt_file", "a.txt"] if name == "prompt_file_separator" else []
-    assert getattr(parse_options([f"--{name}", GOOD[name], *extra]), name) not in (None, FLAGS[name])
+    assert getattr(parse_options([f"--{name}", GOOD[name], *extra]), name) not in (
+        None,
+        FLAGS[name],
+    )
     assert f"--{name}" in refused([f"--{name}"], capsys)  # no value at all
     bad = BAD.get(name, "")
-    if name not in ("text", "prompt_text_prefix", "prompt_text_suffix"):  # any text will do for these
+    if name not in (
+        "text",
+        "prompt_text_prefix",
+        "prompt_text_suffix",
+    ):  # any text will do for these
         line = refused([f"--{name}", bad], capsys)
         assert f"--{name}: got" in line and "allowed: " in line
 
 
 @pytest.mark.parametrize("name", [name for name, meta in FLAGS.items() if not meta["kind"].name])
-def test_booleans_stand_alone_or_say_what_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_booleans_stand_alone_or_say_what_they_are(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert getattr(parse_options([f"--{name}"]), name) is True
     assert getattr(parse_options([f"--{name}", "True"]), name) is True
     assert getattr(parse_options([f"--{name}", "False"]), name) is False
     assert getattr(parse_options([f"--{name}=false"]), name) is False
-    assert f"--{name}: got 'maybe'; allowed: True or False" in refused([f"--{name}", "maybe"], capsys)
+    assert f"--{name}: got 'maybe'; allowed: True or False" in refused(
+        [f"--{name}", "maybe"], capsys
+    )
 
 
 @pytest.mark.parametrize(("name", "other"), ALIASES)
@@ -75,14 +86,14 @@ def test_other_names_mean_the_same_and_stay_out_of_the_help(name: str, other: st
 
 
 def test_words_may_be_joined_by_hyphens() -> None:
-    options = parse_options(["--text-prompt", "a", "--history-prompt=x.npz", "--semantic-top-k", "5"])
+    options = parse_options(
+        ["--text-prompt", "a", "--history-prompt=x.npz", "--semantic-top-k", "5"]
+    )
     assert (options.text, options.history_prompt, options.semantic_top_k) == ("a", "x.npz", 5)
 
 
 def test_sunos_command_line() -> None:
-    words = (
-        "--text Hello. --history_prompt announcer --output_filename a.wav --output_dir out --text_temp 0.6"
-    )
+    words = "--text Hello. --history_prompt announcer --output_filename a.wav --output_dir out --text_temp 0.6"
     words += " --waveform_temp 0.5 --silent False --output_full True"
     options = parse_options(words.split())
     assert options.silent is False and options.output_full is True
@@ -90,22 +101,24 @@ def test_sunos_command_line() -> None:
 
 
 def test_bark_infinitys_first_command_line() -> None:
-    words = (
-        "--text_prompt Hi. --history_prompt en_speaker_3 --text_temp 0.7 --waveform_temp 0.7 --filename a.wav"
-    )
+    words = "--text_prompt Hi. --history_prompt en_speaker_3 --text_temp 0.7 --waveform_temp 0.7 --filename a.wav"
     words += " --output_dir bark_samples --use_smaller_models --iterations 2 --split_by_words 35"
     words += " --stable_mode --confused_travolta_mode"
     options = parse_options(words.split())
     assert options.model_name() == "small" and options.iterations == 2
     assert options.settings()["allow_early_stop"] is False
-    parse_options(["--prompt_file", "a.txt", "--prompt_file_separator", "\n\n", "--split_by_lines", "4"])
+    parse_options(
+        ["--prompt_file", "a.txt", "--prompt_file_separator", "\n\n", "--split_by_lines", "4"]
+    )
 
 
 def test_coquis_command_line() -> None:
     words = "--model_name tts_models/multilingual/multi-dataset/bark --text Hi --out_path o.wav"
     words += " --voice_dir bark_voices/ --speaker_idx ljspeech --progress_bar True"
     options = parse_options(words.split())
-    assert options.model_name() == "large" and options.speaker == "ljspeech" and options.progress_bar
+    assert (
+        options.model_name() == "large" and options.speaker == "ljspeech" and options.progress_bar
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,13 +142,22 @@ def test_parts_follow_each_other_as_bark_infinity_says(words: str, mode: str) ->
     ("words", "message"),
     [
         ("--text a --prompt_file b", "--text and --prompt_file contradict each other"),
-        ("--split_by_words 3 --split_by_lines 3", "--split_by_words and --split_by_lines contradict"),
+        (
+            "--split_by_words 3 --split_by_lines 3",
+            "--split_by_words and --split_by_lines contradict",
+        ),
         ("--history_prompt a --speaker_wav b.wav", "--history_prompt and --speaker_wav contradict"),
         ("--model nano --use_smaller_models", "--model and --use_smaller_models contradict"),
         ("--prompt_file_separator x", "--prompt_file_separator needs --prompt_file"),
-        ("--output_filename a.wav --output_format mp3", "ends in .wav but --output_format says mp3"),
+        (
+            "--output_filename a.wav --output_format mp3",
+            "ends in .wav but --output_format says mp3",
+        ),
         ("--out_path - --iterations 2", "--output_filename - and --iterations contradict"),
-        ("--split_character_goal_length 90 --split_character_max_length 80", "got 90; allowed: up to"),
+        (
+            "--split_character_goal_length 90 --split_character_max_length 80",
+            "got 90; allowed: up to",
+        ),
         ("--no_such_flag", "unrecognized arguments: --no_such_flag"),
         ("--text_tem 0.5", "unrecognized arguments: --text_tem"),
         ("hello", "unrecognized arguments: hello"),

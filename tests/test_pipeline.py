@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from bark import Bark, Voice
-from bark.checkpoints import find_model
-from bark.coarse import CoarseStage
+from bark.checkpoints.find import find_model
 from bark.errors import SettingError, TextError
-from bark.fine import FineStage
-from bark.pipeline import MAX_SEED, Settings
-from bark.semantic import SemanticStage
+from bark.pipeline import MAX_SEED
+from bark.settings import Settings
+from bark.stages.coarse import CoarseStage
+from bark.stages.fine import FineStage
+from bark.stages.semantic import SemanticStage
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,13 @@ def test_a_take_is_a_voice_for_the_next(bark: Bark, tmp_path: Path) -> None:
     voice = bark.generate("the first", seed=2).voice
     voice.save(tmp_path / "first.npz")
     assert Voice.load(tmp_path / "first.npz").info["model"] == bark.name
-    spoken = [bark.generate("the next", v, seed=3) for v in (voice, tmp_path / "first.npz", voice.to_dict())]
-    assert same_tokens(spoken[0].tokens, spoken[1].tokens) and same_tokens(spoken[0].tokens, spoken[2].tokens)
+    spoken = [
+        bark.generate("the next", v, seed=3)
+        for v in (voice, tmp_path / "first.npz", voice.to_dict())
+    ]
+    assert same_tokens(spoken[0].tokens, spoken[1].tokens) and same_tokens(
+        spoken[0].tokens, spoken[2].tokens
+    )
 
 
 def test_offload_changes_nothing_but_places(tiny_bark: Path, bark: Bark) -> None:
@@ -95,23 +101,31 @@ def test_temperature_zero_is_deterministic(bark: Bark) -> None:
 
 
 def test_wrong_arguments_say_what_is_allowed(bark: Bark) -> None:
-    with pytest.raises(SettingError, match="unknown setting: got temperature; allowed: semantic_temperature"):
+    with pytest.raises(
+        SettingError, match="unknown setting: got temperature; allowed: semantic_temperature"
+    ):
         bark.generate("hello", temperature=1)
     for name, value in (
         ("semantic_temperature", None), ("coarse_top_k", -1), ("coarse_top_p", "most"), ("fine_temperature", -1),
         ("min_eos_p", -1), ("max_duration_s", "2"), ("sliding_window_len", -1), ("max_coarse_history", True),
     ):  # fmt: skip
-        with pytest.raises(SettingError, match=f"{name.removeprefix('semantic_').partition('_')[2]}.*: got"):
+        with pytest.raises(
+            SettingError, match=f"{name.removeprefix('semantic_').partition('_')[2]}.*: got"
+        ):
             bark.check({name: value})
         with pytest.raises(SettingError):
             bark.generate("...", **{name: value})  # before the text, which is no good either
-    with pytest.raises(SettingError, match=f"seed: got -1; allowed: a whole number from 0 to {MAX_SEED}"):
+    with pytest.raises(
+        SettingError, match=f"seed: got -1; allowed: a whole number from 0 to {MAX_SEED}"
+    ):
         bark.generate("hello", seed=-1)
     with pytest.raises(SettingError, match="seeds: got 1 for 2 texts"):
         bark.generate_batch(["a", "b"], seeds=[1])
     with pytest.raises(TextError):
         bark.generate("   ")
-    with pytest.raises(TextError, match="too long for one utterance: got .* tokens; allowed: up to 64"):
+    with pytest.raises(
+        TextError, match="too long for one utterance: got .* tokens; allowed: up to 64"
+    ):
         bark.generate("a great many words " * 20)
     with pytest.raises(SettingError, match="nothing was spoken for 'hello'"):
         bark.generate("hello", min_eos_p=0.0, seed=1)
@@ -131,7 +145,11 @@ def test_speech_that_fills_the_longest_utterance_is_told(
 
 def test_settings_are_sunos_by_default() -> None:
     settings = Settings()
-    assert (settings.semantic_temperature, settings.coarse_temperature, settings.fine_temperature) == (
+    assert (
+        settings.semantic_temperature,
+        settings.coarse_temperature,
+        settings.fine_temperature,
+    ) == (
         0.7,
         0.7,
         0.5,

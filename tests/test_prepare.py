@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
-from hubert.dataset import PAIRS, DatasetError, PreparedDataset, split_of
-from hubert.pair_sources import find_pairs
-from hubert.prepare import REFUSED, PrepareOptions, PrepareReport, main, prepare
+from training.quantizer.dataset import PAIRS, DatasetError, PreparedDataset, split_of
+from training.quantizer.pair_sources import find_pairs
+from training.quantizer.prepare import REFUSED, PrepareOptions, PrepareReport, main, prepare
 
 from .pairs import DIM, VOCABULARY, frames_of, write_material
 
@@ -35,7 +35,9 @@ def reasons(report: PrepareReport) -> dict[str, str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def zipped(path: Path, members: dict[str, bytes]) -> None:
@@ -70,7 +72,9 @@ def test_a_plain_folder_pairs_by_stem_whatever_its_letters(tmp_path: Path) -> No
     assert [entry.name for entry in report.dataset.entries] == ["Eins", "ZWEI", "take 4", "три"]
     assert (report.layout, report.computed, report.kept, report.refused) == ("plain", 4, 0, ())
     features, tokens = report.dataset.read(report.dataset.entries[0])
-    assert features.shape == (25, DIM) and np.array_equal(tokens, np.load(tmp_path / "semantic/Eins.npy"))
+    assert features.shape == (25, DIM) and np.array_equal(
+        tokens, np.load(tmp_path / "semantic/Eins.npy")
+    )
     assert PreparedDataset.load(tmp_path) == report.dataset
 
 
@@ -84,19 +88,26 @@ def test_gitmylos_three_layouts_give_the_same_pairs(tmp_path: Path) -> None:
             (tmp_path / folder / folder / f"{name}_semantic.npy").write_bytes(
                 (loose / "semantic" / f"{name}.npy").read_bytes()
             )
-    from bark.audio import load_audio
+    from bark.audio.read import load_audio
 
     for name in names:
         wav = loose / "wav" / f"{name}.wav"
         (tmp_path / "prepared/prepared" / f"{name}_wav.wav").write_bytes(wav.read_bytes())
         np.save(
-            tmp_path / "ready/ready" / f"{name}_semantic_features.npy", frames_of(load_audio(wav, 16_000))
+            tmp_path / "ready/ready" / f"{name}_semantic_features.npy",
+            frames_of(load_audio(wav, 16_000)),
         )
     made = {layout: run(tmp_path / where) for layout, where in
             (("archives", "zips"), ("prepared", "prepared"), ("ready", "ready"))}  # fmt: skip
-    digests = {layout: [entry.digest for entry in report.dataset.entries] for layout, report in made.items()}
+    digests = {
+        layout: [entry.digest for entry in report.dataset.entries]
+        for layout, report in made.items()
+    }
     assert all(report.layout == layout for layout, report in made.items())
-    assert digests["archives"] == digests["prepared"] == digests["ready"] and len(digests["ready"]) == 3
+    assert (
+        digests["archives"] == digests["prepared"] == digests["ready"]
+        and len(digests["ready"]) == 3
+    )
 
 
 def test_every_planted_fault_is_reported_and_nothing_else(tmp_path: Path) -> None:
@@ -143,7 +154,8 @@ def test_above_the_share_of_bad_pairs_it_stops_and_says_where_to_look(tmp_path: 
     write_material(tmp_path, ["a", "b", "c"])
     (tmp_path / "semantic/a.npy").unlink()
     with pytest.raises(
-        DatasetError, match=r"1 of 3 pairs .* cannot be used; allowed: 5%.*refused.txt.*--max-refused"
+        DatasetError,
+        match=r"1 of 3 pairs .* cannot be used; allowed: 5%.*refused.txt.*--max-refused",
     ):
         run(tmp_path, options=PrepareOptions(vocabulary=VOCABULARY))
     (tmp_path / "semantic/b.npy").unlink()
@@ -198,7 +210,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_files(tmp_path: Path) -> Non
         job.join()
     run(material, tmp_path / "killed")
     whole, killed = contents(tmp_path / "whole"), contents(tmp_path / "killed")
-    assert whole == {name: data for name, data in killed.items() if not Path(name).name.startswith(".")}
+    assert whole == {
+        name: data for name, data in killed.items() if not Path(name).name.startswith(".")
+    }
 
 
 def test_a_full_disk_stops_it_cleanly_and_it_goes_on_later(tmp_path: Path) -> None:
@@ -289,7 +303,10 @@ def test_a_damaged_member_costs_one_pair(tmp_path: Path) -> None:
     data[60] ^= 0xFF
     path.write_bytes(bytes(data))
     report = run(tmp_path)
-    assert list(reasons(report)) == ["en/a"] and "en.zip:a.npy cannot be read" in reasons(report)["en/a"]
+    assert (
+        list(reasons(report)) == ["en/a"]
+        and "en.zip:a.npy cannot be read" in reasons(report)["en/a"]
+    )
     assert [entry.name for entry in report.dataset.entries] == ["en/b"]
 
 
@@ -298,7 +315,10 @@ def test_a_bomb_is_never_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "wav" / "en.zip", "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("c.wav", bytes(8 << 20))
     report = run(tmp_path)
-    assert list(reasons(report)) == ["en/c.wav"] and "unpacks to too much" in reasons(report)["en/c.wav"]
+    assert (
+        list(reasons(report)) == ["en/c.wav"]
+        and "unpacks to too much" in reasons(report)["en/c.wav"]
+    )
     assert len(report.dataset.entries) == 2
 
 
@@ -312,7 +332,9 @@ def test_what_is_neither_audio_nor_tokens_in_an_archive_is_listed(tmp_path: Path
 
 def test_names_in_both_unicode_forms_are_one_name(tmp_path: Path) -> None:
     write_material(tmp_path, ["e\u0301t\u00e9"])
-    (tmp_path / "semantic" / "e\u0301t\u00e9.npy").rename(tmp_path / "semantic" / "\u00e9te\u0301.npy")
+    (tmp_path / "semantic" / "e\u0301t\u00e9.npy").rename(
+        tmp_path / "semantic" / "\u00e9te\u0301.npy"
+    )
     assert list(find_pairs(tmp_path).pairs) == ["\u00e9t\u00e9"]
 
 
@@ -334,12 +356,18 @@ def test_takes_of_one_text_share_a_split(tmp_path: Path) -> None:
     write_material(tmp_path, names)
     (tmp_path / "takes").mkdir()
     for number, name in enumerate(names):
-        (tmp_path / "takes" / f"{name}.json").write_text(json.dumps({"text": f"text {number % 20}"}))
+        (tmp_path / "takes" / f"{name}.json").write_text(
+            json.dumps({"text": f"text {number % 20}"})
+        )
     options = PrepareOptions(vocabulary=VOCABULARY, validation=0.3, test=0.3)
     splits = {entry.name: entry.split for entry in run(tmp_path, options=options).dataset.entries}
     assert set(splits.values()) == {"train", "validation", "test"}
-    assert all(splits[first] == splits[second] for first, second in zip(names, names[20:], strict=False))
-    assert [splits[name] for name in names[:20]] == [split_of(name, 0.3, 0.3) for name in names[:20]]
+    assert all(
+        splits[first] == splits[second] for first, second in zip(names, names[20:], strict=False)
+    )
+    assert [splits[name] for name in names[:20]] == [
+        split_of(name, 0.3, 0.3) for name in names[:20]
+    ]
 
 
 def test_pairs_of_an_interrupted_change_are_not_mixed_in(tmp_path: Path) -> None:
@@ -366,7 +394,15 @@ def test_the_command_names_a_quantizer_given_as_hubert(
 ) -> None:
     write_material(tmp_path, ["a"])
     assert (
-        main([str(tmp_path), "--hubert", str(golden / "E_quantizer" / "quantizer_v0.pth"), "--layer", "2"])
+        main(
+            [
+                str(tmp_path),
+                "--hubert",
+                str(golden / "E_quantizer" / "quantizer_v0.pth"),
+                "--layer",
+                "2",
+            ]
+        )
         == 1
     )
     assert "is a quantizer, not a HuBERT" in capsys.readouterr().err
@@ -377,7 +413,12 @@ def test_the_command_makes_a_data_set_with_a_real_hubert(
 ) -> None:
     write_material(tmp_path, [f"n{i}" for i in range(6)])
     arguments = [str(tmp_path), "--hubert", str(golden / "D_hubert" / "hf_hubert"), "--layer", "2"]
-    assert main([*arguments, "--vocabulary", str(VOCABULARY), "--validation", "0.4", "--device", "cpu"]) == 0
+    assert (
+        main(
+            [*arguments, "--vocabulary", str(VOCABULARY), "--validation", "0.4", "--device", "cpu"]
+        )
+        == 0
+    )
     assert "6 pairs" in capsys.readouterr().out
     dataset = PreparedDataset.load(tmp_path)
     assert dataset.feature_dim == 48 and dataset.encoder["layer"] == 2

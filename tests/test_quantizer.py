@@ -12,15 +12,10 @@ import pytest
 import torch
 
 from bark.errors import CheckpointError, MissingFileError, SettingError
-from hubert.languages import LANGUAGES, QUANTIZERS, quantizer_for
-from hubert.quantizer import (
-    KMeansQuantizer,
-    LSTMNetwork,
-    LSTMQuantizer,
-    QuantizerSizes,
-    load_quantizer,
-    read_info,
-)
+from hubert.quantizer.files import LSTMNetwork, QuantizerSizes, load_quantizer
+from hubert.quantizer.kmeans import KMeansQuantizer
+from hubert.quantizer.languages import LANGUAGES, QUANTIZERS, quantizer_for
+from hubert.quantizer.lstm import LSTMQuantizer, read_info
 
 HERE = Path(__file__).parent / "golden"
 V0_FILE = HERE / "quantizer" / "quantizer_v0.pth"
@@ -63,7 +58,8 @@ def test_tokens_equal_gitmylos() -> None:
 )
 def test_every_file_equals_gitmylos(golden: Path, file: str, expected: str) -> None:
     check(
-        LSTMQuantizer.load(golden / "E_quantizer" / file), golden / "E_quantizer" / f"{expected}_expected.npz"
+        LSTMQuantizer.load(golden / "E_quantizer" / file),
+        golden / "E_quantizer" / f"{expected}_expected.npz",
     )
 
 
@@ -76,7 +72,9 @@ def test_the_whole_path_equals_fairseq_and_gitmylo(golden: Path) -> None:
         expected = np.load(golden / "E_quantizer" / f"quantizer_v{version}_expected.npz")
         for samples in (16000, 33333):
             audio = np.load(golden / "D_hubert" / f"hubert_{samples}.npz")["audio"]
-            assert np.array_equal(quantizer(features(audio)), expected[f"hubert_layer2_{samples}_tokens"])
+            assert np.array_equal(
+                quantizer(features(audio)), expected[f"hubert_layer2_{samples}_tokens"]
+            )
 
 
 @pytest.mark.slow
@@ -109,7 +107,11 @@ def test_save_then_load_is_the_same_quantizer(tmp_path: Path, version: int) -> N
     assert again.sizes == quantizer.sizes
     assert np.array_equal(again.logits(features), quantizer.logits(features))
     assert quantizer.save(tmp_path / "same.pth").read_bytes() == path.read_bytes()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.pth", "renamed.pth", "same.pth"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "mine.pth",
+        "renamed.pth",
+        "same.pth",
+    ]
 
 
 def test_gitmylos_reader_finds_what_it_expects(tmp_path: Path) -> None:
@@ -144,7 +146,9 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is a HuBERT, not a quantizer"):
         load_quantizer(HERE / "hubert" / "hubert_tiny_fp16.pt")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="other.pt is no LSTM quantizer: it lacks 'lstm.weight_ih_l0'"):
+    with pytest.raises(
+        CheckpointError, match="other.pt is no LSTM quantizer: it lacks 'lstm.weight_ih_l0'"
+    ):
         load_quantizer(tmp_path / "other.pt")
     state = tiny().network.state_dict()
     state["fc.bias"] = torch.zeros(3)
@@ -180,7 +184,9 @@ def test_a_fitted_kmeans_is_taken_over() -> None:
 
 def test_pickled_kmeans_is_never_opened(golden: Path, tmp_path: Path) -> None:
     for load in (load_quantizer, KMeansQuantizer.load, LSTMQuantizer.load):
-        with pytest.raises(CheckpointError, match="pickles are never run.*Export its centres.*joblib.load"):
+        with pytest.raises(
+            CheckpointError, match="pickles are never run.*Export its centres.*joblib.load"
+        ):
             load(golden / "E_quantizer" / "km20.bin")
 
 
@@ -205,7 +211,11 @@ def test_nothing_hidden_in_a_file_is_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("centers", "message"),
-    [(np.zeros(3), "wrong shape"), (np.zeros((0, 4)), "wrong shape"), (np.full((2, 2), np.nan), "NaN")],
+    [
+        (np.zeros(3), "wrong shape"),
+        (np.zeros((0, 4)), "wrong shape"),
+        (np.full((2, 2), np.nan), "NaN"),
+    ],
 )
 def test_bad_centres_are_refused(tmp_path: Path, centers: np.ndarray, message: str) -> None:
     np.savez(tmp_path / "km.npz", centers=centers)
@@ -236,6 +246,10 @@ def test_languages() -> None:
     for language in ("fr", "hi", "ko", "ru", "zh"):
         source, warning = quantizer_for(language)
         assert source == QUANTIZERS["en"]
-        assert warning and f"no quantizer is published for {language}" in warning and "pl" in warning
-    with pytest.raises(SettingError, match="Bark does not speak this language.*'nl'.*en, de, es.*zh"):
+        assert (
+            warning and f"no quantizer is published for {language}" in warning and "pl" in warning
+        )
+    with pytest.raises(
+        SettingError, match="Bark does not speak this language.*'nl'.*en, de, es.*zh"
+    ):
         quantizer_for("nl")

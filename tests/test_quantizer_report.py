@@ -20,11 +20,15 @@ def test_each_version_gets_the_rate_its_validation_errors_choose(
     lines = capsys.readouterr().out.splitlines()
     record = json.loads(lines[-1])
     assert (
-        record["pairs"] == 12 and record["seeds"] == 2 and record["token_error"].keys() == {"v0", "v1", "v2"}
+        record["pairs"] == 12
+        and record["seeds"] == 2
+        and record["token_error"].keys() == {"v0", "v1", "v2"}
     )
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if " M |" in line]
     for version in "012":
-        tried = {row[2].split()[0]: float(row[4]) for row in rows if row[0] == version and row[3] == "0"}
+        tried = {
+            row[2].split()[0]: float(row[4]) for row in rows if row[0] == version and row[3] == "0"
+        }
         assert tried.keys() == {f"{rate:g}" for rate in RATES}
         chosen = f"{record['learning_rate'][f'v{version}']:g}"
         assert tried[chosen] == min(tried.values())

@@ -1,4 +1,4 @@
-"""hubert.recurrence and hubert.head give what torch's own modules give, with the same gradients."""
+"""hubert.quantizer.recurrence and training.quantizer.head give what torch's own modules give, with the same gradients."""
 
 import pytest
 import torch
@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
-from hubert import head as head_module
-from hubert.head import head_loss
-from hubert.recurrence import Packing, run_lstm
+from hubert.quantizer.recurrence import Packing, run_lstm
+from training.quantizer import head as head_module
+from training.quantizer.head import head_loss
 
 LENGTHS = torch.tensor([3, 7, 1, 7, 5])
 
@@ -77,7 +77,9 @@ def test_the_head_gives_the_loss_and_gradients_of_cross_entropy(
     tokens = torch.randint(0, 9, (10,))
     given = [rows, head.weight, head.bias]
     found = head_loss(head, rows, tokens, smoothing) / 7
-    expected = functional.cross_entropy(head(rows), tokens, reduction="sum", label_smoothing=smoothing) / 7
+    expected = (
+        functional.cross_entropy(head(rows), tokens, reduction="sum", label_smoothing=smoothing) / 7
+    )
     torch.testing.assert_close(found, expected)
     for mine, theirs in zip(
         torch.autograd.grad(found, given), torch.autograd.grad(expected, given), strict=True
@@ -91,4 +93,6 @@ def test_the_head_in_bfloat16_sums_its_loss_in_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         rough = head_loss(head, rows, tokens)
     assert rough.dtype == torch.float32
-    assert float(rough.detach()) == pytest.approx(float(head_loss(head, rows, tokens).detach()), rel=1e-3)
+    assert float(rough.detach()) == pytest.approx(
+        float(head_loss(head, rows, tokens).detach()), rel=1e-3
+    )

@@ -12,7 +12,15 @@ import pytest
 import soundfile
 
 from bark.errors import AudioError
-from hubert.reference import HEARD_SECONDS, MAX_WINDOW, Report, bandwidth, energy, examine, speech_frames
+from hubert.reference import (
+    HEARD_SECONDS,
+    MAX_WINDOW,
+    Report,
+    bandwidth,
+    energy,
+    examine,
+    speech_frames,
+)
 
 from .conftest import ROOT
 from .speech import RATE, phrase, voiced
@@ -115,7 +123,9 @@ def test_the_better_part_is_chosen() -> None:
 def test_each_defect_is_named(audio: np.ndarray, code: str) -> None:
     report = look(audio.astype(np.float32))
     assert code in codes(report)
-    assert all(re.fullmatch(r"[a-z-]+", finding.code) and finding.message for finding in report.findings)
+    assert all(
+        re.fullmatch(r"[a-z-]+", finding.code) and finding.message for finding in report.findings
+    )
 
 
 def test_telephone_sound_is_named() -> None:
@@ -136,7 +146,11 @@ def test_start_and_end_override() -> None:
     report = look(audio, start=2.0, end=8.5)
     assert (report.start, report.end) == (2.0, 8.5)
     only_start = look(audio, start=3.0)
-    assert only_start.start == 3.0 and 5 < only_start.end <= 13.0 and "cut-off" not in codes(only_start)
+    assert (
+        only_start.start == 3.0
+        and 5 < only_start.end <= 13.0
+        and "cut-off" not in codes(only_start)
+    )
     only_end = look(audio, end=12.0)
     assert only_end.end == 12.0 and 1.9 < only_end.start < 5.0
     length = report.duration
@@ -222,7 +236,9 @@ print(seconds, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads its own peak memory from Linux")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads its own peak memory from Linux"
+)
 def test_an_hour_is_examined_in_little_memory(tmp_path: Path) -> None:
     block = (phrase(CLEAN * 6, rate=8_000) * 32767).astype(np.int16)  # about a minute
     with soundfile.SoundFile(tmp_path / "hour.wav", "w", 8_000, 1, "PCM_16") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bark.errors import StorageError
-from booth.runs import identity, open_run
+from booth.takes.runs import identity, open_run
 
 
 class Killed(BaseException):
@@ -86,7 +86,9 @@ def test_nothing_is_kept_for_work_of_a_moment(tmp_path: Path) -> None:
 
 
 def test_identity_and_folder(tmp_path: Path) -> None:
-    assert identity({"a": 1, "b": [2]}) == identity({"b": [2], "a": 1}) != identity({"a": 1, "b": [3]})
+    assert (
+        identity({"a": 1, "b": [2]}) == identity({"b": [2], "a": 1}) != identity({"a": 1, "b": [3]})
+    )
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write to"), open_run(tmp_path / "file", "x", 1):
         pass

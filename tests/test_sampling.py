@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bark.errors import CheckpointError, SettingError
-from bark.sampling import Sampling, draw, draw_rows, probabilities
+from bark.stages.sampling import Sampling, draw, draw_rows, probabilities
 
 from .stages import message
 
@@ -64,7 +64,8 @@ def test_golden_coarse_and_fine_distributions(
 
 
 @pytest.mark.parametrize(
-    "options", [Sampling(), Sampling(0.0), Sampling(1.3, 7), Sampling(0.7, None, 0.6), Sampling(2.0, 9, 0.4)]
+    "options",
+    [Sampling(), Sampling(0.0), Sampling(1.3, 7), Sampling(0.7, None, 0.6), Sampling(2.0, 9, 0.4)],
 )
 def test_rows_are_distributions_and_independent(options: Sampling) -> None:
     probs = probabilities(LOGITS, options)
@@ -138,7 +139,9 @@ def test_a_row_is_drawn_as_it_would_be_alone() -> None:
 
 def test_refusals() -> None:
     for temperature in (-1.0, float("nan"), float("inf")):
-        assert f"temperature: got {temperature}" in message(lambda t=temperature: Sampling(t), SettingError)  # type: ignore[misc]
+        assert f"temperature: got {temperature}" in message(
+            lambda t=temperature: Sampling(t), SettingError
+        )  # type: ignore[misc]
     assert (
         message(lambda: Sampling(1.0, 0), SettingError)
         == "top_k: got 0; allowed: a whole number >= 1, or none"

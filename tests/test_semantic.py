@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from bark.errors import SettingError, TextError, VoiceError
-from bark.model import GPT
-from bark.sampling import Sampling
-from bark.semantic import SemanticStage, semantic_prompt, token_limit
+from bark.stages.gpt import GPT
+from bark.stages.sampling import Sampling
+from bark.stages.semantic import SemanticStage, semantic_prompt, token_limit
 from bark.tokens import TokenLayout
 
 from .stages import Case, Chooser, message, random_gpt, read_checkpoint
@@ -62,7 +62,9 @@ def test_golden_tokens_prompt_and_distributions(golden: Path, suno: GPT, name: s
         if f"step{step}_probs" in case.arrays:
             support = case.arrays[f"step{step}_support"]
             probs = chooser.seen[step][0].numpy()
-            np.testing.assert_allclose(probs[support], case.arrays[f"step{step}_probs"], rtol=1e-4, atol=1e-7)
+            np.testing.assert_allclose(
+                probs[support], case.arrays[f"step{step}_probs"], rtol=1e-4, atol=1e-7
+            )
             np.testing.assert_array_equal(np.flatnonzero(probs), np.sort(support))
 
 
@@ -128,7 +130,9 @@ def test_same_seed_same_tokens_and_temperature_zero_is_greedy() -> None:
     def spoken(seed: int, temperature: float) -> list[int]:
         generator = torch.Generator().manual_seed(seed)
         sampling = Sampling(temperature=temperature)
-        return stage.generate([1, 2], sampling=sampling, generator=generator, allow_early_stop=False).tolist()
+        return stage.generate(
+            [1, 2], sampling=sampling, generator=generator, allow_early_stop=False
+        ).tolist()
 
     assert spoken(1, 1.0) == spoken(1, 1.0) != spoken(2, 1.0)
     assert spoken(1, 0.0) == spoken(2, 0.0)
@@ -155,7 +159,8 @@ def test_progress_bar_is_opt_in(capsys: pytest.CaptureFixture[str]) -> None:
 def test_refusals() -> None:
     stage = small_stage()
     assert (
-        message(lambda: stage.generate([-1]), TextError) == "text tokens: got values -1 … -1; allowed: 0 … 29"
+        message(lambda: stage.generate([-1]), TextError)
+        == "text tokens: got values -1 … -1; allowed: 0 … 29"
     )
     assert "0 … 29" in message(lambda: stage.generate([30]), TextError)
     assert "float64" in message(lambda: stage.generate([0.5]), TextError)  # type: ignore[list-item]
@@ -167,11 +172,15 @@ def test_refusals() -> None:
     assert "shape (0,)" in message(lambda: stage.generate([1], np.array([], int)), VoiceError)
     assert "nan" in message(lambda: stage.generate([1], np.array([np.nan])), VoiceError)
     assert "type bool" in message(lambda: stage.generate([1], np.array([True])), VoiceError)
-    assert "max_duration_s: got -1" in message(lambda: stage.generate([1], max_duration_s=-1), SettingError)
+    assert "max_duration_s: got -1" in message(
+        lambda: stage.generate([1], max_duration_s=-1), SettingError
+    )
     assert "max_duration_s: got nan" in message(
         lambda: stage.generate([1], max_duration_s=float("nan")), SettingError
     )
-    assert "min_eos_p: got -0.1" in message(lambda: stage.generate([1], min_eos_p=-0.1), SettingError)
+    assert "min_eos_p: got -0.1" in message(
+        lambda: stage.generate([1], min_eos_p=-0.1), SettingError
+    )
     assert "2 of them" in message(lambda: stage.generate_batch([[1]], [None, None]), SettingError)
     small = random_gpt(input_vocab_size=79, output_vocab_size=48)
     assert "79 in, 48 out" in message(lambda: SemanticStage(small, SMALL), SettingError)

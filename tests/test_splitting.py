@@ -8,16 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark.errors import SettingError, TextError
-from bark.splitting import (
-    Budget,
-    Turn,
-    estimate_seconds,
-    parse_dialogue,
-    split_by_lines,
-    split_by_words,
-    split_text,
-)
-from bark.text import speakable, tidy
+from bark.text.dialogue import Turn, parse_dialogue
+from bark.text.split import Budget, estimate_seconds, split_by_lines, split_by_words, split_text
+from bark.text.tidy import speakable, tidy
 
 
 def count(text: str) -> int:
@@ -120,12 +113,12 @@ def test_a_long_sentence_is_cut_at_a_comma_near_the_middle_else_between_words():
 
 
 def test_paragraphs_are_kept_apart_once_a_part_is_half_full():
-    long = (
-        "This sentence is spoken in about seven and a half seconds, which is half of a part, or a bit more. "
-    )
+    long = "This sentence is spoken in about seven and a half seconds, which is half of a part, or a bit more. "
     parts = split_text(f"{long}\n\nNext one. Short.\n \n{long}", count)
     assert [part.strip() for part in parts] == [long.strip(), f"Next one. Short. {long.strip()}"]
-    assert len(split_text("Title\n\nFirst line.\n\nSecond line.", count)) == 1  # short ones share a part
+    assert (
+        len(split_text("Title\n\nFirst line.\n\nSecond line.", count)) == 1
+    )  # short ones share a part
 
 
 def test_line_ends_inside_a_paragraph_are_spaces():
@@ -138,7 +131,9 @@ def test_what_cannot_be_spoken_alone_goes_with_its_neighbour():
 
 
 def test_very_short_parts_are_joined():
-    parts = split_text("No. Yes. I said that this one here is a sentence of ordinary length.", count)
+    parts = split_text(
+        "No. Yes. I said that this one here is a sentence of ordinary length.", count
+    )
     assert len(parts) == 1
     assert len(split_text("No. Yes. No. " * 3, count, Budget(goal_characters=1))) < 9
 
@@ -171,7 +166,8 @@ def test_characters_limits_of_bark_infinity():
 @pytest.mark.parametrize(
     "text",
     [
-        "Dr. Smith met someone, and then they left; nobody knew why. 私は昨日東京へ行きました。 " * 5_000,
+        "Dr. Smith met someone, and then they left; nobody knew why. 私は昨日東京へ行きました。 "
+        * 5_000,
         "word " * 60_000,
         "字" * 80_000,
         "a" * 300_000,
@@ -186,7 +182,9 @@ def test_a_third_of_a_megabyte_takes_seconds(text):
     assert "".join(parts) == tidy(text) and len(parts) > 100
 
 
-@pytest.mark.parametrize("field", ["max_tokens", "max_seconds", "max_characters", "goal_characters"])
+@pytest.mark.parametrize(
+    "field", ["max_tokens", "max_seconds", "max_characters", "goal_characters"]
+)
 def test_bad_budgets(field):
     with pytest.raises(SettingError, match=f"budget: {field}: got 0; allowed: 1 or more"):
         Budget(**{field: 0})
@@ -196,7 +194,10 @@ def test_by_words_and_lines():
     text = "one two three\nfour\n\n*\nfive six"
     assert split_by_words(text, 2) == ["one two", "three four *", "five six"]
     assert split_by_lines(text, 2) == ["one two three four", "five six"]
-    for split, message in ((split_by_words, "words of a part"), (split_by_lines, "lines of a part")):
+    for split, message in (
+        (split_by_words, "words of a part"),
+        (split_by_lines, "lines of a part"),
+    ):
         with pytest.raises(SettingError, match=f"{message}: got 0; allowed: 1 or more"):
             split(text, 0)
         with pytest.raises(TextError, match="nothing in the text can be spoken"):

@@ -9,7 +9,7 @@ import pytest
 
 import bark
 from bark import api, generation
-from bark.checkpoints import ModelFiles
+from bark.checkpoints.find import ModelFiles
 from bark.errors import MissingFileError
 
 SIGNATURES = {  # read in suno-ai/bark at commit f4f32d4; our further arguments may only follow
@@ -100,7 +100,9 @@ def test_the_whole_chain_on_a_tiny_model(tiny_bark: Path, tmp_path: Path) -> Non
     assert np.array_equal(bark.semantic_to_waveform(semantic, silent=True, seed=1), audio)
 
     bark.save_as_prompt(tmp_path / "take.npz", whole)
-    again = bark.generate_audio("two words", history_prompt=str(tmp_path / "take.npz"), silent=True, seed=1)
+    again = bark.generate_audio(
+        "two words", history_prompt=str(tmp_path / "take.npz"), silent=True, seed=1
+    )
     assert again.shape[0] > 0 and not np.array_equal(again, audio)
 
 
@@ -135,7 +137,9 @@ def test_a_copy_of_a_model_is_another_model(tiny_bark: Path, tmp_path: Path) -> 
     assert generation.load_model(path=copy) is not first
 
 
-def test_a_load_that_fails_half_way_leaves_nothing(tiny_bark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_that_fails_half_way_leaves_nothing(
+    tiny_bark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(files: ModelFiles) -> None:
         raise MissingFileError("no tokenizer")
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bark.audio import load_audio
+from bark.audio.read import load_audio
 from bark.errors import MissingFileError, SettingError, TextError
 from bark.tokens import BARK, TokenLayout
-from bark.voice import Voice
-from hubert.pair_sources import find_pairs
-from hubert.synthesize import (
+from bark.voice.voice import Voice
+from training.quantizer.pair_sources import find_pairs
+from training.quantizer.synthesize import (
     Spoken,
     SynthesisPlan,
     Take,
@@ -72,7 +72,10 @@ class StubBark:
         if text == "silent":
             audio[4000:] = 0
         return Made(
-            audio, Voice(generator.integers(0, 10_000, steps), np.zeros((2, 5), int), np.zeros((8, 5), int))
+            audio,
+            Voice(
+                generator.integers(0, 10_000, steps), np.zeros((2, 5), int), np.zeros((8, 5), int)
+            ),
         )
 
 
@@ -81,7 +84,9 @@ def run(out: Path, bark: StubBark | None = None, plan: SynthesisPlan = PLAN) -> 
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def test_pairs_are_audio_and_the_tokens_it_was_made_of(tmp_path: Path) -> None:
@@ -102,7 +107,10 @@ def test_pairs_are_audio_and_the_tokens_it_was_made_of(tmp_path: Path) -> None:
 def test_every_text_in_every_script_and_every_voice_is_spoken_with_a_seed_of_its_own() -> None:
     batches = plan_takes(replace(PLAN, count=200))
     takes = [take for batch in batches for take in batch]
-    assert {take.text for take in takes} == set(TEXTS) and {take.voice for take in takes} == {"anna", None}
+    assert {take.text for take in takes} == set(TEXTS) and {take.voice for take in takes} == {
+        "anna",
+        None,
+    }
     assert len({take.seed for take in takes}) == len({take.name for take in takes}) == 200
     assert all(len({take.voice for take in batch}) == 1 and len(batch) <= 3 for batch in batches)
 
@@ -145,7 +153,9 @@ def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_bad_takes_are_counted_and_not_kept(tmp_path: Path) -> None:
     plan = replace(PLAN, texts=("fine", "silent", "unspeakable"), voices=(None,), count=6)
     assert run(tmp_path, plan=plan) == {"kept": 2, "too much silence": 2, "cannot be spoken": 2}
-    assert len(list((tmp_path / "wav").iterdir())) == len(list((tmp_path / "semantic").iterdir())) == 2
+    assert (
+        len(list((tmp_path / "wav").iterdir())) == len(list((tmp_path / "semantic").iterdir())) == 2
+    )
     assert len(list((tmp_path / "takes").iterdir())) == 6
 
 
@@ -154,7 +164,9 @@ def test_each_filter_catches_its_fault() -> None:
     good = Spoken(Take("n", "t", None, 0), noise, np.arange(100), 24_000, at_limit=False)
     limits = TakeLimits()
     assert fault_of(good, limits) == ""
-    gap = np.concatenate([noise[:14_400], np.zeros(48_000, np.float32)])  # 0.6 s speech, 2 s nothing
+    gap = np.concatenate(
+        [noise[:14_400], np.zeros(48_000, np.float32)]
+    )  # 0.6 s speech, 2 s nothing
     for change, told in (
         ({"audio": noise[:20_000]}, "too short"),
         ({"at_limit": True}, "ran into the time limit"),

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from bark.errors import AudioError, BarkError, MissingFileError, StorageError
-from bark.voice import Voice
-from booth.takes import Take, file_hash, read_record, save_take, slug
+from bark.voice.voice import Voice
+from booth.takes.take import Take, file_hash, read_record, save_take, slug
 
 from .test_library import make_voice
 
@@ -21,7 +21,9 @@ AUDIO = np.sin(np.arange(4800) / 10).astype(np.float32) / 2
 RECORD = {"text": "Hello, my name is Suno.\nAnd I like pizza.", "seed": 42}
 
 
-def save(folder: Path, stem: str = "hello", suffix: str = ".wav", voice: Voice | None = None) -> Take:
+def save(
+    folder: Path, stem: str = "hello", suffix: str = ".wav", voice: Voice | None = None
+) -> Take:
     return save_take(AUDIO, 24_000, RECORD, folder=folder, stem=stem, suffix=suffix, voice=voice)
 
 
@@ -59,7 +61,9 @@ def test_a_take_is_audio_with_tags_voice_and_record(tmp_path: Path, suffix: str)
         assert file.samplerate == 24_000
         assert file.title == "Hello, my name is Suno. And I like pizza."
         assert "AI-generated speech" in file.comment and "bark-voice-booth" in file.comment
-        assert suffix == ".mp3" or "bark-voice-booth" in file.software  # libsndfile writes none to mp3
+        assert (
+            suffix == ".mp3" or "bark-voice-booth" in file.software
+        )  # libsndfile writes none to mp3
 
 
 def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
@@ -69,9 +73,9 @@ def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
         (tmp_path / name).write_text("precious")
     take = save(tmp_path, "mine", voice=make_voice())
     assert take.audio.name == "mine_4.wav" and take.voice == tmp_path / "mine_4.npz"
-    assert [(tmp_path / name).read_text() for name in ("mine.wav", "mine_2.npz", "mine_3.json")] == [
-        "precious"
-    ] * 3
+    assert [
+        (tmp_path / name).read_text() for name in ("mine.wav", "mine_2.npz", "mine_3.json")
+    ] == ["precious"] * 3
     assert not (tmp_path / "mine.json").exists() and not (tmp_path / "mine_2.json").exists()
 
 
@@ -113,7 +117,7 @@ def test_a_failed_save_raises_and_leaves_nothing(
         made.append(final)
         final.write_bytes(b"")
 
-    monkeypatch.setattr("booth.takes.link_new", full_disk)
+    monkeypatch.setattr("booth.takes.take.link_new", full_disk)
     with pytest.raises(StorageError, match="cannot write to .*No space left on device"):
         save(tmp_path, voice=make_voice())
     assert list(tmp_path.iterdir()) == []
@@ -137,7 +141,10 @@ def test_unwritable_folder_and_broken_audio(tmp_path: Path) -> None:
         ("[" * 100_000, "is not JSON"),
         ("[]", "is not the record of a take"),
         ('{"format": "bark"}', "is not the record of a take"),
-        ('{"format": "bark-take", "format_version": 9}', "another format version: got 9; allowed: 1"),
+        (
+            '{"format": "bark-take", "format_version": 9}',
+            "another format version: got 9; allowed: 1",
+        ),
     ],
 )
 def test_broken_records_say_so(tmp_path: Path, content: str, message: str) -> None:

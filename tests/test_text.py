@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark.errors import MissingFileError, SettingError, TextError
-from bark.text import SUPPORTED_LANGS, BertTextTokenizer, fit_tokens, tidy
+from bark.languages import SUPPORTED_LANGS
+from bark.text.bert import BertTextTokenizer
+from bark.text.tidy import fit_tokens, tidy
 
 WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] hello world Hello ##s play ##ing ! ? . , ' [ ] laugh ##ter Straße Stra "
@@ -38,9 +40,13 @@ def test_tidy_text_is_stable_clean_and_keeps_every_visible_sign(text):
     assert all(char in "\u200c\u200d" or unicodedata.category(char)[0] != "C" for char in clean)
 
     def visible(value):
-        return [c for c in unicodedata.normalize("NFC", value) if unicodedata.category(c)[0] not in "CZ"]
+        return [
+            c for c in unicodedata.normalize("NFC", value) if unicodedata.category(c)[0] not in "CZ"
+        ]
 
-    dropped = "".join(c for c in text if c in " \u200c\u200d" or unicodedata.category(c)[0] not in "CZ")
+    dropped = "".join(
+        c for c in text if c in " \u200c\u200d" or unicodedata.category(c)[0] not in "CZ"
+    )
     assert visible(clean) == visible(dropped)
 
 
@@ -64,7 +70,8 @@ def test_tidy_examples(text, clean):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "\n\t", "\u200b", "\ufeff\u202e", "\x00", "...", "—!?", "🎉👍", "\ud800", "\u0301"]
+    "text",
+    ["", " ", "\n\t", "\u200b", "\ufeff\u202e", "\x00", "...", "—!?", "🎉👍", "\ud800", "\u0301"],
 )
 def test_what_cannot_be_spoken(text):
     with pytest.raises(

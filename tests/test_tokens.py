@@ -22,9 +22,13 @@ def test_sunos_constants_follow_from_each_other():
     assert BARK.max_coarse_history + BARK.sliding_window + BARK.coarse_semantic_window + 1 <= 1024
 
 
-@given(st.integers(1, 8), st.integers(0, 50), st.integers(1, 2000), st.randoms(use_true_random=False))
+@given(
+    st.integers(1, 8), st.integers(0, 50), st.integers(1, 2000), st.randoms(use_true_random=False)
+)
 def test_unflatten_undoes_flatten(books, frames, size, random):
-    codes = np.array([[random.randrange(size) for _ in range(frames)] for _ in range(books)], dtype=np.int32)
+    codes = np.array(
+        [[random.randrange(size) for _ in range(frames)] for _ in range(books)], dtype=np.int32
+    )
     codes = codes.reshape(books, frames)
     flat = flatten_codebooks(codes, size)
     assert flat.shape == (books * frames,) and flat.dtype == np.int64
@@ -48,7 +52,9 @@ def test_flatten_needs_two_axes(codes):
 
 @pytest.mark.parametrize("flat", [np.zeros(3), np.zeros((2, 2))])
 def test_unflatten_needs_whole_frames(flat):
-    with pytest.raises(VoiceError, match=r"flattened codes have the wrong shape: got .*; allowed: \(n\*2,\)"):
+    with pytest.raises(
+        VoiceError, match=r"flattened codes have the wrong shape: got .*; allowed: \(n\*2,\)"
+    ):
         unflatten_codebooks(flat)
 
 

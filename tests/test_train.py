@@ -18,16 +18,23 @@ import pytest
 import torch
 
 from bark.errors import SettingError
-from hubert.dataset import IGNORED, DatasetError, PreparedDataset, collate
-from hubert.evaluate import evaluate
-from hubert.evaluate import main as evaluate_main
-from hubert.networks import NETWORKS, WIDTHS, ContextNetwork, QuantizerSizes, default_sizes, sizes_of
-from hubert.objective import QuantizerObjective
-from hubert.prepare import main as prepare_main
-from hubert.quantizer import LSTMQuantizer, read_info
-from hubert.run_folder import read_metrics
-from hubert.synthesize import main as synthesize_main
-from hubert.train import QuantizerRecipe, build, main, quantizer_options, train
+from hubert.quantizer.lstm import LSTMQuantizer, read_info
+from hubert.quantizer.networks import (
+    NETWORKS,
+    WIDTHS,
+    ContextNetwork,
+    QuantizerSizes,
+    default_sizes,
+    sizes_of,
+)
+from training.engine.run_folder import read_metrics
+from training.quantizer.dataset import IGNORED, DatasetError, PreparedDataset, collate
+from training.quantizer.evaluate import evaluate
+from training.quantizer.evaluate import main as evaluate_main
+from training.quantizer.objective import QuantizerObjective
+from training.quantizer.prepare import main as prepare_main
+from training.quantizer.synthesize import main as synthesize_main
+from training.quantizer.train import QuantizerRecipe, build, main, quantizer_options, train
 
 from .conftest import ROOT
 from .pairs import DIM, VOCABULARY, make_dataset
@@ -49,20 +56,32 @@ def weights(quantizer: LSTMQuantizer) -> list[bytes]:
 
 @pytest.mark.parametrize("version", sorted(NETWORKS))
 def test_eight_pairs_are_learned_by_heart(tmp_path: Path, version: int) -> None:
-    dataset = make_dataset(tmp_path / "data", 10, splits="train," * 8 + "validation,test", noise=0.1)
+    dataset = make_dataset(
+        tmp_path / "data", 10, splits="train," * 8 + "validation,test", noise=0.1
+    )
     recipe = QuantizerRecipe(version=version, hidden_size=32, batch=8)
-    quantizer, result, _ = train(dataset, tmp_path / "run", recipe, quantizer_options(steps=80, **FAST))
+    quantizer, result, _ = train(
+        dataset, tmp_path / "run", recipe, quantizer_options(steps=80, **FAST)
+    )
     assert evaluate(quantizer, dataset, "train").top1 > 0.95
     spread = NETWORKS[version].SMOOTHING / VOCABULARY
     target = np.array([1 - spread * (VOCABULARY - 1)] + [spread] * (VOCABULARY - 1) * (spread > 0))
-    least = -float((target * np.log(target)).sum())  # no network can do better than the targets' entropy
-    losses = [row["loss"] - least for row in read_metrics(tmp_path / "run") if row["phase"] == "train"]
-    assert losses[-1] < 0.4 * losses[0] and result.step == 80  # what is left out keeps version 2's up
+    least = -float(
+        (target * np.log(target)).sum()
+    )  # no network can do better than the targets' entropy
+    losses = [
+        row["loss"] - least for row in read_metrics(tmp_path / "run") if row["phase"] == "train"
+    ]
+    assert (
+        losses[-1] < 0.4 * losses[0] and result.step == 80
+    )  # what is left out keeps version 2's up
 
 
 @pytest.mark.parametrize("version", sorted(NETWORKS))
 def test_it_learns_in_bfloat16(tmp_path: Path, version: int) -> None:
-    dataset = make_dataset(tmp_path / "data", 10, splits="train," * 8 + "validation,test", noise=0.1)
+    dataset = make_dataset(
+        tmp_path / "data", 10, splits="train," * 8 + "validation,test", noise=0.1
+    )
     recipe = QuantizerRecipe(version=version, hidden_size=16, batch=8)
     options = quantizer_options(steps=20, mixed_precision="bf16", **FAST)
     quantizer, _, _ = train(dataset, tmp_path / "run", recipe, options)
@@ -78,13 +97,18 @@ def test_the_batched_loss_is_the_mean_over_the_single_ones(tmp_path: Path) -> No
         network = kind(QuantizerSizes(DIM, 8, VOCABULARY, version)).eval()
         entries = objective.train[:5]
         together, figures = objective.loss(network, objective.load(entries), 0, torch.Generator())
-        single = [objective.loss(network, objective.load([entry]), 0, torch.Generator()) for entry in entries]
+        single = [
+            objective.loss(network, objective.load([entry]), 0, torch.Generator())
+            for entry in entries
+        ]
         counts = np.array([f["weight"] for _, f in single])
         assert float(together) == pytest.approx(
             float(np.average([float(x) for x, _ in single], weights=counts)), rel=1e-5
         )
         for name in ("top1", "top5"):
-            assert figures[name] == pytest.approx(np.average([f[name] for _, f in single], weights=counts))
+            assert figures[name] == pytest.approx(
+                np.average([f[name] for _, f in single], weights=counts)
+            )
 
 
 def test_shares_of_a_batch_average_to_the_whole(tmp_path: Path) -> None:
@@ -93,7 +117,9 @@ def test_shares_of_a_batch_average_to_the_whole(tmp_path: Path) -> None:
     batch = objective.load(objective.train[:6])
     whole, _ = objective.loss(network, batch, 0, torch.Generator())
     parts = [
-        objective.loss(network, {n: t[r::2] for n, t in batch.items()}, 0, torch.Generator())[0].detach()
+        objective.loss(network, {n: t[r::2] for n, t in batch.items()}, 0, torch.Generator())[
+            0
+        ].detach()
         for r in (0, 1)
     ]
     assert float(whole.detach()) == pytest.approx(float(sum(parts)) / 2, rel=1e-6)
@@ -162,7 +188,9 @@ def test_the_run_folder_holds_all_that_is_promised(
     command = f"{tmp_path / 'data'} --out {run} --version 2 --hidden-size 16 --steps 20 --validate-every 10 --device cpu"
     assert main([*shlex.split(command), "--language", "pl", "--batch", "4"]) == 0
     told = capsys.readouterr().out
-    assert re.search(r"test: top 1 [\d.]+%, top 5 [\d.]+% \(always the most frequent token: [\d.]+%\)", told)
+    assert re.search(
+        r"test: top 1 [\d.]+%, top 5 [\d.]+% \(always the most frequent token: [\d.]+%\)", told
+    )
     names = {path.name for path in run.iterdir()}
     assert {
         "quantizer.pth",
@@ -174,7 +202,9 @@ def test_the_run_folder_holds_all_that_is_promised(
     } <= names
     card = (run / "README.md").read_text(encoding="utf-8")
     assert (
-        '"pl": QuantizerSource(' in card and "gitmylo's tools refuse it" in card and "made, layer 1" in card
+        '"pl": QuantizerSource(' in card
+        and "gitmylo's tools refuse it" in card
+        and "made, layer 1" in card
     )
     settings = json.loads((run / "quantizer.json").read_text())
     assert settings["language"] == "pl" and settings["figures"]["test"]["majority"] > 0
@@ -183,7 +213,9 @@ def test_the_run_folder_holds_all_that_is_promised(
 
 
 @pytest.mark.parametrize("version", sorted(NETWORKS))
-def test_a_saved_quantizer_gives_the_same_tokens_and_names_its_version(tmp_path: Path, version: int) -> None:
+def test_a_saved_quantizer_gives_the_same_tokens_and_names_its_version(
+    tmp_path: Path, version: int
+) -> None:
     quantizer = LSTMQuantizer(NETWORKS[version](QuantizerSizes(DIM, 8, VOCABULARY, version)))
     path = quantizer.save(tmp_path / "q.pth")
     again = LSTMQuantizer.load(path)
@@ -211,7 +243,7 @@ def test_trained_versions_0_and_1_lie_as_gitmylos_own_files(tmp_path: Path, gold
 
 def test_training_goes_on_from_a_published_quantizer(tmp_path: Path, golden: Path) -> None:
     generator = np.random.default_rng(0)
-    from hubert.dataset import PAIRS, pair_file, write_pair
+    from training.quantizer.dataset import PAIRS, pair_file, write_pair
 
     start = LSTMQuantizer.load(golden / "E_quantizer" / "quantizer_v1.pth")
     entries = []
@@ -220,7 +252,10 @@ def test_training_goes_on_from_a_published_quantizer(tmp_path: Path, golden: Pat
         info = {"name": str(number), "split": split}
         entries.append(
             write_pair(
-                tmp_path / PAIRS / pair_file(str(number)), features, start(features.astype(np.float32)), info
+                tmp_path / PAIRS / pair_file(str(number)),
+                features,
+                start(features.astype(np.float32)),
+                info,
             )
         )
     dataset = PreparedDataset(tmp_path, {"hubert": "tiny", "layer": 2}, 48, 32, tuple(entries))
@@ -230,7 +265,9 @@ def test_training_goes_on_from_a_published_quantizer(tmp_path: Path, golden: Pat
     )
     assert quantizer.sizes == start.sizes and evaluate(quantizer, dataset).top1 > 0.9
     with pytest.raises(SettingError, match="feature width does not fit .*got 48; allowed: 8"):
-        train(make_dataset(tmp_path / "other"), tmp_path / "run2", recipe, quantizer_options(steps=1))
+        train(
+            make_dataset(tmp_path / "other"), tmp_path / "run2", recipe, quantizer_options(steps=1)
+        )
 
 
 def test_another_start_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -238,7 +275,12 @@ def test_another_start_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     quantizer, _, _ = train(dataset, tmp_path / "run", RECIPE, quantizer_options(steps=1, **FAST))
     start = quantizer.save(tmp_path / "start.pth")
     with pytest.raises(SettingError, match="belongs to another run: got start was"):
-        train(dataset, tmp_path / "run", replace(RECIPE, init=start), quantizer_options(steps=1, **FAST))
+        train(
+            dataset,
+            tmp_path / "run",
+            replace(RECIPE, init=start),
+            quantizer_options(steps=1, **FAST),
+        )
 
 
 def _train_slowly(dataset: PreparedDataset, out: Path) -> None:
@@ -262,18 +304,27 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path: Path)
     assert weights(train(dataset, tmp_path / "killed", RECIPE, options)[0]) == whole
 
 
-ARGUMENTS = "--version 0 --hidden-size 16 --batch 8 --steps 60 --validate-every 20 --warmup 5 --device cpu"
+ARGUMENTS = (
+    "--version 0 --hidden-size 16 --batch 8 --steps 60 --validate-every 20 --warmup 5 --device cpu"
+)
 
 
 def _train_as(rank: int, port: int, data: Path, out: Path) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     sys.exit(main([str(data), "--out", str(out), *shlex.split(ARGUMENTS)]))
 
 
 def assert_same_curve(first: Path, second: Path) -> None:
     one, two = read_metrics(first), read_metrics(second)
-    assert [(row["phase"], row["step"]) for row in one] == [(row["phase"], row["step"]) for row in two]
+    assert [(row["phase"], row["step"]) for row in one] == [
+        (row["phase"], row["step"]) for row in two
+    ]
     assert len(one) >= 5
     for a, b in zip(one, two, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=0.01)
@@ -284,7 +335,9 @@ def test_two_processes_follow_the_curve_of_one(tmp_path: Path) -> None:
 
     torch.set_num_threads(1)
     make_dataset(tmp_path / "data", 20)
-    assert main([str(tmp_path / "data"), "--out", str(tmp_path / "one"), *shlex.split(ARGUMENTS)]) == 0
+    assert (
+        main([str(tmp_path / "data"), "--out", str(tmp_path / "one"), *shlex.split(ARGUMENTS)]) == 0
+    )
     AcceleratorState._reset_state(
         True
     )  # what accelerate keeps of this process, the forked ones must not inherit
@@ -310,7 +363,9 @@ def test_accelerate_launch_follows_the_curve_of_one(tmp_path: Path) -> None:
     launch += " --mixed_precision no --dynamo_backend no --main_process_port 0 -m"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     for command, name in ((f"{sys.executable} -m", "one"), (launch, "two")):
-        words = shlex.split(f"{command} hubert.train {tmp_path / 'data'} --out {tmp_path / name} {ARGUMENTS}")
+        words = shlex.split(
+            f"{command} hubert.train {tmp_path / 'data'} --out {tmp_path / name} {ARGUMENTS}"
+        )
         done = subprocess.run(
             words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
         )
@@ -318,7 +373,9 @@ def test_accelerate_launch_follows_the_curve_of_one(tmp_path: Path) -> None:
     assert_same_curve(tmp_path / "one", tmp_path / "two")
 
 
-def test_wrong_wishes_are_named(tmp_path: Path, golden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_wishes_are_named(
+    tmp_path: Path, golden: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = str(tmp_path / "data")
     make_dataset(tmp_path / "data", 6, splits="train,train,train,validation,test,test")
     for wish, told, code in (
@@ -329,7 +386,10 @@ def test_wrong_wishes_are_named(tmp_path: Path, golden: Path, capsys: pytest.Cap
         (f"--init {tmp_path / 'absent.pth'}", "no such file", 2),
         (f"--init {golden / 'E_quantizer' / 'quantizer_v0.pth'}", "feature width does not fit", 2),
     ):
-        assert main([data, "--out", str(tmp_path / "run"), "--device", "cpu", *shlex.split(wish)]) == code
+        assert (
+            main([data, "--out", str(tmp_path / "run"), "--device", "cpu", *shlex.split(wish)])
+            == code
+        )
         assert told in capsys.readouterr().err
     for wrong, told in (
         ({"version": 3}, "quantizer version: got 3; allowed: 0, 1, 2"),
@@ -359,23 +419,33 @@ def test_too_little_memory_names_the_flag_to_change(
 ) -> None:
     dataset = make_dataset(tmp_path / "data", 6, splits="train,train,train,validation,test,test")
     recipe, options = QuantizerRecipe(hidden_size=8, batch=4), quantizer_options(steps=1, **FAST)
-    faults: list[Exception] = [torch.OutOfMemoryError("out of memory"), RuntimeError("another fault")]
+    faults: list[Exception] = [
+        torch.OutOfMemoryError("out of memory"),
+        RuntimeError("another fault"),
+    ]
 
     def exhausted(*_: object, **__: object) -> None:
         raise faults.pop(0)
 
-    monkeypatch.setattr(f"hubert.train.{what}", exhausted)
+    monkeypatch.setattr(f"training.quantizer.train.{what}", exhausted)
     with pytest.raises(SettingError, match=told):
         train(dataset, tmp_path / "run", recipe, options)
     with pytest.raises(RuntimeError, match="^another fault$"):
         train(dataset, tmp_path / "run", recipe, options)
 
 
-def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_walkthrough_in_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every command of the walkthrough, with the sizes of a test added at its end."""
     if not (ROOT / "bark" / "nano" / "config.json").is_file():
         pytest.skip("needs nano, which is not in this checkout")
-    mains = {"synthesize": synthesize_main, "prepare": prepare_main, "train": main, "evaluate": evaluate_main}
+    mains = {
+        "synthesize": synthesize_main,
+        "prepare": prepare_main,
+        "train": main,
+        "evaluate": evaluate_main,
+    }
     smaller = {
         "synthesize": "--count 12 --device cpu",
         "prepare": "--validation 0.3 --test 0.3 --max-refused 0.5 --device cpu",
@@ -384,7 +454,8 @@ def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.
     }
     text = (ROOT / "training" / "README.md").read_text(encoding="utf-8")
     commands = re.findall(
-        r"```sh\n\s*(.*?)\n\s*```", text.split("# Train a quantizer for your language")[1].split("\n# ")[0]
+        r"```sh\n\s*(.*?)\n\s*```",
+        text.split("# Train a quantizer for your language")[1].split("\n# ")[0],
     )
     monkeypatch.chdir(tmp_path)
     ran = []
@@ -396,4 +467,7 @@ def test_the_walkthrough_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.
         assert mains[name]([*shlex.split(command)[3:], *shlex.split(smaller[name])]) == 0, command
         ran.append(name)
     assert ran == ["synthesize", "prepare", "train", "evaluate"]
-    assert Path("run/quantizer.pth").is_file() and "round trip" in Path("run/evaluation.md").read_text()
+    assert (
+        Path("run/quantizer.pth").is_file()
+        and "round trip" in Path("run/evaluation.md").read_text()
+    )

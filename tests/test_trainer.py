@@ -1,4 +1,4 @@
-"""hubert.trainer: a run that is killed, poisoned or crowded ends as one that was left alone."""
+"""training.engine.trainer: a run that is killed, poisoned or crowded ends as one that was left alone."""
 
 import json
 import multiprocessing
@@ -16,13 +16,26 @@ import torch
 from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
-from bark.model import GPT, GPTConfig
-from hubert.optimizers import Muon, make_optimizers, orthogonalised
-from hubert.run_folder import LOCK, checkpoints, load_tensors, locked, read_metrics, save_tensors
-from hubert.trainer import Trainer, TrainerOptions, learning_rate
+from bark.stages.gpt import GPT, GPTConfig
+from training.engine.optimizers import Muon, make_optimizers, orthogonalised
+from training.engine.run_folder import (
+    LOCK,
+    checkpoints,
+    load_tensors,
+    locked,
+    read_metrics,
+    save_tensors,
+)
+from training.engine.trainer import Trainer, TrainerOptions, learning_rate
 
 OPTIONS = TrainerOptions(
-    steps=30, warmup=3, validate_every=6, checkpoint_every=4, log_every=5, mixed_precision="no", device="cpu"
+    steps=30,
+    warmup=3,
+    validate_every=6,
+    checkpoint_every=4,
+    log_every=5,
+    mixed_precision="no",
+    device="cpu",
 )
 
 
@@ -40,7 +53,10 @@ class Line:
     def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
         time.sleep(self.pause)
         x = self.x[generator.integers(0, 64, 8)]
-        return {"x": x, "y": x.sum(1, keepdim=True) + (torch.nan if self.step == self.poison else 0)}
+        return {
+            "x": x,
+            "y": x.sum(1, keepdim=True) + (torch.nan if self.step == self.poison else 0),
+        }
 
     def validation(self) -> Iterator[dict[str, Tensor]]:
         yield {"x": self.x, "y": self.x.sum(1, keepdim=True)}
@@ -105,10 +121,17 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(
         time.sleep(float(generator.uniform(0.05, 0.25)))
         os.kill(job.pid or 0, signal.SIGKILL)
         job.join()
-        steps.add(checkpoints(folder)[-1].name if folder.is_dir() and checkpoints(folder) else "none")
+        steps.add(
+            checkpoints(folder)[-1].name if folder.is_dir() and checkpoints(folder) else "none"
+        )
     assert weights(run(folder, options=options)) == whole
-    first, second = (load_tensors(tmp_path / name / "best.safetensors") for name in ("whole", "killed"))
-    assert all(torch.equal(first[0][name], second[0][name]) for name in first[0]) and first[1] == second[1]
+    first, second = (
+        load_tensors(tmp_path / name / "best.safetensors") for name in ("whole", "killed")
+    )
+    assert (
+        all(torch.equal(first[0][name], second[0][name]) for name in first[0])
+        and first[1] == second[1]
+    )
     kept = [row for row in read_metrics(folder) if row["phase"] == "validation"]
     assert kept == [row for row in read_metrics(tmp_path / "whole") if row["phase"] == "validation"]
 
@@ -122,8 +145,12 @@ def test_a_run_goes_on_after_more_steps_are_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_it_with_the_last_good_weights(tmp_path: Path) -> None:
-    good = weights(run(tmp_path / "good", options=TrainerOptions(**(vars(OPTIONS) | {"steps": 30}))))
-    with pytest.raises(CheckpointError, match=r"training at step 17: got loss nan.*Lower the learning rate"):
+    good = weights(
+        run(tmp_path / "good", options=TrainerOptions(**(vars(OPTIONS) | {"steps": 30})))
+    )
+    with pytest.raises(
+        CheckpointError, match=r"training at step 17: got loss nan.*Lower the learning rate"
+    ):
         run(tmp_path / "bad", Line(poison=17))
     tensors, state = load_tensors(checkpoints(tmp_path / "bad")[-1])
     assert state["step"] == 16 and all(bool(tensor.isfinite().all()) for tensor in tensors.values())
@@ -133,7 +160,9 @@ def test_a_loss_that_is_no_number_stops_it_with_the_last_good_weights(tmp_path: 
 
 
 def test_after_divergence_a_lower_rate_helps_in_the_same_folder(tmp_path: Path) -> None:
-    wild = TrainerOptions(**(vars(OPTIONS) | {"learning_rate": 1e30, "warmup": 0, "checkpoint_every": 100}))
+    wild = TrainerOptions(
+        **(vars(OPTIONS) | {"learning_rate": 1e30, "warmup": 0, "checkpoint_every": 100})
+    )
     for _ in range(2):
         with pytest.raises(CheckpointError, match="it goes on from the start"):
             run(tmp_path, options=wild)
@@ -142,7 +171,10 @@ def test_after_divergence_a_lower_rate_helps_in_the_same_folder(tmp_path: Path) 
 
 def test_any_seed_that_the_flag_takes(tmp_path: Path) -> None:
     for seed in (20261126024300, 2**63 - 1):
-        run(tmp_path / str(seed), options=TrainerOptions(**(vars(OPTIONS) | {"steps": 2, "seed": seed})))
+        run(
+            tmp_path / str(seed),
+            options=TrainerOptions(**(vars(OPTIONS) | {"steps": 2, "seed": seed})),
+        )
 
 
 def test_processes_that_would_go_on_from_different_steps_are_refused(
@@ -171,7 +203,9 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     )
     net = network()
     trainer = Trainer(net, Line(), tmp_path, OPTIONS)
-    assert trainer.step == 28 and newest.name in caplog.text and "trying the one before" in caplog.text
+    assert (
+        trainer.step == 28 and newest.name in caplog.text and "trying the one before" in caplog.text
+    )
     trainer.run()
     assert weights(net) == whole
 
@@ -212,7 +246,10 @@ def test_on_a_full_disk_it_trains_on_and_says_at_the_end_what_was_not_saved(
     with pytest.raises(CheckpointError):
         run(tmp_path / "full", Line(poison=8))
     before = checkpoints(tmp_path / "full")
-    old, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    old, ignored = (
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+    )
     net = network()
     trainer = Trainer(net, Line(), tmp_path / "full", OPTIONS)
     trainer._report = lambda *_: None  # type: ignore[method-assign]  # TensorBoard writes from a thread of its own
@@ -224,12 +261,16 @@ def test_on_a_full_disk_it_trains_on_and_says_at_the_end_what_was_not_saved(
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
     assert "training goes on" in caplog.text and weights(net) == whole
-    assert checkpoints(tmp_path / "full") == before, "the old ones are whole, and no stump lies beside them"
+    assert checkpoints(tmp_path / "full") == before, (
+        "the old ones are whole, and no stump lies beside them"
+    )
     assert weights(run(tmp_path / "full")) == whole
 
 
 def test_early_stop_keeps_the_best(tmp_path: Path) -> None:
-    options = TrainerOptions(**(vars(OPTIONS) | {"steps": 200, "learning_rate": 0.0, "patience": 3}))
+    options = TrainerOptions(
+        **(vars(OPTIONS) | {"steps": 200, "learning_rate": 0.0, "patience": 3})
+    )
     result = Trainer(network(), Line(), tmp_path, options).run()
     assert (result.early, result.step, result.best_step) == (True, 24, 6)
     assert Trainer(network(), Line(), tmp_path, options).run().step == 24, "stopped is stopped"
@@ -240,7 +281,9 @@ def test_a_validation_counts_by_its_weight(tmp_path: Path) -> None:
         def validation(self) -> Iterator[dict[str, Tensor]]:
             yield from ({"x": torch.zeros(n, 4), "y": torch.full((n, 1), float(n))} for n in (1, 3))
 
-        def loss(self, net: Any, batch: dict[str, Tensor], *rest: Any) -> tuple[Tensor, dict[str, float]]:
+        def loss(
+            self, net: Any, batch: dict[str, Tensor], *rest: Any
+        ) -> tuple[Tensor, dict[str, float]]:
             if not net.training:
                 return batch["y"].mean(), {"weight": float(len(batch["y"]))}
             return super().loss(net, batch, *rest)
@@ -252,14 +295,18 @@ def test_a_validation_counts_by_its_weight(tmp_path: Path) -> None:
 
 def test_muon_takes_hidden_matrices_and_nothing_else() -> None:
     model = GPT(
-        GPTConfig(n_layer=1, n_head=1, n_embd=8, block_size=4, input_vocab_size=5, output_vocab_size=6)
+        GPTConfig(
+            n_layer=1, n_head=1, n_embd=8, block_size=4, input_vocab_size=5, output_vocab_size=6
+        )
     )
     adam, muon = make_optimizers(model, "muon", 1e-3, 0.1, (0.9, 0.95))
     names = {id(weight): name for name, weight in model.named_parameters()}
     inside = {names[id(weight)] for group in muon.param_groups for weight in group["params"]}
     linears = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     assert inside == {f"transformer.h.0.{name}.weight" for name in linears}
-    decay = {names[id(w)]: group["weight_decay"] for group in adam.param_groups for w in group["params"]}
+    decay = {
+        names[id(w)]: group["weight_decay"] for group in adam.param_groups for w in group["params"]
+    }
     assert decay.keys() | inside == set(names.values())
     assert decay["transformer.wte.weight"] == decay["lm_head.weight"] == 0.1
     assert decay["transformer.wpe.weight"] == decay["transformer.ln_f.weight"] == 0
@@ -278,7 +325,10 @@ def test_muon_walks_the_way_of_torchs_own(exact: bool) -> None:
     ours, theirs = ([torch.nn.Parameter(start.clone()) for start in starts] for _ in range(2))
     pair = (
         (ours, Muon(ours, 0.01, 0.1, exact=exact)),
-        (theirs, torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")),
+        (
+            theirs,
+            torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        ),
     )
     for gradients in steps:
         for weights, muon in pair:
@@ -324,7 +374,9 @@ def test_orthogonalised_has_singular_values_near_one(shape: tuple[int, int]) -> 
     found = orthogonalised(matrices, (3.4445, -4.7750, 2.0315), 5)
     sizes = torch.linalg.svdvals(found)
     assert 0.5 < float(sizes.min()) and float(sizes.max()) < 1.4
-    torch.testing.assert_close(found[:1], orthogonalised(matrices[:1], (3.4445, -4.7750, 2.0315), 5))
+    torch.testing.assert_close(
+        found[:1], orthogonalised(matrices[:1], (3.4445, -4.7750, 2.0315), 5)
+    )
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -1,4 +1,4 @@
-"""training.codec: losses that mean what they say, codebooks that move, and a short run that learns."""
+"""training.nano.codec: losses that mean what they say, codebooks that move, and a short run that learns."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
-from bark.codec_mel import MelAutoencoder, MelCodec, MelCodecConfig
+from bark.codec.mel import MelAutoencoder, MelCodec, MelCodecConfig
 from bark.errors import MissingFileError
-from hubert.trainer import Trainer, TrainerOptions
-from training.codec import (
+from training.engine.trainer import Trainer, TrainerOptions
+from training.nano.codec import (
     CodecObjective,
     CodecRecipe,
     CodecTraining,
@@ -23,7 +23,13 @@ from training.codec import (
 )
 
 CONFIG = MelCodecConfig(
-    bands=40, latent=16, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, iterations=4
+    bands=40,
+    latent=16,
+    encoder_width=32,
+    encoder_blocks=1,
+    decoder_width=32,
+    decoder_blocks=1,
+    iterations=4,
 )
 RECIPE = CodecRecipe(plain_steps=8, batch=4, frames=32, kmeans_batches=10, kmeans_rounds=2)
 
@@ -76,7 +82,9 @@ def test_level_loss_is_the_difference_in_log_energy(
     )  # log energy: twice that
 
 
-def test_envelope_loss_ignores_level_but_not_shape(autoencoder: MelAutoencoder, frames: torch.Tensor) -> None:
+def test_envelope_loss_ignores_level_but_not_shape(
+    autoencoder: MelAutoencoder, frames: torch.Tensor
+) -> None:
     moved = frames.roll(7, dims=1)
     assert float(envelope_loss(autoencoder, frames - 0.5, frames)) < 0.1
     assert float(envelope_loss(autoencoder, moved, frames)) > 0.5
@@ -93,7 +101,9 @@ def test_pool_leaves_held_out_voices_alone(work: Path) -> None:
 
 def test_pool_without_speech_is_an_error(tmp_path: Path) -> None:
     write_voice(tmp_path, "held_a", "heldout", 90.0)
-    with pytest.raises(MissingFileError, match=r"no training speech found.*Run the corpus step first"):
+    with pytest.raises(
+        MissingFileError, match=r"no training speech found.*Run the corpus step first"
+    ):
         SpeechPool(tmp_path, RECIPE)
 
 
@@ -119,7 +129,9 @@ def test_a_short_run_learns_and_its_codec_works(work: Path, tmp_path: Path) -> N
         mixed_precision="no", device="cpu",
     )  # fmt: skip
     Trainer(network, objective, tmp_path / "run", options).run()
-    rows = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     losses = [row["spectral"] for row in rows if row["phase"] == "train"]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
     codec = MelCodec(network.autoencoder)

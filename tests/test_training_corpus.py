@@ -9,12 +9,19 @@ import pytest
 import soundfile
 
 from bark.errors import MissingFileError
-from training.corpus import CorpusOptions, iter_voices, make_corpus, voice_paths
-from training.crops import Crops, augment, to_listening, waveform_for_units
-from training.grammar import TEMPLATE_GRAMMAR
-from training.recordings import NEIGHBOURS, TILT, find_recordings, read_recording, shorten_silences
-from training.synthesis import GRID, LEVEL, PHONES, SAMPLE_RATE, UNIT, UNKNOWN, speak
-from training.voices import VoiceRecipe
+from training.nano.corpus.corpus import CorpusOptions, iter_voices, make_corpus, voice_paths
+from training.nano.corpus.grammar import TEMPLATE_GRAMMAR
+from training.nano.corpus.recordings import (
+    NEIGHBOURS,
+    TILT,
+    find_recordings,
+    read_recording,
+    shorten_silences,
+)
+from training.nano.corpus.synthesis import GRID, LEVEL, SAMPLE_RATE, UNIT, speak
+from training.nano.corpus.voices import VoiceRecipe
+from training.nano.hubert.crops import Crops, augment, to_listening, waveform_for_units
+from training.stages.alignment import PHONES, UNKNOWN
 
 OPEN = tuple(f"the {word} went home, and slept well" for word in TEMPLATE_GRAMMAR.words())
 VOICE = VoiceRecipe("test", "flite", "kal16", 1.0, 110.0)
@@ -32,7 +39,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise[48_000:64_000] = 0.0
     soundfile.write(folder / "real" / "7-1.wav", noise, 16_000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.corpus.open_texts", lambda seed: OPEN)
+        patch.setattr("training.nano.corpus.corpus.open_texts", lambda seed: OPEN)
         assert make_corpus(options(folder)) == 8
         assert make_corpus(options(folder)) == 0, "everything is there already"
         (folder / "corpus" / "real_7.npz").unlink()
@@ -52,7 +59,9 @@ def test_neighbours_of_a_speaker_differ_in_size_and_microphone(work: Path) -> No
     assert found[0].rate == 1.0 and found[0].tilt == 0.0
     assert len({one.rate for one in found}) == len({one.tilt for one in found}) == len(NEIGHBOURS)
     assert max(abs(one.tilt) for one in found) <= TILT
-    bright = [np.concatenate(read_recording(replace(found[0], tilt=tilt))) for tilt in (-TILT, TILT)]
+    bright = [
+        np.concatenate(read_recording(replace(found[0], tilt=tilt))) for tilt in (-TILT, TILT)
+    ]
     rough = [float(np.mean(np.diff(audio) ** 2) / np.mean(audio**2)) for audio in bright]
     assert rough[1] > 1.1 * rough[0]
 
@@ -84,7 +93,9 @@ def test_synthetic_voices_reach_their_hours_and_recordings_have_no_text(work: Pa
 
 
 def test_no_corpus_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"no corpus in .*Run python -m training\.corpus"):
+    with pytest.raises(
+        MissingFileError, match=r"no corpus in .*Run python -m training\.nano\.corpus\.corpus"
+    ):
         voice_paths(tmp_path)
 
 
@@ -95,8 +106,14 @@ def test_speech_is_levelled_trimmed_and_repeatable() -> None:
     assert np.array_equal(speech.audio, again.audio)
     assert len(speech.audio) % GRID == 0
     assert np.sqrt((speech.audio**2).mean()) == pytest.approx(LEVEL, rel=0.05)
-    assert PHONES[speech.phones[5]] == "dh" or "dh" in {PHONES[phone] for phone in speech.phones[:8]}
-    said = [phone for phone, last in zip(speech.phones, [-1, *speech.phones], strict=False) if phone != last]
+    assert PHONES[speech.phones[5]] == "dh" or "dh" in {
+        PHONES[phone] for phone in speech.phones[:8]
+    }
+    said = [
+        phone
+        for phone, last in zip(speech.phones, [-1, *speech.phones], strict=False)
+        if phone != last
+    ]
     assert " ".join(PHONES[phone] for phone in said if phone) == "dh ax d ao g b aa r k t"
 
 
@@ -127,4 +144,6 @@ def test_crops_line_up_with_their_labels(work: Path) -> None:
     assert waves.shape == (3, 40 * 320 + 80) and phones.shape == (3, 40)
     assert augment(waves, rng).isfinite().all()
     loud = waves[:, : 40 * 320].reshape(3, 40, 320).pow(2).mean(2).sqrt()
-    assert loud[phones > 0].mean() > 3 * loud[phones == 0].mean(), "pauses are quiet, phones are not"
+    assert loud[phones > 0].mean() > 3 * loud[phones == 0].mean(), (
+        "pauses are quiet, phones are not"
+    )

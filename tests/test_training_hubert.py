@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from training.corpus import UNIT, VoiceAudio, iter_voices
-from training.crops import Crops, to_listening
-from training.hubert import HubertOptions, StudentObjective, main, train_hubert, train_teacher
-from training.hubert_model import Student, new_hubert
-from training.synthesis import GRID
-from training.teacher import Teacher, phone_loss
-from training.tokens import Listener, load_tokens, make_tokens, tokenise_voice
+from training.nano.corpus.corpus import UNIT, VoiceAudio, iter_voices
+from training.nano.corpus.synthesis import GRID
+from training.nano.hubert.crops import Crops, to_listening
+from training.nano.hubert.network import Student, new_hubert
+from training.nano.hubert.teacher import Teacher, phone_loss
+from training.nano.hubert.tokens import Listener, load_tokens, make_tokens, tokenise_voice
+from training.nano.hubert.train import (
+    HubertOptions,
+    StudentObjective,
+    main,
+    train_hubert,
+    train_teacher,
+)
 
 TONES = (0.0, 400.0, 1500.0, 3500.0)  # Hz: the "phones" of the made-up voices, 0 is noise
 
@@ -24,10 +30,14 @@ def made_voice(name: str, split: str, seed: int) -> VoiceAudio:
     rng = np.random.default_rng(seed)
     phones = np.repeat(rng.integers(0, len(TONES), 30), 10).astype(np.uint8)
     hertz = np.repeat(np.array(TONES)[phones], UNIT)
-    audio = 0.2 * np.sin(2 * np.pi * np.cumsum(hertz) / 24_000) + 0.01 * rng.standard_normal(len(hertz))
+    audio = 0.2 * np.sin(2 * np.pi * np.cumsum(hertz) / 24_000) + 0.01 * rng.standard_normal(
+        len(hertz)
+    )
     starts = np.array([0, 50 * GRID, len(audio)])
     words, kinds, roles = (np.array([word] * 2) for word in ("tone tone", "open", "train"))
-    return VoiceAudio(name, split, (audio * 32767).astype(np.int16), starts, words, kinds, roles, phones)
+    return VoiceAudio(
+        name, split, (audio * 32767).astype(np.int16), starts, words, kinds, roles, phones
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +47,46 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, (name, split) in enumerate((("a", "train"), ("b", "train"), ("held_c", "heldout"))):
         voice = made_voice(name, split, index)
         fields = ("audio", "starts", "texts", "kinds", "roles", "phones", "split")
-        np.savez(folder / "corpus" / f"{name}.npz", **{field: getattr(voice, field) for field in fields})
+        np.savez(
+            folder / "corpus" / f"{name}.npz", **{field: getattr(voice, field) for field in fields}
+        )
     return folder
 
 
 def options(work: Path) -> HubertOptions:
     return HubertOptions(
-        work, work / "hubert_nano", steps=6, teacher_steps=4, batch=2, units=60, clusters=6, kmeans_crops=4
+        work,
+        work / "hubert_nano",
+        steps=6,
+        teacher_steps=4,
+        batch=2,
+        units=60,
+        clusters=6,
+        kmeans_crops=4,
     )
 
 
 def test_teacher_learns_separate_sounds_in_forty_steps(work: Path, tmp_path: Path) -> None:
-    known, held_out = (Crops(to_listening(iter_voices(work, split))) for split in ("train", "heldout"))
-    teacher = train_teacher(replace(options(work), work=tmp_path, teacher_steps=40, batch=4), known, held_out)
+    known, held_out = (
+        Crops(to_listening(iter_voices(work, split))) for split in ("train", "heldout")
+    )
+    teacher = train_teacher(
+        replace(options(work), work=tmp_path, teacher_steps=40, batch=4), known, held_out
+    )
     waves, phones = held_out.draw(4, 60, np.random.default_rng(0))
     _, figures = phone_loss(teacher(waves)[1], phones)
     assert figures["accuracy"] > 0.7
 
 
 def test_student_gets_nearer_to_labels_and_teacher(work: Path, tmp_path: Path) -> None:
-    known, held_out = (Crops(to_listening(iter_voices(work, split))) for split in ("train", "heldout"))
+    known, held_out = (
+        Crops(to_listening(iter_voices(work, split))) for split in ("train", "heldout")
+    )
     settings = replace(options(work), work=tmp_path)
-    student, objective = Student(new_hubert()), StudentObjective(Teacher(), known, None, held_out, settings)
+    student, objective = (
+        Student(new_hubert()),
+        StudentObjective(Teacher(), known, None, held_out, settings),
+    )
     optimizer = torch.optim.AdamW(student.parameters(), lr=2e-3)
     batch = objective.batch(np.random.default_rng(0))
     losses = []

@@ -1,4 +1,4 @@
-"""training.prepare: both layouts, every bad line named by number, nothing finished is done twice."""
+"""training.finetune.prepare: both layouts, every bad line named by number, nothing finished is done twice."""
 
 import json
 from dataclasses import replace
@@ -10,14 +10,14 @@ import pytest
 import soundfile
 
 from bark.errors import CheckpointError, MissingFileError, SettingError, StorageError
-from bark.phones import PhoneTokenizer
-from bark.voice import Voice
+from bark.text.english.phones import PhoneTokenizer
+from bark.voice.voice import Voice
 from hubert.clone import Cloner
 from hubert.encoder import SemanticEncoder
-from training import prepare as prepare_module
-from training.prepare import PrepareReport, main, prepare
-from training.transcripts import read_transcript
-from training.voice_data import Entry, VoiceData, split_entries
+from training.finetune import prepare as prepare_module
+from training.finetune.data import Entry, VoiceData, split_entries
+from training.finetune.prepare import PrepareReport, main, prepare
+from training.finetune.transcripts import read_transcript
 
 from .listening import make_tiny_hubert
 from .speech import phrase
@@ -68,7 +68,11 @@ def run(folder: Path, out: Path, cloner: Cloner, **options: Any) -> PrepareRepor
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_line_becomes_text_and_a_whole_history_prompt(
@@ -83,7 +87,9 @@ def test_a_line_becomes_text_and_a_whole_history_prompt(
         assert entry.text_ids == tuple(PhoneTokenizer().encode(TEXTS[number]))
         voice = Voice.load(data.path(entry), LAYOUT)  # any of them can be spoken with
         seconds = len(soundfile.read(ljspeech / "wavs" / f"u{number}.wav")[0]) / 22_050
-        assert abs(voice.seconds(LAYOUT) - seconds) < 0.06  # the whole recording, not a window of it
+        assert (
+            abs(voice.seconds(LAYOUT) - seconds) < 0.06
+        )  # the whole recording, not a window of it
         assert len(voice.semantic) % 2 == 0 and 2 * voice.fine.shape[1] == 3 * len(voice.semantic)
         example = data.example(entry)
         np.testing.assert_array_equal(example.semantic, voice.semantic)
@@ -107,7 +113,9 @@ def test_path_and_text_give_the_same_tokens(ljspeech: Path, cloner: Cloner, tmp_
     first = run(ljspeech, tmp_path / "one", cloner).data
     second = run(theirs, tmp_path / "two", cloner).data
     assert [entry.digest for entry in first.entries] == [entry.digest for entry in second.entries]
-    assert [entry.text_ids for entry in first.entries] == [entry.text_ids for entry in second.entries]
+    assert [entry.text_ids for entry in first.entries] == [
+        entry.text_ids for entry in second.entries
+    ]
     assert [entry.line for entry in second.entries] == [1, 3, 5, 7]
     assert second.entries[0].name == "a_u0"
 
@@ -141,7 +149,9 @@ def plant_bad_lines(folder: Path) -> list[str]:
     return [told for _, told in rows]
 
 
-def test_every_bad_line_is_named_and_the_rest_is_used(ljspeech: Path, cloner: Cloner, tmp_path: Path) -> None:
+def test_every_bad_line_is_named_and_the_rest_is_used(
+    ljspeech: Path, cloner: Cloner, tmp_path: Path
+) -> None:
     told = plant_bad_lines(ljspeech)
     report = run(ljspeech, tmp_path / "out", cloner)
     assert len(report.data.entries) == 4 and report.lines == 4 + len(told)
@@ -151,14 +161,23 @@ def test_every_bad_line_is_named_and_the_rest_is_used(ljspeech: Path, cloner: Cl
         assert str(tmp_path) not in bad.why
     written = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
     assert written["refused"] == [{"line": bad.line, "why": bad.why} for bad in report.refused]
-    assert (written["lines"], written["usable"], written["train"], written["validation"]) == (17, 4, 3, 1)
+    assert (written["lines"], written["usable"], written["train"], written["validation"]) == (
+        17,
+        4,
+        3,
+        1,
+    )
     assert sorted(path.name for path in (tmp_path / "out" / "tokens").iterdir()) == [
         f"u{n}.npz" for n in range(4)
     ]
 
 
-def test_long_lines_teach_the_acoustic_stages_only(ljspeech: Path, cloner: Cloner, tmp_path: Path) -> None:
-    soundfile.write(ljspeech / "wavs" / "slow.wav", phrase([(2.2, 0.3)], 22_050), 22_050)  # over 100 tokens
+def test_long_lines_teach_the_acoustic_stages_only(
+    ljspeech: Path, cloner: Cloner, tmp_path: Path
+) -> None:
+    soundfile.write(
+        ljspeech / "wavs" / "slow.wav", phrase([(2.2, 0.3)], 22_050), 22_050
+    )  # over 100 tokens
     with (ljspeech / "metadata.csv").open("a") as file:
         file.write("slow|a fine day\n")
     report = run(ljspeech, tmp_path / "out", cloner)
@@ -219,7 +238,9 @@ def test_the_split_depends_on_the_name_alone() -> None:
         assert min(map(len, split_entries(entries[:3], share))) == 1
 
 
-def test_what_cannot_be_trained_on_is_refused(ljspeech: Path, cloner: Cloner, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_on_is_refused(
+    ljspeech: Path, cloner: Cloner, tmp_path: Path
+) -> None:
     with pytest.raises(MissingFileError, match=r"no transcript in .*allowed: metadata.csv"):
         read_transcript(tmp_path)
     with pytest.raises(SettingError, match="validation: got 1.5"):
@@ -236,13 +257,25 @@ def test_what_cannot_be_trained_on_is_refused(ljspeech: Path, cloner: Cloner, tm
         VoiceData.load(tmp_path)
 
 
-def test_the_command(ljspeech: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    ljspeech: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with (ljspeech / "metadata.csv").open("a") as file:
         file.write("u9|gone\n")
-    words = [str(ljspeech), "--out", str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
+    words = [
+        str(ljspeech),
+        "--out",
+        str(tmp_path / "out"),
+        "--model",
+        str(model),
+        "--device",
+        "cpu",
+    ]
     assert main(words) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("4 of 5 lines, 0.1 min: 4 computed, 0 kept; 3 train, 1 validate\n")
+    assert captured.out.startswith(
+        "4 of 5 lines, 0.1 min: 4 computed, 0 kept; 3 train, 1 validate\n"
+    )
     assert "metadata.csv line 5: there is no such recording: got u9" in captured.out
     assert main([str(tmp_path / "none"), *words[1:]]) == 2
     assert "no folder" in capsys.readouterr().err

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
-from hubert.dataset import PreparedDataset
 from hubert.encoder import SemanticEncoder
 from hubert.features import HubertFeatures
-from hubert.quantizer import LSTMQuantizer
-from training.quantizer import QuantizerOptions, speak_pairs, train_quantizer
+from hubert.quantizer.lstm import LSTMQuantizer
+from training.nano.quantizer import QuantizerOptions, speak_pairs, train_quantizer
+from training.quantizer.dataset import PreparedDataset
 
 from .listening import make_tiny_hubert
 from .pairs import make_dataset
@@ -26,7 +26,9 @@ def test_nano_speaks_pairs_and_hears_them(tmp_path: Path) -> None:
     for entry in dataset.entries:
         features, tokens = dataset.read(entry)
         length = min(len(features), len(tokens))
-        assert np.mean(kmeans(features[:length]) == tokens[:length]) > 0.4  # hardly by chance, among 250
+        assert (
+            np.mean(kmeans(features[:length]) == tokens[:length]) > 0.4
+        )  # hardly by chance, among 250
     again = speak_pairs("nano", "nano", tmp_path, 3)
     assert again.fingerprint == dataset.fingerprint, "all was done already"
 
@@ -42,9 +44,15 @@ def test_the_quantizer_lies_beside_the_kmeans_in_half_precision(tmp_path: Path) 
     path = hubert / "quantizer.pth"
     written = LSTMQuantizer.load(path)
     parameters = sum(p.numel() for p in written.network.parameters())
-    stored = sum(t.nbytes for t in written.datastore.state_dict().values()) if written.datastore else 0
+    stored = (
+        sum(t.nbytes for t in written.datastore.state_dict().values()) if written.datastore else 0
+    )
     assert path.stat().st_size < 2 * parameters + stored + 12_000  # and headers
     (hubert / "encoder.json").write_text(json.dumps({"layer": 2, "quantizer": "lstm"}))
-    with pytest.raises(Exception, match="do not belong together"):  # it was trained on other features
+    with pytest.raises(
+        Exception, match="do not belong together"
+    ):  # it was trained on other features
         SemanticEncoder.from_pretrained(hubert)
-    assert len(SemanticEncoder.from_pretrained(hubert, quantizer="kmeans").encode(voiced(1.0, 16_000)))
+    assert len(
+        SemanticEncoder.from_pretrained(hubert, quantizer="kmeans").encode(voiced(1.0, 16_000))
+    )

@@ -1,4 +1,4 @@
-"""training.report and training.trials: rows, files, and the choice of what is cloned and what is kept for likeness."""
+"""training.nano.report and training.nano.report.trials: rows, files, and the choice of what is cloned and what is kept for likeness."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import soundfile
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
 from bark.errors import MissingFileError
-from training.measures import Figure
-from training.pictures import draw_spectrograms
-from training.report import BY_HAND, Row, write_report
-from training.trials import PROMPT_SECONDS, choose, held_out_voices, recorded_voices
+from training.nano.report.measures import Figure
+from training.nano.report.pictures import draw_spectrograms
+from training.nano.report.report import BY_HAND, Row, write_report
+from training.nano.report.trials import PROMPT_SECONDS, choose, held_out_voices, recorded_voices
 
 
 def figure_of(value: float) -> Figure:
@@ -37,7 +37,9 @@ def test_rows_say_whether_the_target_is_reached(tmp_path: Path) -> None:
 def test_held_out_prompts_and_references_are_different_utterances(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     count, length = 12, 48_000
-    audio = np.repeat(np.arange(1, count + 1), length).astype(np.int16)  # each utterance has its own level
+    audio = np.repeat(np.arange(1, count + 1), length).astype(
+        np.int16
+    )  # each utterance has its own level
     np.savez(
         tmp_path / "corpus" / "held_a.npz",
         audio=audio, starts=np.arange(count + 1) * length, texts=np.array([f"text {i}" for i in range(count)]),

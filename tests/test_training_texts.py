@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from bark.phones import PhoneTokenizer
-from training.grammar import GRAMMARS, TEMPLATE_GRAMMAR
-from training.texts import HELD_OUT_ONE_IN, KINDS, TextSource, is_held_out, jsgf
-from training.voices import CLEARANCE, HELD_OUT, _nearest, _place, training_voices
+from bark.text.english.phones import PhoneTokenizer
+from training.nano.corpus.grammar import GRAMMARS, TEMPLATE_GRAMMAR
+from training.nano.corpus.texts import HELD_OUT_ONE_IN, KINDS, TextSource, is_held_out, jsgf
+from training.nano.corpus.voices import CLEARANCE, HELD_OUT, _nearest, _place, training_voices
 
 OPEN = tuple(f"sentence number {word} of the little book" for word in TEMPLATE_GRAMMAR.words())
 
@@ -20,7 +20,11 @@ def test_same_seed_same_texts_and_other_voices_other_texts() -> None:
     first, again, other = source(), source(), source(1)
     drawn = [first.draw(held_out=False) for _ in range(40)]
     assert drawn == [again.draw(held_out=False) for _ in range(40)]
-    theirs = {text.words for text in (other.draw(held_out=False) for _ in range(40)) if text.kind == "open"}
+    theirs = {
+        text.words
+        for text in (other.draw(held_out=False) for _ in range(40))
+        if text.kind == "open"
+    }
     assert not theirs & {text.words for text in drawn if text.kind == "open"}
 
 

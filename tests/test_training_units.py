@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from training.hubert_model import BANDS, KERNELS, PHASES, STRIDES, Student, _sinusoids, new_hubert
-from training.teacher import Teacher, mel_filters
-from training.units import assign, kmeans, normalised_information, purity
+from training.nano.hubert.network import (
+    BANDS,
+    KERNELS,
+    PHASES,
+    STRIDES,
+    Student,
+    _sinusoids,
+    new_hubert,
+)
+from training.nano.hubert.teacher import Teacher, mel_filters
+from training.nano.hubert.units import assign, kmeans, normalised_information, purity
 
 
 def test_information_on_known_cases() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bark.errors import BarkError, VoiceError
 from bark.tokens import BARK, TokenLayout
-from bark.voice import KEYS, Voice
+from bark.voice.voice import KEYS, Voice
 
 from .made_voices import RATIO, VOICES, load_bytes, make, members, npy, zipped
 
@@ -36,7 +36,10 @@ def test_whole_numbers_of_any_type_become_int64(dtype):
         (np.array([{}] * 100, dtype=object), "wrong kind of values: got object"),
         (np.zeros(100, dtype=complex), "wrong kind of values: got complex128"),
         ([[1], [2, 3]], "not an array of integers"),
-        (np.full(100, 2**63, dtype=np.uint64), "ids outside the vocabulary: got 9223372036854775808"),
+        (
+            np.full(100, 2**63, dtype=np.uint64),
+            "ids outside the vocabulary: got 9223372036854775808",
+        ),
         (np.full(100, 1e300), "holds fractions"),
         (np.full(100, -1), "got -1..-1; allowed: 0..9999"),
     ],
@@ -48,7 +51,9 @@ def test_other_values_are_refused(bad, message):
 
 
 def test_one_semantic_token_is_too_short():
-    with pytest.raises(VoiceError, match="semantic_prompt is too short: got 1; allowed: at least 2"):
+    with pytest.raises(
+        VoiceError, match="semantic_prompt is too short: got 1; allowed: at least 2"
+    ):
         make(1, 2).validate()
 
 
@@ -125,7 +130,11 @@ def heard(voice: Voice) -> list[np.ndarray]:
     semantic = voice.semantic[-256:]
     flat = (voice.coarse + np.array([[0], [1024]])).T.ravel()
     r = 75 / 49.9 * 2
-    n = min(math.floor(630 / r), len(voice.semantic) - len(voice.semantic) % 2, math.floor(len(flat) / r))
+    n = min(
+        math.floor(630 / r),
+        len(voice.semantic) - len(voice.semantic) % 2,
+        math.floor(len(flat) / r),
+    )
     return [semantic, voice.semantic[-n:], flat[-round(n * r) :][:-2], voice.fine[:, -512:]]
 
 
@@ -149,7 +158,9 @@ def test_heard_seconds():
 # ---- files and dictionaries ------------------------------------------------------------------------------
 
 
-@given(st.integers(10, 400), st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=5))
+@given(
+    st.integers(10, 400), st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=5)
+)
 @settings(max_examples=25, deadline=None)
 def test_load_undoes_save(tmp_path_factory, tokens, info):
     whole = make(tokens)
@@ -179,7 +190,9 @@ def test_save_adds_the_suffix_and_leaves_the_old_file_on_a_bad_voice(tmp_path):
     before = path.read_bytes()
     with pytest.raises(VoiceError, match="wrong ratio"):
         make(300, 100).save(path)
-    assert path.read_bytes() == before and [item.name for item in tmp_path.iterdir()] == ["me.v2.npz"]
+    assert path.read_bytes() == before and [item.name for item in tmp_path.iterdir()] == [
+        "me.v2.npz"
+    ]
 
 
 def test_a_broken_note_is_ignored_with_a_warning(tmp_path, caplog):
@@ -199,13 +212,21 @@ def test_both_spellings_of_the_keys_and_tensors():
     voice = make()
     plain = {"semantic": voice.semantic, "coarse": voice.coarse, "fine": voice.fine}
     tensors = {key: torch.from_numpy(array) for key, array in voice.to_dict().items()}
-    assert Voice.from_dict(plain) == Voice.from_dict(tensors) == Voice.from_dict(voice.to_dict()) == voice
+    assert (
+        Voice.from_dict(plain)
+        == Voice.from_dict(tensors)
+        == Voice.from_dict(voice.to_dict())
+        == voice
+    )
 
 
 def test_plain_keys_in_a_file(tmp_path):
     voice = make()
     names = {key: f"{key.removesuffix('_prompt')}.npy" for key in KEYS}
-    assert load_bytes(tmp_path, zipped({names[k]: npy(a) for k, a in voice.to_dict().items()})) == voice
+    assert (
+        load_bytes(tmp_path, zipped({names[k]: npy(a) for k, a in voice.to_dict().items()}))
+        == voice
+    )
 
 
 # ---- Hugging Face ----------------------------------------------------------------------------------------
@@ -218,7 +239,8 @@ def processor_folder(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("hf")
     words = {
-        word: n for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world"])
+        word: n
+        for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world"])
     }
     BertTokenizerFast(vocab=words).save_pretrained(folder)
     return folder
@@ -239,10 +261,15 @@ def test_hugging_faces_processor_takes_our_file_dictionary_and_folder(processor_
         for key, array in voice.to_dict().items():
             np.testing.assert_array_equal(history[key].numpy(), array)
     # And theirs works in ours.
-    assert Voice.from_dict(processor("hello", voice_preset="me")["history_prompt"]).digest == voice.digest
+    assert (
+        Voice.from_dict(processor("hello", voice_preset="me")["history_prompt"]).digest
+        == voice.digest
+    )
 
 
-def test_processor_and_model_of_hugging_face_speak_with_our_file(processor_folder, golden, tmp_path):
+def test_processor_and_model_of_hugging_face_speak_with_our_file(
+    processor_folder, golden, tmp_path
+):
     from transformers import BarkModel, BarkProcessor
 
     path = make(120, consent="synthetic").save(tmp_path / "me.npz")

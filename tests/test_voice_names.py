@@ -6,11 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from bark.checkpoints import find_model
+from bark.checkpoints.find import find_model
 from bark.errors import VoiceError
 from bark.tokens import TokenLayout
-from bark.voice import Voice, resolve_voice
-from bark.voice_names import NANO_VOICES, check_made_for, check_name, list_voices, places_of, voice_folders
+from bark.voice.names import (
+    NANO_VOICES,
+    check_made_for,
+    check_name,
+    list_voices,
+    places_of,
+    voice_folders,
+)
+from bark.voice.voice import Voice, resolve_voice
 
 from .made_voices import VOICES, make
 
@@ -37,7 +44,9 @@ def test_names_are_looked_for_in_order(own_folders):
     for seed, place in enumerate(places):
         make(seed=seed).save(own_folders / place / "anna.npz")
     for seed, place in enumerate(places):
-        found = resolve_voice("anna", folders=[own_folders / "argument"], model_folder=own_folders / "model")
+        found = resolve_voice(
+            "anna", folders=[own_folders / "argument"], model_folder=own_folders / "model"
+        )
         assert found == make(seed=seed)
         (own_folders / place / "anna.npz").unlink()
     assert [str(folder) for folder in voice_folders()] == [
@@ -52,14 +61,30 @@ def test_an_unknown_name_lists_places_and_near_matches(own_folders):
         resolve_voice("anika")
     message = str(caught.value)
     assert "no voice is named 'anika'" in message and "Did you mean annika?" in message
-    assert str(own_folders / "environment") in message and str(own_folders / "data/bark/voices") in message
+    assert (
+        str(own_folders / "environment") in message
+        and str(own_folders / "data/bark/voices") in message
+    )
     with pytest.raises(VoiceError, match=r"Did you mean .*en_speaker_6"):
         resolve_voice("en-speaker-6")
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "../../etc/passwd", "/abs", "C:\\x", "con", "con.x", "a/b", "v2/me", "a..b", "a.", "Ärger", "x" * 65]
+    [
+        "",
+        "../../etc/passwd",
+        "/abs",
+        "C:\\x",
+        "con",
+        "con.x",
+        "a/b",
+        "v2/me",
+        "a..b",
+        "a.",
+        "Ärger",
+        "x" * 65,
+    ]
     + ["-rf", ".hidden", "a b", "a\x00b", "Anna", "v2/../x", "v2\\..\\x", "a\n"],
 )
 def test_hostile_names_are_refused(name):
@@ -82,8 +107,10 @@ def test_sunos_presets_come_from_the_hub_in_hugging_faces_files(own_folders, mon
     def fetch_all(wanted):
         return [fetch(*one) for one in wanted]
 
-    monkeypatch.setitem(sys.modules, "bark.hub", types.SimpleNamespace(fetch_all=fetch_all))
-    with pytest.raises(VoiceError, match="a preset of Suno's models.*Speak with the model large or small"):
+    monkeypatch.setitem(sys.modules, "bark.storage.hub", types.SimpleNamespace(fetch_all=fetch_all))
+    with pytest.raises(
+        VoiceError, match="a preset of Suno's models.*Speak with the model large or small"
+    ):
         resolve_voice("v2/en_speaker_3", TokenLayout(semantic_vocab=250))
     assert resolve_voice("v2\\en_speaker_6") == resolve_voice("v2/en_speaker_6") == preset
     assert asked[0] == ("suno/bark", "speaker_embeddings/v2/en_speaker_6_semantic_prompt.npy")
@@ -115,7 +142,8 @@ def test_a_voice_of_another_family_is_refused(made_for: str, model: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("made_for", "model"), [("small", "large"), ("nano", "nano"), ("nano", "run/model"), (None, "nano")]
+    ("made_for", "model"),
+    [("small", "large"), ("nano", "nano"), ("nano", "run/model"), (None, "nano")],
 )
 def test_whatever_may_fit_is_taken(made_for: str | None, model: str) -> None:
     check_made_for({} if made_for is None else {"model": made_for}, model)
@@ -123,6 +151,8 @@ def test_whatever_may_fit_is_taken(made_for: str | None, model: str) -> None:
 
 def test_nanos_presets_are_found_last_and_say_whose_they_are() -> None:
     assert places_of()[-1] == NANO_VOICES
-    with pytest.raises(VoiceError, match="the voice was made for nano; large understands other tokens"):
+    with pytest.raises(
+        VoiceError, match="the voice was made for nano; large understands other tokens"
+    ):
         replace(find_model("nano"), name="large").resolve_voice("alba")
     assert find_model("nano").resolve_voice("alba")

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from bark.errors import CheckpointError, MissingFileError
-from bark.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
+from bark.storage.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
 
 
 class Call:
@@ -103,7 +103,11 @@ def test_no_payload_runs(tmp_path, monkeypatch, save, stand_ins, force):
                 path = tmp_path / f"{name}{protocol}{suffix}"
                 try:
                     save(path, content, protocol)
-                except (pickle.PicklingError, TypeError, AttributeError):  # old protocols cannot say it
+                except (
+                    pickle.PicklingError,
+                    TypeError,
+                    AttributeError,
+                ):  # old protocols cannot say it
                     continue
                 with pytest.raises(CheckpointError) as caught:
                     read_torch_file(path, stand_ins) if suffix == ".pt" else read_weights(path)
@@ -152,7 +156,9 @@ def test_fairseq_files_load_without_fairseq(golden):
         model = read_torch_file(golden / f"D_hubert/{name}.pt", FAIRSEQ_STAND_INS)["model"]
         assert list(model) == list(reference)
         assert all(torch.allclose(model[key].float(), reference[key], atol=2e-3) for key in model)
-    with pytest.raises(CheckpointError, match=r"calls 'fairseq\.data.*hubert\.HubertFeatures reads it"):
+    with pytest.raises(
+        CheckpointError, match=r"calls 'fairseq\.data.*hubert\.HubertFeatures reads it"
+    ):
         read_torch_file(golden / "D_hubert/hubert_tiny.pt")
 
 
@@ -162,7 +168,9 @@ def test_legacy_files_load(tmp_path):
 
 
 def test_tensors_of_a_zip_are_mapped_not_read(tmp_path):
-    torch.save({"w": torch.zeros(1_000_000), "optimizer": torch.zeros(50_000_000)}, tmp_path / "big.pt")
+    torch.save(
+        {"w": torch.zeros(1_000_000), "optimizer": torch.zeros(50_000_000)}, tmp_path / "big.pt"
+    )
     resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * 4096  # noqa: E731
     before = resident()
     content = read_torch_file(tmp_path / "big.pt")
@@ -197,7 +205,10 @@ def test_compressed_members_are_refused(tmp_path):
 
 def test_damage_is_one_error_class(tmp_path):
     """Every cut and many random changes end in a result or a CheckpointError, never in anything else."""
-    torch.save({"model": OrderedDict(w=torch.arange(30.0)), "n": 3, "loss": np.float64(1)}, tmp_path / "a.pt")
+    torch.save(
+        {"model": OrderedDict(w=torch.arange(30.0)), "n": 3, "loss": np.float64(1)},
+        tmp_path / "a.pt",
+    )
     whole = (tmp_path / "a.pt").read_bytes()
     random = np.random.default_rng(0)
     path = tmp_path / "b.pt"
@@ -257,15 +268,22 @@ def test_threads_may_read_at_once(tmp_path):
 
 
 def test_read_weights_takes_off_a_prefix_in_every_container(tmp_path):
-    state = {"semantic.a": torch.ones(2), "semantic.b": torch.zeros(3), "coarse.a": torch.full((1,), 7.0)}
+    state = {
+        "semantic.a": torch.ones(2),
+        "semantic.b": torch.zeros(3),
+        "coarse.a": torch.full((1,), 7.0),
+    }
     save_file(state, tmp_path / "model.safetensors")
     torch.save(state, tmp_path / "model.bin")
     torch.save({"model": state}, tmp_path / "wrapped.bin")
     save_file({"semantic.a": state["semantic.a"]}, tmp_path / "model-1.safetensors")
     save_file(
-        {"semantic.b": state["semantic.b"], "coarse.a": state["coarse.a"]}, tmp_path / "model-2.safetensors"
+        {"semantic.b": state["semantic.b"], "coarse.a": state["coarse.a"]},
+        tmp_path / "model-2.safetensors",
     )
-    index = '{"weight_map": {"semantic.a": "model-1.safetensors", "semantic.b": "model-2.safetensors"}}'
+    index = (
+        '{"weight_map": {"semantic.a": "model-1.safetensors", "semantic.b": "model-2.safetensors"}}'
+    )
     (tmp_path / "model.safetensors.index.json").write_text(index)
     for name in ("model.safetensors", "model.bin", "wrapped.bin", "model.safetensors.index.json"):
         weights = read_weights(tmp_path / name, "semantic.")
@@ -273,7 +291,9 @@ def test_read_weights_takes_off_a_prefix_in_every_container(tmp_path):
         assert torch.equal(weights["b"], state["semantic.b"])
 
 
-@pytest.mark.parametrize("shard", ["../other.safetensors", "/etc/passwd", "a/b.safetensors", "..\\x"])
+@pytest.mark.parametrize(
+    "shard", ["../other.safetensors", "/etc/passwd", "a/b.safetensors", "..\\x"]
+)
 def test_shards_stay_in_their_folder(tmp_path, shard):
     path = tmp_path / "model.safetensors.index.json"
     path.write_text(json.dumps({"weight_map": {"a": shard}}))

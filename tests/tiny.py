@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from bark.codec_mel import MelAutoencoder, MelCodec, MelCodecConfig
-from bark.model import GPT, GPTConfig
-from bark.model_fine import FineGPT, FineGPTConfig
+from bark.codec.mel import MelAutoencoder, MelCodec, MelCodecConfig
+from bark.stages.gpt import GPT, GPTConfig
+from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 from bark.tokens import TokenLayout
 
 LAYOUT = TokenLayout(
@@ -43,7 +43,9 @@ def make_tiny_model(folder: Path) -> Path:
     networks = {"semantic": GPT(semantic), "coarse": GPT(coarse), "fine": FineGPT(fine)}
     for name, network in networks.items():
         weights = {
-            k: v.contiguous() for k, v in network.state_dict().items() if not k.startswith("lm_heads.")
+            k: v.contiguous()
+            for k, v in network.state_dict().items()
+            if not k.startswith("lm_heads.")
         }
         save_file(weights, folder / f"{name}.safetensors")
     config = {

@@ -1,1 +1,3 @@
-"""Recipes that train Bark's parts: corpus, HuBERT, codec and the three token models (repository only)."""
+"""Recipes that train Bark's parts: corpus, HuBERT, codec and the three token models (repository
+only).
+"""

@@ -1,0 +1,388 @@
+"""Turns a model's name into its files, and those into ready networks, codec and tokenizer."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files as package_files
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bark.errors import CheckpointError, MissingFileError, MissingModelError, SettingError
+from bark.stages.gpt_fine import FineGPTConfig
+from bark.storage.hub import (
+    Wanted,
+    cached,
+    fetch,
+    fetch_all,
+    fetch_first,
+    fetch_optional,
+    user_cache,
+)
+from bark.storage.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
+from bark.tokens import BARK, TokenLayout
+from bark.voice.names import check_made_for
+from bark.voice.voice import Voice, VoiceLike, resolve_voice
+
+from .formats import (
+    HF_WEIGHTS,
+    STAGES,
+    SUNO_NAMES,
+    Network,
+    folder_format,
+    hf_weights,
+    load_stage,
+    suno_file,
+)
+
+if TYPE_CHECKING:
+    from bark.codec.base import Codec
+
+__all__ = [
+    "FAIRSEQ_STAND_INS",
+    "ModelFiles",
+    "find_model",
+    "load_stage",
+    "read_torch_file",
+    "read_weights",
+]
+
+SUNO_REPO = "suno/bark"
+SUNO_SIZES = {"large": "_2", "small": ""}  # what Suno's file names end in
+CODEC_REPO = "facebook/encodec_24khz"
+BERT_REPO = "bert-base-multilingual-cased"
+BERT_NEW_REPO = (
+    f"google-bert/{BERT_REPO}"  # where the hub moved it; other programs cache it by either name
+)
+TOKENIZER_FILES = ("vocab.txt", "tokenizer.json")  # one is enough
+# Hugging Face's generation_config.json → our token layout
+HF_LAYOUT = {
+    "": {"sample_rate": "sample_rate", "codebook_size": "codebook_size"},
+    "semantic_config": {
+        "semantic_rate_hz": "semantic_rate",
+        "semantic_vocab_size": "semantic_vocab",
+        "text_encoding_offset": "text_offset",
+        "text_pad_token": "text_pad",
+        "semantic_infer_token": "semantic_infer",
+        "max_input_semantic_length": "text_window",
+        "max_new_tokens": "max_semantic",
+    },
+    "coarse_acoustics_config": {
+        "coarse_rate_hz": "coarse_rate",
+        "n_coarse_codebooks": "coarse_books",
+        "coarse_semantic_pad_token": "coarse_semantic_pad",
+        "coarse_infer_token": "coarse_infer",
+        "max_coarse_input_length": "coarse_semantic_window",
+        "max_coarse_history": "max_coarse_history",
+        "sliding_window_len": "sliding_window",
+    },
+    "fine_acoustics_config": {
+        "max_fine_input_length": "fine_window",
+        "max_fine_history_length": "fine_history",
+        "n_fine_codebooks": "fine_books",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one part of a model is: here, or on the hub."""
+
+    path: Path | None = None  # a file or folder on this computer
+    wanted: tuple[Wanted, ...] = ()  # else these files of the hub
+    looked: tuple[Path, ...] = ()  # where it could also have been
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where each part of a model is; nothing is read before it is asked for.
+
+    Parts that lie on the hub are fetched when first loaded.
+    """
+
+    name: str
+    places: Mapping[str, Place]  # "semantic", "coarse", "fine", "codec", "tokenizer"
+    layout: TokenLayout = BARK
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # settings that suit this model
+    voices: Path | None = None  # the model's own preset voices
+    codec_type: str = "encodec"  # or "mel"
+    tokenizer_type: str = "bert"  # or "phones"
+
+    def path(self, part: str) -> Path:
+        """Return the file or folder of a part, fetched if need be.
+
+        Raises
+        ------
+        MissingFileError
+            If it cannot be had; it lists everything of this model that is missing.
+        """
+        place = self.places[part]
+        if place.path is not None:
+            return place.path
+        absent = [other for other in self.places.values() if other.path is None]
+        looked = [folder for other in absent for folder in other.looked]
+        return fetch_all(place.wanted, looked, [file for other in absent for file in other.wanted])[
+            0
+        ]
+
+    def load(self, stage: str, dtype: torch.dtype | None = None) -> Any:
+        """Load the network of "semantic", "coarse" or "fine" on the CPU; `dtype` None
+        is float32.
+        """
+        if stage not in STAGES:
+            raise SettingError("stage", repr(stage), ", ".join(STAGES))
+        network = load_stage(self.path(stage), stage, dtype)
+        check_layout(network, stage, self.layout, self.name)
+        return network
+
+    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+        """Find a voice for this model, as `bark.Bark.resolve_voice` does, without loading the
+        model.
+        """
+        found = resolve_voice(voice, self.layout, model_folder=self.voices)
+        check_made_for({} if found is None else found.info, self.name)
+        return found
+
+    def load_codec(self) -> "Codec":
+        """Load the codec on the CPU."""
+        if self.codec_type == "mel":
+            from bark.codec.mel import MelCodec
+
+            return MelCodec.load(self.path("codec"))
+        from bark.codec.encodec import EncodecCodec
+
+        return EncodecCodec.from_pretrained(self.path("codec"))
+
+    def load_tokenizer(self) -> Any:
+        """Load the text tokenizer."""
+        if self.tokenizer_type == "phones":
+            from bark.text.english.phones import PhoneTokenizer
+
+            return PhoneTokenizer()
+        from bark.text.bert import BertTextTokenizer
+
+        path = self.path("tokenizer")
+        return BertTextTokenizer.from_pretrained(path if path.is_dir() else path.parent)
+
+
+def find_model(name: str | Path) -> ModelFiles:
+    """Find a model's parts.
+
+    Parameters
+    ----------
+    name : "large" or "small" (Suno's; from Suno's own cache if they are there, else from the hub),
+        "nano" (shipped with this package), a folder in any of three layouts, or a hub id.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such folder and no such model on the hub.
+    CheckpointError
+        If the folder holds something else.
+    """
+    text = str(name)
+    if text in SUNO_SIZES:
+        return _published(text)
+    if text == "nano":
+        folder = Path(str(package_files("bark"))) / "nano"
+        if not (folder / "config.json").is_file():
+            raise MissingFileError(
+                "the model 'nano' is not part of this installation",
+                fix="Install a released version of this package, or name another model",
+            )
+        return replace(_from_folder(folder), name=text)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _from_folder(folder)
+    if folder.exists():
+        raise CheckpointError(f"{folder} is a file", allowed="the folder of a model")
+    if isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        return _from_hub(name)
+    raise MissingFileError(
+        f"no model {text!r}",
+        allowed="large, small, nano, an existing folder or a hub id such as suno/bark-small",
+    )
+
+
+def check_layout(network: Network, stage: str, layout: TokenLayout, where: str) -> None:
+    """Refuse a network whose vocabulary or window is too small for the token layout it is to speak.
+
+    This catches a semantic and a coarse file that were swapped.
+    """
+    config = network.config
+    needs = {
+        "semantic": {
+            "input_vocab_size": layout.semantic_infer + 1,
+            "output_vocab_size": layout.semantic_vocab + 1,
+            "block_size": layout.text_window + layout.max_semantic,
+        },
+        "coarse": {
+            "input_vocab_size": layout.coarse_infer + 1,
+            "output_vocab_size": layout.coarse_offset + layout.coarse_books * layout.codebook_size,
+            "block_size": layout.coarse_semantic_window
+            + layout.max_coarse_history
+            + layout.sliding_window,
+        },
+        "fine": {
+            "input_vocab_size": layout.codebook_size + 1,
+            "output_vocab_size": layout.codebook_size,
+            "block_size": layout.fine_window,
+        },
+    }[stage]
+    for size, least in needs.items():
+        if getattr(config, size) < least:
+            raise CheckpointError(
+                f"{where}: the {stage} model's {size}",
+                getattr(config, size),
+                f"{least} or more for its tokens",
+            )
+    if isinstance(config, FineGPTConfig) and config.n_codes_total != layout.fine_books:
+        raise CheckpointError(
+            f"{where}: the fine model's codebooks", config.n_codes_total, layout.fine_books
+        )
+
+
+def hf_layout(config: Mapping[str, Any], where: str = "generation_config.json") -> TokenLayout:
+    """Read the token layout from Hugging Face's generation settings; what they leave
+    out is Bark's.
+    """
+    values = {}
+    for section, names in HF_LAYOUT.items():
+        stated = config.get(section, {}) if section else config
+        if isinstance(stated, Mapping):
+            values.update(
+                {ours: stated[theirs] for theirs, ours in names.items() if theirs in stated}
+            )
+    return _layout_from(values, where)
+
+
+def _published(size: str) -> ModelFiles:
+    """Suno's own files: each from Suno's cache if it is there, else from the hub."""
+    cache = user_cache() / "suno" / "bark_v0"
+    places = {}
+    for stage in STAGES:
+        file = f"{SUNO_NAMES[stage]}{SUNO_SIZES[size]}.pt"
+        here = cache / file
+        places[stage] = Place(here if here.is_file() else None, ((SUNO_REPO, file),), (cache,))
+    return ModelFiles(size, {**places, "codec": _codec_place(), "tokenizer": _tokenizer_place()})
+
+
+def _from_folder(folder: Path) -> ModelFiles:
+    kind = folder_format(folder)
+    if kind == "ours":
+        return _ours(folder)
+    places = {stage: Place(folder) for stage in STAGES}
+    layout = BARK
+    if kind == "suno":
+        places = {stage: Place(suno_file(folder, stage)) for stage in STAGES}
+        places["codec"] = _codec_place(folder)
+    else:
+        places["codec"] = Place(hf_weights(folder))
+        stated = folder / "generation_config.json"
+        layout = hf_layout(read_json(stated), str(stated)) if stated.is_file() else BARK
+    places["tokenizer"] = _tokenizer_place(folder)
+    return ModelFiles(str(folder), places, layout, voices=_voices(folder))
+
+
+def _ours(folder: Path) -> ModelFiles:
+    config = read_json(folder / "config.json")
+    where = folder / "config.json"
+    types = {}
+    for part, allowed in (("codec", ("encodec", "mel")), ("tokenizer", ("bert", "phones"))):
+        entry = config.get(part)
+        types[part] = entry.get("type") if isinstance(entry, dict) else None
+        if types[part] not in allowed:
+            raise CheckpointError(
+                f"{where}: type of {part}", repr(types[part]), " or ".join(allowed)
+            )
+    defaults = config.get("defaults", {})
+    if not isinstance(defaults, dict) or not all(
+        isinstance(v, (int, float, NoneType)) for v in defaults.values()
+    ):
+        raise CheckpointError(
+            f"{where}: defaults", repr(defaults)[:80], "numbers by the names of Settings"
+        )
+    places = {part: Place(folder) for part in (*STAGES, "codec")}
+    places["tokenizer"] = (
+        Place(folder) if types["tokenizer"] == "phones" else _tokenizer_place(folder)
+    )
+    return ModelFiles(
+        str(config.get("name") or folder),
+        places,
+        _layout_from(config.get("layout", {}), where),
+        defaults,
+        _voices(folder),
+        str(types["codec"]),
+        str(types["tokenizer"]),
+    )
+
+
+def _from_hub(repo: str) -> ModelFiles:
+    """Fetch a whole model, in Hugging Face's layout or ours."""
+    try:
+        config = fetch(repo, "config.json")
+    except MissingModelError as error:
+        patterns = "'*.json' '*.txt' 'model*' 'pytorch_model*'"
+        fix = f"Where there is a network, run: hf download {repo} --include {patterns}"
+        raise MissingModelError(error.what, fix=fix) from None
+    folder = config.parent
+    if read_json(config).get("format") == "bark":
+        fetch_all([(repo, f"{part}.safetensors") for part in (*STAGES, "codec")])
+        optional = [f"tokenizer/{name}" for name in TOKENIZER_FILES]
+    else:
+        weights = fetch_first(repo, HF_WEIGHTS)
+        if weights.name.endswith(".index.json"):
+            shards = read_json(weights).get("weight_map")
+            names = sorted(set(shards.values())) if isinstance(shards, dict) else []
+            fetch_all([(repo, str(name)) for name in names])
+        optional = ["generation_config.json", *TOKENIZER_FILES]
+    for file in optional:
+        fetch_optional(repo, file)
+    return replace(_from_folder(folder), name=repo)
+
+
+def _voices(folder: Path) -> Path | None:
+    folders = folder / "voices", folder / "speaker_embeddings"  # ours, Hugging Face's
+    return next((found for found in folders if found.is_dir()), None)
+
+
+def _codec_place(folder: Path | None = None) -> Place:
+    """EnCodec beside the weights, in the hub's cache or in torch's own, where Suno's
+    code kept it.
+    """
+    found: list[Path] = []
+    torch_cache = Path(os.environ.get("TORCH_HOME") or user_cache() / "torch").expanduser()
+    looked = [folder] if folder else []
+    if folder is not None:
+        found = [
+            *sorted(folder.glob("encodec_24khz*.th")),
+            folder / "codec.safetensors",
+            folder / "encodec_24khz",
+        ]
+    found += sorted((torch_cache / "hub" / "checkpoints").glob("encodec_24khz*.th"))
+    here = next((path for path in found if path.exists()), None)
+    return Place(
+        here, ((CODEC_REPO, "model.safetensors"),), (*looked, torch_cache / "hub" / "checkpoints")
+    )
+
+
+def _tokenizer_place(folder: Path | None = None) -> Place:
+    """BERT's tokenizer beside the weights, or on the hub."""
+    for place in [folder / "tokenizer", folder] if folder else []:
+        if any((place / name).is_file() for name in TOKENIZER_FILES):
+            return Place(place)
+    for repo in (BERT_REPO, BERT_NEW_REPO):
+        for name in TOKENIZER_FILES:
+            if (found := cached(repo, name)) is not None:
+                return Place(found.parent)
+    return Place(None, ((BERT_REPO, "vocab.txt"),), (folder,) if folder else ())
+
+
+def _layout_from(values: Any, where: str | Path) -> TokenLayout:
+    try:
+        return TokenLayout.from_dict(dict(values))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: token layout", error) from error

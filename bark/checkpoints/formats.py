@@ -1,0 +1,423 @@
+"""Turns Bark's weights on disk into ready networks; reads three layouts: Suno's, Hugging Face's,
+ours.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from bark.errors import CheckpointError, MissingFileError, SettingError
+from bark.stages.gpt import GPT, GPTConfig
+from bark.stages.gpt_fine import FineGPT, FineGPTConfig
+from bark.storage.weights import read_json, read_torch_file, read_weights, tensors_of
+
+STAGES = ("semantic", "coarse", "fine")
+FORMATS = ("suno", "hf", "ours")
+FORMAT_VERSION = 1  # of our own folder
+SUNO_NAMES = {"semantic": "text", "coarse": "coarse", "fine": "fine"}  # Suno's file of a stage
+HF_PARTS = {"semantic": "semantic", "coarse": "coarse_acoustics", "fine": "fine_acoustics"}
+HF_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+# Suno's name of a layer → Hugging Face's
+HF_LAYERS = {
+    "transformer.h.": "layers.",
+    "transformer.wtes.": "input_embeds_layers.",
+    "transformer.wte.": "input_embeds_layer.",
+    "transformer.wpe.": "position_embeds_layer.",
+    "transformer.ln_f.": "layernorm_final.",
+    ".ln_1.": ".layernorm_1.",
+    ".ln_2.": ".layernorm_2.",
+    ".c_attn.": ".att_proj.",
+    ".c_proj.": ".out_proj.",
+    ".c_fc.": ".in_proj.",
+}
+# Suno's name of a size → Hugging Face's
+HF_SIZES = {
+    "n_layer": "num_layers",
+    "n_head": "num_heads",
+    "n_embd": "hidden_size",
+    "block_size": "block_size",
+    "bias": "bias",
+    "input_vocab_size": "input_vocab_size",
+    "output_vocab_size": "output_vocab_size",
+    "dropout": "dropout",
+    "n_codes_total": "n_codes_total",
+    "n_codes_given": "n_codes_given",
+}
+# The largest network a file may ask for: far above any Bark, far below what hurts.
+LARGEST = {
+    "n_layer": 128,
+    "n_head": 256,
+    "n_embd": 16_384,
+    "block_size": 65_536,
+    "input_vocab_size": 4_000_000,
+    "output_vocab_size": 4_000_000,
+    "n_codes_total": 64,
+    "n_codes_given": 63,
+}
+_SHOWN = 5  # names an error lists before it only counts
+
+Network = GPT | FineGPT
+
+
+def load_stage(path: str | Path, stage: str, dtype: torch.dtype | None = None) -> Network:
+    """Load the network of one stage.
+
+    Parameters
+    ----------
+    path : Suno's ``.pt`` file of the stage, or a folder in any of the three layouts.
+    stage : "semantic", "coarse" or "fine".
+    dtype : of the weights in memory; None = float32, whatever the file holds.
+
+    Returns
+    -------
+    `GPT`, or `FineGPT` for "fine", in evaluation mode on the CPU. float32 weights are mapped from
+    the file, not copied.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, unsafe, or holds something else; it lists what does not fit.
+    MissingFileError
+        If it is not there.
+    """
+    config, weights = read_stage(path, stage)
+    return build_network(config, weights, str(path), dtype)
+
+
+def read_stage(path: str | Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
+    """Read one stage's sizes, and its weights under Suno's names."""
+    if stage not in STAGES:
+        raise SettingError("stage", repr(stage), ", ".join(STAGES))
+    path = Path(path)
+    if not path.is_dir():
+        return _read_suno(path, stage)
+    kind = folder_format(path)
+    if kind == "suno":
+        return _read_suno(suno_file(path, stage), stage)
+    if kind == "hf":
+        return _read_hf(path, stage)
+    return _read_ours(path, stage)
+
+
+def folder_format(folder: Path) -> str:
+    """Tell which of the three layouts a folder holds."""
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if config.get("format") == "bark":
+        version = config.get("format_version")
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{folder}: format_version",
+                version,
+                FORMAT_VERSION,
+                "Install a newer version of this package",
+            )
+        return "ours"
+    if config.get("model_type") == "bark":
+        return "hf"
+    if any(
+        (folder / f"{name}{size}.pt").is_file()
+        for name in SUNO_NAMES.values()
+        for size in ("_2", "")
+    ):
+        return "suno"
+    if config:
+        raise CheckpointError(
+            f"{folder} holds another kind of model", config.get("model_type"), "bark"
+        )
+    raise MissingFileError(
+        f"{folder} holds no Bark model",
+        allowed="Suno's text.pt, coarse.pt and fine.pt (or _2.pt), a Hugging Face Bark, or our "
+        "own format",
+    )
+
+
+def suno_file(folder: Path, stage: str) -> Path:
+    """Return Suno's file of a stage in `folder`, the large one if both are there."""
+    large, small = (folder / f"{SUNO_NAMES[stage]}{size}.pt" for size in ("_2", ""))
+    return large if large.is_file() or not small.is_file() else small
+
+
+def hf_weights(folder: Path) -> Path:
+    """Return the weights (or their index) of a Hugging Face folder."""
+    for name in HF_WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise MissingFileError(
+        f"{folder} has a config.json but no weights", allowed=" or ".join(HF_WEIGHTS)
+    )
+
+
+def build_network(
+    config: GPTConfig,
+    weights: Mapping[str, torch.Tensor],
+    where: str,
+    dtype: torch.dtype | None = None,
+) -> Network:
+    """Make a network of these sizes from weights under Suno's names.
+
+    Parameters
+    ----------
+    where : the file, for messages.
+    dtype : None = float32.
+    """
+    with torch.device("meta"), _Blank():  # names and shapes only: nothing is allocated or drawn
+        network: Network = FineGPT(config) if isinstance(config, FineGPTConfig) else GPT(config)
+    if isinstance(config, FineGPTConfig):
+        weights = _with_tied_heads(weights, config, where)
+    _check_fit(weights, network, where)
+    network.load_state_dict(
+        {
+            name: _ready(tensor, name, where, dtype or torch.float32)
+            for name, tensor in weights.items()
+        },
+        assign=True,
+    )
+    if isinstance(network, FineGPT):
+        network.tie_heads()
+    return network.eval()
+
+
+class _Blank(TorchFunctionMode):
+    """Leaves out `torch.nn.init`, which on the meta device imports torch's compiler: a second and a
+    half.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return None  # no layer asks for it
+        return func(*args, **(kwargs or {}))
+
+
+def config_from(values: Mapping[str, Any], stage: str, where: str) -> GPTConfig:
+    """Check the sizes a file states and return them; nothing is allocated."""
+    kind = FineGPTConfig if stage == "fine" else GPTConfig
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(str(name)[:40] for name in values if name not in known):
+        raise CheckpointError(f"{where}: unknown sizes", _some(unknown), ", ".join(sorted(known)))
+    for name, value in values.items():
+        if name == "bias":
+            good = isinstance(value, bool)
+            allowed = "true or false"
+        elif name == "dropout":
+            good = isinstance(value, (int, float)) and 0 <= value < 1
+            allowed = "0 … 1"
+        else:
+            good = type(value) is int and 1 <= value <= LARGEST[name]
+            allowed = f"1 … {LARGEST[name]}"
+        if not good:
+            raise CheckpointError(f"{where}: {name}", repr(value)[:40], allowed)
+    config = kind(**values)
+    if config.n_embd % config.n_head:
+        raise CheckpointError(
+            f"{where}: n_embd", config.n_embd, f"a multiple of n_head, {config.n_head}"
+        )
+    if isinstance(config, FineGPTConfig) and config.n_codes_given >= config.n_codes_total:
+        raise CheckpointError(
+            f"{where}: n_codes_given", config.n_codes_given, "less than n_codes_total"
+        )
+    return config
+
+
+def to_hf_name(name: str) -> str:
+    """Spell a layer's name as Hugging Face does.
+
+    >>> to_hf_name("transformer.h.0.ln_1.weight")
+    'layers.0.layernorm_1.weight'
+    """
+    for ours, theirs in HF_LAYERS.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def from_hf_name(name: str) -> str:
+    """Undo `to_hf_name`."""
+    name = f".{name}"  # so that every part, the first too, stands between dots
+    for ours, theirs in HF_LAYERS.items():
+        name = name.replace(f".{theirs.lstrip('.')}", f".{ours.lstrip('.')}")
+    return name[1:]
+
+
+def _read_suno(path: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
+    if path.suffix == ".safetensors":
+        raise CheckpointError(
+            f"{path} alone tells no sizes", fix="Give the folder it is in, with config.json"
+        )
+    content = read_torch_file(path)
+    state = content.get("model", content) if isinstance(content, Mapping) else content
+    weights = drop_masks(strip_prefixes(tensors_of(state, path)))
+    _check_kind(weights, stage, path)
+    sizes = content.get("model_args")
+    if not isinstance(sizes, Mapping):
+        raise CheckpointError(
+            f"{path} has weights but no model_args", allowed='Suno\'s {"model": …, "model_args": …}'
+        )
+    return config_from(_suno_sizes(sizes), stage, str(path)), weights
+
+
+def _read_hf(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
+    path = hf_weights(folder)
+    part = HF_PARTS[stage]
+    sizes = read_json(folder / "config.json").get(f"{part}_config")
+    if not isinstance(sizes, Mapping):
+        raise CheckpointError(f"{folder / 'config.json'} has no {part}_config")
+    stated = {ours: sizes[theirs] for ours, theirs in HF_SIZES.items() if theirs in sizes}
+    stated = {
+        "bias": True,
+        "input_vocab_size": 10_048,
+        "output_vocab_size": 10_048,
+        **stated,
+    }  # its defaults
+    if stage != "fine":
+        stated = {name: value for name, value in stated.items() if not name.startswith("n_codes")}
+    weights = drop_masks(read_weights(path, f"{part}."))
+    refuse_lora(weights, path)
+    return (
+        config_from(stated, stage, f"{folder / 'config.json'}, {part}_config"),
+        {from_hf_name(name): tensor for name, tensor in weights.items()},
+    )
+
+
+def _read_ours(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
+    sizes = read_json(folder / "config.json").get(stage)
+    if not isinstance(sizes, Mapping):
+        raise CheckpointError(f"{folder / 'config.json'} has no sizes for {stage!r}")
+    config = config_from(sizes, stage, f"{folder / 'config.json'}, {stage}")
+    return config, read_weights(folder / f"{stage}.safetensors")
+
+
+def strip_prefixes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Quirk: `torch.compile` and data-parallel training put their own names in front."""
+    return {
+        re.sub(r"^((_orig_mod|module)\.)+", "", name): tensor for name, tensor in weights.items()
+    }
+
+
+def drop_masks(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Quirk: older attention layers saved their causal mask, ``….attn.bias``, as if it were a
+    weight.
+    """
+    return {name: tensor for name, tensor in weights.items() if not name.endswith(".attn.bias")}
+
+
+def refuse_lora(weights: Iterable[str], path: Path) -> None:
+    """Quirk: some fine-tuning forks save adapters unmerged; the base alone would be
+    another voice.
+    """
+    leftovers = sorted(name for name in weights if "lora" in name.lower() or ".base_layer." in name)
+    if leftovers:
+        raise CheckpointError(
+            f"{path} holds LoRA adapters that were not merged",
+            _some(leftovers),
+            "plain weights",
+            "Merge them where the model was trained (weight + scaling * B @ A; in peft: "
+            "merge_and_unload()), "
+            "and save again",
+        )
+
+
+def _suno_sizes(sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """Quirk: older files have one ``vocab_size`` for input and output; LoRA forks add their own
+    fields.
+    """
+    sizes = {name: value for name, value in sizes.items() if not str(name).startswith("lora")}
+    if "vocab_size" in sizes:
+        both = sizes.pop("vocab_size")
+        sizes.setdefault("input_vocab_size", both)
+        sizes.setdefault("output_vocab_size", both)
+    return sizes
+
+
+def _with_tied_heads(
+    weights: Mapping[str, torch.Tensor], config: FineGPTConfig, where: str
+) -> dict[str, torch.Tensor]:
+    """Quirk: a fine head is its codebook's embedding; files hold it twice or once."""
+    tied = dict(weights)
+    for head in range(config.n_codes_total - config.n_codes_given):
+        name, table = (
+            f"lm_heads.{head}.weight",
+            f"transformer.wtes.{head + config.n_codes_given}.weight",
+        )
+        if table not in tied:
+            continue
+        if name in tied and not torch.equal(tied[name], tied[table]):
+            raise CheckpointError(
+                f"{where}: {name} differs from {table}", allowed="one shared tensor"
+            )
+        tied[name] = tied[table]
+    return tied
+
+
+def _check_kind(weights: Mapping[str, torch.Tensor], stage: str, path: Path) -> None:
+    """Say what a file is when it is not this stage of Bark."""
+    refuse_lora(weights, path)
+    names = set(weights)
+
+    def has(*starts: str) -> bool:
+        return any(name.startswith(starts) for name in names)
+
+    if has("transformer.wtes."):
+        found = "fine"
+    elif has("transformer.wte."):
+        found = "semantic or coarse"
+    elif has("lstm.weight_ih_l0"):
+        found = "a semantic quantizer (hubert.LSTMQuantizer reads it)"
+    elif has("feature_extractor.", "hubert.", "encoder.pos_conv"):
+        found = "a HuBERT (hubert.HubertFeatures reads it)"
+    elif has("encoder.model.", "quantizer.vq.", "encoder.layers."):
+        found = "an EnCodec (bark.codec reads it)"
+    elif has("semantic.", "coarse_acoustics.", "fine_acoustics."):
+        found = "a whole Hugging Face Bark: give its folder, with config.json"
+    else:
+        found = f"unknown, with {_some(sorted(names))}"
+    if stage not in found.split(" or "):
+        raise CheckpointError(f"{path} is not a {stage} model of Bark", found)
+
+
+def _check_fit(weights: Mapping[str, torch.Tensor], network: Network, where: str) -> None:
+    """Compare names and shapes with the network's; one error lists every kind of difference."""
+    expected = network.state_dict()
+    missing = sorted(set(expected) - set(weights))
+    unknown = sorted(set(weights) - set(expected))
+    misshapen = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    wrong_type = [f"{name} {weights[name].dtype}" for name in expected
+                  if name in weights and not weights[name].is_floating_point()]  # fmt: skip
+    faults = {
+        "missing": missing,
+        "unknown": unknown,
+        "of another shape": misshapen,
+        "not floats": wrong_type,
+    }
+    if any(faults.values()):
+        text = "; ".join(f"{fault} {_some(names)}" for fault, names in faults.items() if names)
+        raise CheckpointError(f"{where} does not fit the sizes it states", text)
+
+
+def _ready(tensor: torch.Tensor, name: str, where: str, dtype: torch.dtype) -> torch.Tensor:
+    """Cast, lay out row by row (some files hold overlapping views) and refuse NaN."""
+    tensor = tensor.to(dtype).contiguous()
+    if not all(torch.isfinite(edge) for edge in tensor.aminmax()):
+        raise CheckpointError(
+            f"{where}: {name} holds NaN or infinity",
+            fix="Its training diverged, or the file is damaged",
+        )
+    return tensor
+
+
+def _some(names: list[str]) -> str:
+    """List the first few names, and count the rest."""
+    shown = ", ".join(name[:80] for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown}, … ({len(names)} in all)"

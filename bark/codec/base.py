@@ -1,0 +1,57 @@
+"""What every codec can do, whatever network is behind it."""
+
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+
+from bark.errors import AudioError
+
+
+class Codec(Protocol):
+    """What every audio codec of this house offers."""
+
+    sample_rate: int  # Hz
+    hop_length: int  # samples a frame
+    codebook_size: int
+    num_codebooks: int
+
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """(N,) float32 → (num_codebooks, ceil(N / hop_length)) int64."""
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """(K, T) integers → (hop_length * T,) float32."""
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move to a device."""
+
+
+def check_samples(audio: np.ndarray) -> np.ndarray:
+    """Return what a codec is to encode as (N,) float32; refuse another shape, NaN and infinity."""
+    samples = np.asarray(audio, dtype=np.float32)
+    if samples.ndim != 1:
+        raise AudioError(
+            "codec input has the wrong shape", got=samples.shape, allowed="(N,) mono samples"
+        )
+    if not np.isfinite(samples).all():
+        raise AudioError("codec input", got="NaN or infinite samples", allowed="finite samples")
+    return samples
+
+
+def check_codes(codes: np.ndarray, codec: Codec) -> np.ndarray:
+    """Return what `codec` is to decode as (K, T) int64; refuse another shape, type or range.
+
+    int64, since torch has no embedding for the uint16 of old presets.
+    """
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or not 1 <= codes.shape[0] <= codec.num_codebooks:
+        allowed = f"(K, T) with K from 1 to {codec.num_codebooks}"
+        raise AudioError("codes have the wrong shape", got=codes.shape, allowed=allowed)
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise AudioError("codes have the wrong type", got=codes.dtype, allowed="integers")
+    if codes.size and (codes.min() < 0 or codes.max() >= codec.codebook_size):
+        allowed = f"0 to {codec.codebook_size - 1}"
+        raise AudioError(
+            "codes out of range", got=f"{codes.min()} to {codes.max()}", allowed=allowed
+        )
+    return codes.astype(np.int64)

@@ -1,0 +1,184 @@
+"""Turns the words of a command line into checked values, and every failure into one line and an
+exit code.
+"""
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from .errors import BarkError
+
+FAILED, INTERRUPTED = 1, 130  # 130 is what shells give a program stopped by Ctrl-C
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong command, 130 interrupted."
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line and whose exit code is then 2.
+
+    It takes no abbreviations of flags: they would change their meaning when a flag is added.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+
+    def flag(
+        self, name: str, kind: "Kind", meaning: str, default: Any = None, required: bool = False
+    ) -> None:
+        """Add a flag whose value is of one kind."""
+        self.add_argument(
+            name, type=kind, metavar=kind.name, help=meaning, default=default, required=required
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` on standard error and leave."""
+        message = message.removeprefix("argument ").replace("\n", " ")
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help\n")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value: how the help calls it, and how it is read from one word of the command line.
+
+    Serves as ``type`` of ``add_argument``.
+    """
+
+    name: str | None  # None: a boolean, which may stand alone
+    read: Callable[[str], Any]
+
+    def __call__(self, word: str) -> Any:
+        """Return the value, or raise what argparse expects."""
+        return self.read(word)
+
+
+def number(least: float = 0, most: float = math.inf, *, above: bool = False) -> Kind:
+    """Return the kind of finite numbers from `least` (not itself if `above`) to `most`."""
+    allowed = (
+        f"a number {'>' if above else '>='} {least:g}"
+        if most == math.inf
+        else f"{least:g} to {most:g}"
+    )
+
+    def read(word: str) -> float:
+        value = _convert(float, word, allowed)
+        if not math.isfinite(value) or not least <= value <= most or (above and value == least):
+            raise refused(word, allowed)
+        return value
+
+    return Kind("X", read)
+
+
+def whole(least: int, most: int | None = None) -> Kind:
+    """Return the kind of whole numbers from `least` to `most`."""
+    allowed = (
+        f"a whole number >= {least}" if most is None else f"a whole number from {least} to {most}"
+    )
+
+    def read(word: str) -> int:
+        value = _convert(int, word, allowed)
+        if value < least or (most is not None and value > most):
+            raise refused(word, allowed)
+        return value
+
+    return Kind("N", read)
+
+
+def choice(*names: str) -> Kind:
+    """Return the kind of one word out of `names`."""
+
+    def read(word: str) -> str:
+        if word.lower() not in names:
+            raise refused(word, ", ".join(names))
+        return word.lower()
+
+    return Kind("|".join(names), read)
+
+
+def refused(word: str, allowed: str) -> argparse.ArgumentTypeError:
+    """Return the complaint about one word of the command line."""
+    return argparse.ArgumentTypeError(f"got {word!r}; allowed: {allowed}")
+
+
+def _convert(to: type, word: str, allowed: str) -> Any:
+    try:
+        return to(word)
+    except ValueError as error:
+        raise refused(word, allowed) from error
+
+
+def _word(word: str) -> str:
+    if not word:
+        raise argparse.ArgumentTypeError("got an empty value; allowed: at least one character")
+    return word
+
+
+WORD, FILE, FOLDER = (Kind(name, _word) for name in ("WORD", "FILE", "FOLDER"))
+MODEL, DEVICE = Kind("MODEL", _word), Kind("DEVICE", _word)
+SEED = whole(0, 2**63 - 1)
+
+
+def run(name: str, work: Callable[[], int]) -> int:
+    """Do the work of a command, whose `name` begins each complaint, and return its exit code.
+
+    0 done; 1 failed; 2 what was named cannot be used, be it a flag, a file or a voice; 130 stopped
+    by Ctrl-C or politely from outside."""
+    try:
+        with _terminate_like_interrupt():
+            return work()
+    except SystemExit as stop:  # argparse has said what is wrong, or has shown the help
+        return stop.code if isinstance(stop.code, int) else FAILED
+    except BarkError as error:
+        return complain(name, str(error), error.exit_code)
+    except KeyboardInterrupt as interrupt:
+        return complain(name, f"interrupted. {interrupt}", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader left: nothing more to say
+        return FAILED
+    except (OSError, MemoryError) as error:
+        return complain(name, f"{type(error).__name__}: {error}")
+    except RuntimeError as error:
+        if (
+            type(error).__name__ != "OutOfMemoryError"
+        ):  # torch's; its import must wait until it is needed
+            raise
+        return complain(name, "the device is out of memory. Try a smaller model or --device cpu")
+
+
+def complain(name: str, message: str, code: int = FAILED) -> int:
+    """Say in one line on standard error what went wrong; return the exit code."""
+    say(f"{name}: {' '.join(message.split())}", sys.stderr)
+    return code
+
+
+def say(line: str, stream: Any = None) -> None:
+    """Print a line, whatever its letters; standard output is looked up now, where
+    tests replace it.
+    """
+    stream = sys.stdout if stream is None else stream
+    encoding = stream.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """Let a polite end (SIGTERM) leave finished parts too, as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread, where nobody may listen to signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,61 @@
+"""Splits a text of any length into parts that Bark can speak at once."""
+
+from collections.abc import Collection
+
+from bark.errors import TextError
+from bark.text.dialogue import Turn, parse_dialogue
+from bark.text.split import Budget, estimate_seconds, split_text
+from bark.text.tidy import speakable
+from bark.tokens import TokenLayout
+
+from .part import Speaker
+
+FILL = 0.85  # of the longest utterance is planned for: the estimate of seconds is rough
+MAX_SECONDS = 13.0
+
+
+def plan_parts(
+    bark: Speaker, text: str, speakers: Collection[str] = (), budget: Budget | None = None
+) -> list[Turn]:
+    """Split a text, or a script with ``NAME: text`` lines and ``[voice:name]`` marks, into parts to
+    speak.
+
+    Parameters
+    ----------
+    speakers : the names that begin a turn; without any, only the marks do.
+    budget : limits of a part; by default what `bark` can take.
+    """
+    budget = budget or default_budget(bark.layout)
+    turns = parse_dialogue(text, speakers)
+    if not turns:
+        raise TextError(
+            "nothing in the text can be spoken",
+            ascii(text[:40]),
+            "at least one letter, digit or sign",
+        )
+
+    def count(piece: str) -> int:
+        try:
+            tokens = len(bark.tokenizer.encode(piece)) if speakable(piece) else 0
+        except TextError:  # another script, say
+            return 0
+        # numbers are longer spoken than written: the seconds of what is said count as tokens, too
+        seconds = estimate_seconds(bark.tokenizer.normalize(piece)) if tokens else 0.0
+        return max(tokens, int(seconds / budget.max_seconds * budget.max_tokens))
+
+    parts = [
+        Turn(turn.speaker, part.strip())
+        for turn in turns
+        for part in split_text(turn.text, count, budget)
+        if count(part)
+    ]
+    if not parts:
+        bark.tokenizer.encode(text)  # raises, and says what it can speak
+        raise TextError("nothing in the text can be spoken", ascii(text[:40]))
+    return parts
+
+
+def default_budget(layout: TokenLayout) -> Budget:
+    """Return what a part may hold for a model with this layout."""
+    longest = FILL * layout.max_semantic / layout.semantic_rate
+    return Budget(max_tokens=layout.text_window, max_seconds=max(1.0, min(MAX_SECONDS, longest)))

@@ -1,0 +1,332 @@
+"""THE autoregressive loop's step: embeddings or token ids → logits of the next token, with a static
+KV cache.
+
+The semantic and coarse stages drive a `Decoder`; it runs the layers of a `GPT` on weights it looked
+up once, which on a CPU halves the time of a step of a small network. All sequences of a batch stand
+at the same position: Bark pads its prompts to a fixed length, so none is ragged.
+
+On a GPU a step of one sequence is a few hundred kernels that take less time than their launches. It
+is captured once as a CUDA graph and replayed: cache and shapes are static, the position is a
+tensor."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bark.errors import SettingError
+
+from .cuda_graph import Step, captured, worth_a_graph
+from .gpt import GPT
+
+Operation = Callable[[torch.Tensor], torch.Tensor]
+Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and rows → residual
+
+SMALL = 4 << 20  # weights of a network that gets a second copy of them, see `_laid_out`
+LEAST = (
+    1 << 18
+)  # weights of a layer for each thread that works on it: less is not worth the waiting
+FEW = 8  # rows; more of them MKL multiplies well by itself
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The operations of one block on rows (N, D), looked up once."""
+
+    norm_1: Operation
+    query_key_value: Operation
+    attention_out: Addition
+    norm_2: Operation
+    feed_in: Operation
+    feed_out: Addition
+
+    @classmethod
+    def of(cls, block: nn.Module, copy: bool) -> "_Layer":
+        part = block.get_submodule
+        return cls(
+            _normalise(part("ln_1")),
+            _product(part("attn.c_attn"), copy),
+            _sum(part("attn.c_proj"), copy),
+            _normalise(part("ln_2")),
+            _product(part("mlp.c_fc"), copy),
+            _sum(part("mlp.c_proj"), copy),
+        )
+
+
+def _normalise(module: nn.Module) -> Operation:
+    if type(module) is not nn.LayerNorm:
+        return module
+    shape = list(module.normalized_shape)
+    return partial(
+        torch.layer_norm,
+        normalized_shape=shape,
+        weight=module.weight,
+        bias=module.bias,
+        eps=module.eps,
+    )
+
+
+def _product(module: nn.Module, copy: bool) -> Operation:
+    """Bind a plain layer's weight to its function; leave any other module (LoRA, quantised) as it
+    is.
+    """
+    if type(module) is not nn.Linear or module.bias is not None:
+        return module
+    weight, parts = _laid_out(module.weight, copy)
+    if len(parts) == 1:
+        return partial(torch.mm, mat2=weight)
+
+    def multiply(rows: torch.Tensor) -> torch.Tensor:
+        if len(rows) > FEW:
+            return torch.mm(rows, weight)
+        found = torch.bmm(rows.expand(len(parts), -1, -1), parts)  # (P, N, out/P)
+        return found.transpose(0, 1).reshape(len(rows), -1)
+
+    return multiply
+
+
+def _sum(module: nn.Module, copy: bool) -> Addition:
+    """Do the same with the residual added."""
+    product = _product(module, copy)
+    if isinstance(product, partial):
+        return partial(torch.addmm, **product.keywords)
+    return lambda residual, rows: residual + product(rows)
+
+
+def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a weight (out, in) as (in, out), and its columns dealt out to the threads, (P, in,
+    out/P).
+
+    MKL multiplies a few rows on one thread, whatever the size; parts of one batch it gives to all
+    threads. A copy in the order of the product is worth its memory in a small network: one row
+    takes half the time, but for a layer that gives less than it takes, which is quicker as it is.
+    """
+    across = weight.t().contiguous() if copy and len(weight) >= weight.shape[1] else weight.t()
+    parts = 1
+    if weight.device.type == "cpu" and weight.dtype == torch.float32:
+        parts = max(1, min(torch.get_num_threads(), weight.numel() // LEAST))
+        while len(weight) % parts:
+            parts -= 1
+    return across, across.unflatten(1, (parts, -1)).transpose(0, 1)
+
+
+def _gelu_of_few(rows: torch.Tensor) -> torch.Tensor:
+    """GELU without oneDNN, which takes 50 µs to begin and stays away from what is transposed."""
+    return F.gelu(rows.reshape(2, -1).t()).t().reshape(rows.shape)
+
+
+def _attend_with_bias(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Attend as torch's function does with a mask, but quickly on every GPU.
+
+    For one query on an H200: 15 µs in bfloat16 and float32; torch's own kernel 55 and 119, and
+    cuDNN's, which few GPUs get, 10 in bfloat16."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, heads, 1, T)
+    return (scores + bias).softmax(-1) @ value
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The operations and tables of a `GPT`, looked up once."""
+
+    layers: list[_Layer]
+    heads: int
+    norm: Operation
+    head: torch.Tensor  # (D, V)
+    words: torch.Tensor  # (V, D) embeddings of tokens
+    places: torch.Tensor  # (block, D) of positions
+
+    @classmethod
+    def of(cls, model: GPT) -> "_Network":
+        trunk, weight = model.transformer, model.lm_head.weight
+        size = sum(parameter.numel() for parameter in trunk.h.parameters())
+        copy = weight.device.type == "cpu" and size <= SMALL
+        return cls(
+            [_Layer.of(block, copy) for block in trunk.h],
+            model.config.n_head,
+            _normalise(trunk.ln_f),
+            _laid_out(weight, copy)[0],
+            trunk.wte.weight,
+            trunk.wpe.weight,
+        )
+
+    def run(
+        self,
+        x: torch.Tensor,
+        caches: Sequence[torch.Tensor],
+        where: slice | torch.Tensor,
+        stop: int,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Run all layers on (B, T, D) → the normed states of the last position, (B, D).
+
+        Keys and values are written to `where` in the `caches`, if there are any; what they hold
+        before `stop` is attended to. `bias` (stop,) is added to the scores of a single new
+        position."""
+        batch, length, width = x.shape
+        x = x.view(-1, width)  # (B*T, D)
+        gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else F.gelu
+        for index, layer in enumerate(self.layers):
+            heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
+            heads = heads.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, D/heads)
+            query, key, value = heads.unbind(0)
+            if caches:
+                cache = caches[index]
+                cache[:, :, :, where] = heads[1:]
+                key, value = cache[:, :, :, :stop].unbind(0)
+            if length > 1 and index == len(self.layers) - 1:  # only the last position is asked for
+                query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
+            if bias is None:
+                attended = F.scaled_dot_product_attention(
+                    query, key, value, is_causal=query.shape[2] > 1
+                )
+            else:
+                attended = _attend_with_bias(query, key, value, bias)
+            x = layer.attention_out(x, attended.transpose(1, 2).reshape(-1, width))
+            x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))
+        return self.norm(x)
+
+
+class _StaticStep:
+    """A decoder's step with nothing that changes from one to the next but the contents of tensors.
+
+    All sequences of the batch are computed to the end, also those that were let go: on a GPU a row
+    more takes little time, and a graph keeps its shapes."""
+
+    def __init__(self, network: _Network, caches: Sequence[torch.Tensor]) -> None:
+        device, (_, batch, _, self.length, _) = network.words.device, caches[0].shape
+        self.ids = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.position = torch.zeros(1, dtype=torch.int64, device=device)
+        reach = torch.arange(self.length, device=device)
+        self.run = partial(_run_static, network, list(caches), self.ids, self.position, reach)
+        self.rows: torch.Tensor | None = None  # of the batch that go on; none: all
+        self.replay: Step | None = None
+
+    def begin(self, batch: int) -> None:
+        """Go on with the first sequences."""
+        self.rows = None
+        if batch < len(self.ids):
+            self.keep(range(batch))
+
+    def keep(self, sequences: Sequence[int]) -> None:
+        """Go on with some of the sequences, in this order."""
+        chosen = torch.tensor(list(sequences), device=self.ids.device)
+        self.rows = chosen if self.rows is None else self.rows[chosen]
+
+    def __call__(self, ids: torch.Tensor, position: int) -> torch.Tensor:
+        """Read one token of each sequence that goes on, (B,); return their states (B, D)."""
+        if position >= self.length:  # a GPU's own complaint would end the process
+            raise SettingError(
+                "position to decode", position, f"0 … {self.length - 1}, those of the cache"
+            )
+        if self.rows is None:
+            self.ids.copy_(ids)
+        else:
+            self.ids[self.rows] = ids
+        self.position.fill_(position)
+        if self.replay is None:
+            self.replay = captured(self.run, self.ids.device)
+        states = self.replay()
+        return states if self.rows is None else states[self.rows]
+
+
+def _run_static(
+    network: _Network, caches: Sequence[torch.Tensor], ids: torch.Tensor, position: torch.Tensor,
+    reach: torch.Tensor,
+) -> torch.Tensor:  # fmt: skip
+    x = network.words.index_select(0, ids) + network.places.index_select(0, position)
+    bias = torch.zeros_like(reach, dtype=x.dtype).masked_fill(reach > position, float("-inf"))
+    return network.run(x[:, None], caches, position, len(reach), bias)
+
+
+class Decoder:
+    """A `GPT` that reads a prompt once and then one token at a time.
+
+    Call it under ``torch.inference_mode``. Without the cache every step recomputes all positions,
+    slower and with the same tokens.
+
+    Parameters
+    ----------
+    model : the network; its weights are read in place, in the type and on the device they have.
+    batch : sequences, at most.
+    positions : of a sequence, at most; the cache is allocated for so many (default: the model's
+        block size).
+    use_cache : keep keys and values of earlier positions.
+    """
+
+    def __init__(
+        self, model: GPT, batch: int, positions: int | None = None, *, use_cache: bool = True
+    ) -> None:
+        config, weight = model.config, model.lm_head.weight
+        length = config.block_size if positions is None else positions
+        if not 1 <= length <= config.block_size:
+            raise SettingError(
+                "positions to decode", length, f"1 … {config.block_size}, the model's block"
+            )
+        self.network, self.use_cache, self.batch = _Network.of(model), use_cache, batch
+        self.position = 0  # of the next token
+        self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
+        shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
+        static = use_cache and worth_a_graph(weight)
+        make = (
+            torch.zeros if static else torch.empty
+        )  # a bias does not keep out NaN that lay in memory
+        self.cache = [
+            make(shape, dtype=weight.dtype, device=weight.device)
+            for _ in self.network.layers
+            if use_cache
+        ]
+        self.static = _StaticStep(self.network, self.cache) if static else None
+
+    def prefill(self, embeddings: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Read prompts (B, T, D) from position 0; return the logits (B, len(rows)) that follow
+        them.
+        """
+        self.position, self.inputs, self.batch = 0, embeddings, len(embeddings)
+        self.cache = [layer[:, : self.batch] for layer in self.cache]
+        if self.static is not None:
+            self.static.begin(self.batch)
+        return self._run(embeddings, rows)
+
+    def step(self, ids: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Read one token of each sequence, (B,) int64; return the logits (B, len(rows)) that follow
+        it.
+        """
+        if self.static is not None:
+            states = self.static(ids, self.position)
+            self.position += 1
+            return torch.mm(states, self.network.head[:, rows])
+        embeddings = self.network.words.index_select(0, ids)[:, None]  # (B, 1, D)
+        if not self.use_cache and self.inputs is not None:
+            embeddings = self.inputs = torch.cat([self.inputs, embeddings], dim=1)
+            self.position = 0
+        return self._run(embeddings, rows)
+
+    def keep(self, sequences: Sequence[int]) -> None:
+        """Go on with some sequences of the batch, in this order."""
+        first = list(sequences) == list(range(len(sequences)))
+        if first and len(sequences) == self.batch:
+            return
+        self.batch = len(sequences)
+        if self.static is not None:
+            self.static.keep(sequences)
+            return
+        chosen: slice | list[int] = (
+            slice(len(sequences)) if first else list(sequences)
+        )  # a slice copies nothing
+        for index, layer in enumerate(self.cache):
+            self.cache[index] = layer[:, chosen]
+        if self.inputs is not None:
+            self.inputs = self.inputs[chosen]
+
+    def _run(self, embeddings: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Run all layers on (B, T, D) new positions; T > 1 starts at position 0."""
+        length, start = embeddings.shape[1], self.position
+        self.position = stop = start + length
+        x = embeddings + self.network.places[start:stop]
+        states = self.network.run(x, self.cache, slice(start, stop), stop)
+        return torch.mm(states, self.network.head[:, rows])

@@ -1,0 +1,156 @@
+"""The causal network of the semantic and coarse stages: token ids (B, T) → logits (B, T, V).
+
+A GPT with learned positions and pre-normalisation, laid out and named as in suno-ai/bark's
+`model.py`, so that its checkpoints load key by key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """Sizes of a `GPT`; the names are those of ``model_args`` in Suno's checkpoints."""
+
+    n_layer: int = 12
+    n_head: int = 12
+    n_embd: int = 768
+    block_size: int = 1024  # positions
+    bias: bool = False  # biases in linear layers and layer norms
+    input_vocab_size: int = 10_048
+    output_vocab_size: int = 10_048
+    dropout: float = 0.0
+
+
+LayerCache = tuple[torch.Tensor, torch.Tensor]  # keys, values: (B, heads, block_size, head width)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention, causal or full."""
+
+    def __init__(self, config: GPTConfig, causal: bool = True) -> None:
+        super().__init__()
+        self.n_head, self.causal, self.dropout = config.n_head, causal, config.dropout
+        self.attend = F.scaled_dot_product_attention  # training on a CPU puts a faster equal here
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(
+        self, x: torch.Tensor, cache: LayerCache | None = None, positions: slice | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """Attend within `x` (B, T, D), or with `cache` over everything written up to
+        ``positions.stop``.
+
+        `mask` (T, positions.stop) is needed only for several new positions behind cached ones.
+        """
+        batch, length, width = x.shape
+        heads = self.c_attn(x).view(batch, length, 3, self.n_head, width // self.n_head)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)  # 3 x (B, heads, T, D/heads)
+        causal = self.causal
+        if cache is not None and positions is not None:
+            cache[0][:batch, :, positions] = key
+            cache[1][:batch, :, positions] = value
+            if positions.start > 0:
+                key, value = (
+                    cache[0][:batch, :, : positions.stop],
+                    cache[1][:batch, :, : positions.stop],
+                )
+                causal = False
+        dropout = self.dropout if self.training else 0.0
+        y = self.attend(
+            query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal and length > 1
+        )
+        return self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
+
+
+class MLP(nn.Module):
+    """The two-layer feed-forward part, exact GELU."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c_proj(F.gelu(self.c_fc(x)))
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each behind a layer norm and beside a residual."""
+
+    def __init__(
+        self, config: GPTConfig, causal: bool = True, norm_bias: bool | None = None
+    ) -> None:
+        super().__init__()
+        norm_bias = config.bias if norm_bias is None else norm_bias
+        self.ln_1 = nn.LayerNorm(config.n_embd, bias=norm_bias)
+        self.attn = SelfAttention(config, causal)
+        self.ln_2 = nn.LayerNorm(config.n_embd, bias=norm_bias)
+        self.mlp = MLP(config)
+        self.dropout = config.dropout
+
+    def forward(
+        self, x: torch.Tensor, cache: LayerCache | None = None, positions: slice | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        x = x + F.dropout(
+            self.attn(self.ln_1(x), cache, positions, mask), self.dropout, self.training
+        )
+        return x + F.dropout(self.mlp(self.ln_2(x)), self.dropout, self.training)
+
+
+class CausalTrunk(nn.Module):
+    """Everything below the head; the attribute names are the checkpoint's."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(config.input_vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, bias=config.bias)
+
+
+class GPT(nn.Module):
+    """Causal transformer over one vocabulary of text, semantic and codec tokens.
+
+    Parameters
+    ----------
+    config : sizes; input and output vocabularies are separate and not tied.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = CausalTrunk(config)
+        self.lm_head = nn.Linear(config.n_embd, config.output_vocab_size, bias=False)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Look up token embeddings: (B, T) int64 → (B, T, D)."""
+        return self.transformer.wte(ids)
+
+    def hidden(
+        self,
+        embeddings: torch.Tensor,
+        start: int = 0,
+        cache: Sequence[LayerCache] | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Run the blocks on (B, T, D) embeddings that stand at positions ``start …`` → (B, T, D),
+        normed.
+
+        With `cache` the keys and values of these positions are written to it and earlier ones are
+        read."""
+        positions = slice(start, start + embeddings.shape[1])
+        x = embeddings + self.transformer.wpe.weight[positions]
+        x = F.dropout(x, self.config.dropout, self.training)
+        for index, block in enumerate(self.transformer.h):
+            x = block(x, cache[index] if cache is not None else None, positions, mask)
+        return self.transformer.ln_f(x)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the logits of every position: (B, T) int64 → (B, T, V)."""
+        return self.lm_head(self.hidden(self.embed(ids)))

@@ -1,0 +1,112 @@
+"""THE sampler: turns logits into a distribution, and a distribution into a token.
+
+Filter order is Suno's (`bark/generation.py`): top-p on the unscaled logits, top-k on what is left,
+then temperature. Temperature therefore never changes which tokens survive."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+import torch
+
+from bark.errors import CheckpointError, SettingError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    temperature: float = 0.7  # 0 = the most likely token
+    top_k: int | None = None  # keep the k best (and ties with the k-th)
+    top_p: float | None = None  # keep the best until their sum exceeds p
+
+    def __post_init__(self) -> None:
+        if not is_number(self.temperature, least=0) or self.temperature == float("inf"):
+            raise SettingError("temperature", repr(self.temperature), "a finite number >= 0")
+        if self.top_k is not None and (not is_number(self.top_k, least=1) or self.top_k % 1):
+            raise SettingError("top_k", repr(self.top_k), "a whole number >= 1, or none")
+        if self.top_p is not None and not (is_number(self.top_p, least=0) and self.top_p <= 1):
+            raise SettingError("top_p", repr(self.top_p), "a number from 0 to 1, or none")
+
+
+def is_number(value: object, least: float) -> bool:
+    """Tell whether `value` is a number (numpy's too, no bool, no NaN) of `least` or more."""
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= least
+
+
+DEFAULT_SAMPLING = Sampling()  # Suno's, semantic and coarse
+
+
+def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Return the distribution `sampling` draws from.
+
+    Parameters
+    ----------
+    logits : (..., V) float.
+
+    Returns
+    -------
+    (..., V) float32, each row summing to 1; filtered tokens are exactly 0. Temperature 0 gives a
+    one-hot row."""
+    logits = logits.float()
+    if sampling.top_p is not None:
+        ranked, order = logits.sort(dim=-1, descending=True)
+        reached = ranked.softmax(dim=-1).cumsum(dim=-1)
+        surplus = (reached > sampling.top_p).roll(1, dims=-1)  # the first token past p stays
+        surplus[..., 0] = False
+        logits = logits.masked_fill(
+            torch.zeros_like(surplus).scatter(-1, order, surplus), float("-inf")
+        )
+    if sampling.top_k is not None:
+        edge = logits.topk(int(min(sampling.top_k, logits.shape[-1])), dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < edge, float("-inf"))
+    if sampling.temperature == 0:
+        best = logits.argmax(dim=-1, keepdim=True)
+        return torch.zeros_like(logits).scatter(-1, best, 1.0)
+    return (logits / sampling.temperature).softmax(dim=-1)
+
+
+def draw(probs: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Draw one token a row: (..., V) -> (...) int64.
+
+    With `generator` None torch's global generator of the device is used, so ``torch.manual_seed``
+    works as with Suno's code.
+
+    Raises
+    ------
+    CheckpointError : a probability is NaN.
+    """
+    return _best(probs, torch.empty_like(probs).exponential_(generator=generator))
+
+
+def draw_rows(probs: torch.Tensor, generators: Sequence[torch.Generator | None]) -> torch.Tensor:
+    """Draw for a batch whose sequences have a generator each: (B, ..., V) -> (B, ...) int64.
+
+    A sequence gets the tokens it would get alone. A generator of another device draws there, so
+    that one kind of generator gives the same tokens everywhere."""
+    if all(generator is None for generator in generators):
+        return draw(probs)
+    noise = torch.empty_like(probs)
+    for row, generator in zip(noise, generators, strict=True):
+        if generator is None or generator.device == row.device:
+            row.exponential_(generator=generator)
+        else:
+            row.copy_(
+                torch.empty_like(row, device=generator.device).exponential_(generator=generator)
+            )
+    return _best(probs, noise)
+
+
+def _best(probs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Do what `torch.multinomial` does with exponential noise, token for token.
+
+    Its checks take longer than the draw, and on a GPU it does all of it row by row. The one check
+    left, for NaN, waits for the device."""
+    best, ids = (probs / noise).max(-1)
+    if math.isnan(best.sum()):
+        raise CheckpointError(
+            "a network gave NaN instead of probabilities",
+            fix="Load the model with dtype='float32', or download it again",
+        )
+    return ids

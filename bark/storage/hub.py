@@ -1,0 +1,218 @@
+"""THE network door: turns a model hub's repository and file name into a path on this computer.
+
+Downloads go through huggingface_hub into its cache: a broken connection goes on where it stopped,
+the files are shared with other programs, and never is half a file at the final name. What is cached
+is used without asking the network. The environment (HF_HOME, HF_HUB_CACHE, XDG_CACHE_HOME,
+HF_HUB_OFFLINE, HF_ENDPOINT) is read at each call."""
+
+import errno
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bark.errors import CheckpointError, MissingFileError, MissingModelError, StorageError
+
+logger = logging.getLogger(__name__)
+
+# MD5 of Suno's files in suno/bark, as published in serp-ai's notebooks.
+SUNO_MD5 = {
+    "text.pt": "b3e42bcbab23b688355cd44128c4cdd3",
+    "coarse.pt": "5fe964825e3b0321f9d5f3857b89194d",
+    "fine.pt": "5428d1befe05be2ba32195496e58dc90",
+    "text_2.pt": "54afa89d65e318d4f5f80e8e8799026a",
+    "coarse_2.pt": "8a98094e5e3a255a5c9c0ab7efe8fd28",
+    "fine_2.pt": "59d184ed44e3650774a2f0503a48a97b",
+}
+_STORAGE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
+_UNREACHABLE = "the hub cannot be reached"
+
+Wanted = tuple[str, str]  # repository, file
+
+
+def fetch(repo: str, file: str) -> Path:
+    """Return a file of a hub repository, downloaded if it is not cached.
+
+    Raises
+    ------
+    MissingFileError If it is not cached and cannot be had; it says why, where it was looked for and
+        how to fetch it. StorageError If the cache cannot be written."""
+    return fetch_all([(repo, file)])[0]
+
+
+def fetch_all(
+    wanted: Sequence[Wanted], looked: Iterable[Path] = (), later: Iterable[Wanted] = ()
+) -> list[Path]:
+    """Return several files; all that cannot be had are listed in one error.
+
+    Parameters
+    ----------
+    wanted : pairs of repository and file.
+    looked : other places where the caller has looked already, for the message.
+    later : files that will be wanted next; if there is an error, it lists those that are missing
+        too."""
+    found: list[Path] = []
+    missing: list[Wanted] = []
+    reasons: list[str] = []
+    for repo, file in wanted:
+        path = cached(repo, file)
+        if (
+            path is None and not offline() and _UNREACHABLE not in reasons
+        ):  # each try takes half a minute
+            path, reason = _download(repo, file)
+            if path is None and reason not in reasons:
+                reasons.append(reason)
+        if path is None:
+            missing.append((repo, file))
+        else:
+            found.append(path)
+    if missing:
+        missing += [file for file in later if file not in missing and cached(*file) is None]
+        raise _missing(missing, looked, "; ".join(reasons))
+    return found
+
+
+def fetch_first(repo: str, files: Sequence[str]) -> Path:
+    """Return the first of several alternative files that the repository has."""
+    for file in files:
+        path = cached(repo, file)
+        if path is not None:
+            return path
+    reason = ""
+    for file in files if not offline() else ():
+        path, reason = _download(repo, file)
+        if path is not None:
+            return path
+        if reason == _UNREACHABLE:
+            break
+    raise _missing([(repo, files[0])], (), reason)
+
+
+def fetch_optional(repo: str, file: str) -> Path | None:
+    """Return a file, or None where the repository has none or cannot be reached."""
+    path = cached(repo, file)
+    return path if path is not None or offline() else _download(repo, file)[0]
+
+
+def cached(repo: str, file: str) -> Path | None:
+    """Return a file from the hub's cache, or None; never touches the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        path = try_to_load_from_cache(repo, file, cache_dir=cache_folder())
+    except ValueError as error:  # huggingface_hub checks how a repository may be called
+        raise MissingFileError(
+            f"{repo!r} is no folder here and cannot be a hub id", fix=str(error)
+        ) from None
+    return Path(path) if isinstance(path, str) else None
+
+
+def cache_folder() -> Path:
+    """Return the hub's cache folder, as huggingface_hub chooses it."""
+    if "HF_HUB_CACHE" in os.environ:
+        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+    home = os.environ.get("HF_HOME")
+    return (Path(home).expanduser() if home else user_cache() / "huggingface") / "hub"
+
+
+def user_cache() -> Path:
+    """Return XDG_CACHE_HOME, or ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+
+
+def offline() -> bool:
+    """Tell whether the environment forbids the network."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return any(
+        os.environ.get(name, "").strip().lower() in ("1", "on", "yes", "true") for name in names
+    )
+
+
+def verify(path: str | Path) -> bool:
+    """Compare one of Suno's six files with its published MD5; False if the name is none of theirs.
+
+    Raises
+    ------
+    CheckpointError
+        If the content is another one.
+    """
+    path = Path(path)
+    if path.name not in SUNO_MD5:
+        return False
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != SUNO_MD5[path.name]:
+        raise CheckpointError(
+            f"{path} is not Suno's published file: MD5",
+            found,
+            SUNO_MD5[path.name],
+            "Delete it and fetch it again",
+        )
+    return True
+
+
+def _download(repo: str, file: str) -> tuple[Path | None, str]:
+    """Download one file; return its path, or None and the reason."""
+    from huggingface_hub import hf_hub_download
+
+    folder = cache_folder()
+    logger.warning("fetching %s of %s", file, repo)
+    try:
+        endpoint = os.environ.get("HF_ENDPOINT") or None
+        with _without_retry_notes():
+            return Path(hf_hub_download(repo, file, cache_dir=folder, endpoint=endpoint)), ""
+    except Exception as error:  # the client's errors have no common base
+        if isinstance(error, OSError) and error.errno in _STORAGE_FAULTS:
+            raise StorageError(
+                f"cannot write {folder}",
+                error.strerror,
+                fix="Free some space, or set HF_HOME to another folder",
+            ) from error
+        return None, _reason(error, repo)
+
+
+@contextmanager
+def _without_retry_notes() -> Iterator[None]:
+    """Keep the client from telling each of its tries: what came of them is told once,
+    at the end.
+    """
+    client = logging.getLogger("huggingface_hub")
+    before = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        client.setLevel(before)
+
+
+def _reason(error: Exception, repo: str) -> str:
+    """Say in a few words why a download failed; the client's own text is long and full of links."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repo} asks for a login: hf auth login"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"the hub has no {repo}, or it is private"
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return _UNREACHABLE
+    if isinstance(error, errors.EntryNotFoundError):
+        return f"{repo} has no such file"
+    return f"the download failed ({type(error).__name__})"
+
+
+def _missing(missing: Sequence[Wanted], looked: Iterable[Path], reason: str) -> MissingModelError:
+    by_repo: dict[str, list[str]] = {}
+    for repo, file in missing:
+        by_repo.setdefault(repo, []).append(file)
+    names = "; ".join(f"{repo}: {', '.join(files)}" for repo, files in by_repo.items())
+    places = ", ".join(str(place) for place in [*dict.fromkeys(looked), cache_folder()])
+    commands = " && ".join(
+        f"hf download {repo} {' '.join(files)}" for repo, files in by_repo.items()
+    )
+    why = reason or "the network is off: HF_HUB_OFFLINE"
+    return MissingModelError(
+        f"missing files of {names}; looked in {places}; {why}",
+        fix=f"The model nano needs no download; where there is a network, run: {commands}",
+    )

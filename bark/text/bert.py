@@ -1,0 +1,96 @@
+"""BERT's multilingual word pieces, the text tokens of Suno's models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bark.errors import MissingFileError, TextError
+
+from .tidy import tidy
+
+BERT_REPOSITORY = "bert-base-multilingual-cased"
+UNKNOWN = "[UNK]"
+BERT_SPECIAL = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+
+
+class BertTextTokenizer:
+    """BERT's multilingual word pieces, cased, without special tokens around: what Bark was trained
+    on.
+    """
+
+    name = "bert"
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Wrap a ``tokenizers.Tokenizer``."""
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path = BERT_REPOSITORY) -> "BertTextTokenizer":
+        """Load from a folder with ``tokenizer.json`` or ``vocab.txt``, or from the hub's cache or
+        the hub.
+
+        Raises
+        ------
+        MissingFileError : neither is there; offline, the message says how to fetch them.
+        TextError : the file is no tokenizer.
+        """
+        folder = Path(name_or_path)
+        if not folder.is_dir():
+            from bark.storage.hub import fetch
+
+            folder = fetch(str(name_or_path), "vocab.txt").parent
+        for file, read in (("tokenizer.json", _read_json), ("vocab.txt", _read_vocabulary)):
+            if (path := folder / file).is_file():
+                return cls(read(path))
+        raise MissingFileError(f"no tokenizer in {folder}", "neither tokenizer.json nor vocab.txt")
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids are below this, 119 547 for Bark's."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def normalize(self, text: str) -> str:
+        """Return the tidy text; Bark itself reads numbers and signs."""
+        return tidy(text)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the word-piece ids of the tidy text; an unknown sign becomes ``[UNK]``."""
+        return list(self._tokenizer.encode(tidy(text), add_special_tokens=False).ids)
+
+
+def _read_json(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(path.read_text("utf-8"))
+    except Exception as error:  # tokenizers raises the bare class
+        raise TextError(f"{path} is no tokenizer", str(error)[:80]) from error
+
+
+def _read_vocabulary(path: Path) -> Any:
+    """Build BERT's tokenizer from its word list; cased unless ``tokenizer_config.json`` says
+    otherwise.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    try:
+        words = (
+            path.read_text("utf-8").removesuffix("\n").split("\n")
+        )  # some words are other line breaks
+        settings = path.with_name("tokenizer_config.json")
+        lower = settings.is_file() and bool(
+            json.loads(settings.read_text("utf-8")).get("do_lower_case")
+        )
+    except (ValueError, AttributeError) as error:
+        raise TextError(f"{path} or its tokenizer_config.json cannot be read") from error
+    if UNKNOWN not in words:
+        raise TextError(f"{path} is no BERT vocabulary", "no [UNK]")
+    ids = {word: at for at, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN, max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens([word for word in BERT_SPECIAL if word in words])
+    return tokenizer

@@ -1,0 +1,442 @@
+"""Turns a history prompt file, a dictionary or a name into a checked `Voice`, and a `Voice` into
+such a file.
+
+A voice is one utterance as Bark's three kinds of tokens. Bark continues from its **end**: the text
+stage hears the last 256 semantic tokens (5.1 s), the coarse stage 313 frames (4.2 s), the fine
+stage 512 frames (6.8 s). Whatever lies before is never used."""
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bark.errors import BarkError, VoiceError
+from bark.storage.atomic import atomic_write, atomic_write_text
+from bark.storage.npz import read_bounded, read_npy, read_npz
+from bark.tokens import BARK, TokenLayout
+
+from .names import check_name, find_voice, is_suno_preset, not_found, places_of, preset_files
+
+logger = logging.getLogger(__name__)
+
+SEMANTIC_KEY, COARSE_KEY, FINE_KEY = (
+    "semantic_prompt",
+    "coarse_prompt",
+    "fine_prompt",
+)  # Suno's spelling
+KEYS = (SEMANTIC_KEY, COARSE_KEY, FINE_KEY)
+PLAIN_KEYS = tuple(key.removesuffix("_prompt") for key in KEYS)  # the names of `Voice`'s fields
+INFO_KEY = "meta_json"  # uint8 bytes of a JSON object; other loaders ignore it
+MAX_INFO_BYTES = 64 << 10
+# With one semantic token Suno's coarse stage keeps ``history[-0:]``, the whole array instead of
+# none.
+MIN_SEMANTIC = 2
+# Encoders disagree with the ratio by up to 3 tokens and 2 frames; more than this is another
+# recording.
+SLACK_TOKENS, SLACK_SHARE = 4, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A history prompt: semantic, coarse and fine tokens of one utterance, starting at the same
+    instant.
+
+    Any integers become int64; floats are taken only when all are whole numbers. `validate` checks
+    the rest."""
+
+    semantic: np.ndarray  # (S,) int64, 49.9 a second
+    coarse: np.ndarray  # (2, T) int64, 75 a second; the first rows of `fine`
+    fine: np.ndarray  # (8, T) int64
+    info: dict[str, str] = field(default_factory=dict)  # language, source hash, date, consent, ...
+
+    def __post_init__(self) -> None:
+        for key, name in zip(KEYS, PLAIN_KEYS, strict=True):
+            object.__setattr__(self, name, _as_tokens(getattr(self, name), key))
+        object.__setattr__(self, "info", {str(key): str(value) for key, value in self.info.items()})
+
+    def __eq__(self, other: object) -> bool:
+        """Same tokens and same info."""
+        if not isinstance(other, Voice):
+            return NotImplemented
+        same = all(np.array_equal(getattr(self, name), getattr(other, name)) for name in PLAIN_KEYS)
+        return same and self.info == other.info
+
+    __hash__ = None  # type: ignore[assignment]  # arrays can change; use `digest` as a key
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the tokens: the same for the same voice in any file."""
+        hasher = hashlib.sha256()
+        for name in PLAIN_KEYS:
+            tokens = getattr(self, name)
+            hasher.update(f"{name} {tokens.shape} ".encode() + tokens.astype("<i8").tobytes())
+        return hasher.hexdigest()
+
+    def seconds(self, layout: TokenLayout = BARK) -> float:
+        """Length of the utterance in seconds."""
+        return self.fine.shape[-1] / layout.coarse_rate
+
+    # ---- the rules
+    # ------------------------------------------------------------------------------------
+
+    def validate(self, layout: TokenLayout = BARK) -> "Voice":
+        """Return this voice if `layout`'s Bark accepts it, Suno's own code included; else raise
+        `VoiceError`.
+
+        Rules: shapes (S,), (2, T), (8, T); ids inside the vocabularies; coarse equal to fine's
+        first rows; T/S rounded to one decimal equal to the ratio of the rates, 1.5."""
+        self._check_ids(layout)
+        self._check_ratio(layout)
+        self._check_codes(layout)
+        return self
+
+    def _check_ids(self, layout: TokenLayout) -> None:
+        for name, books in (
+            (SEMANTIC_KEY, 0),
+            (COARSE_KEY, layout.coarse_books),
+            (FINE_KEY, layout.fine_books),
+        ):
+            tokens = getattr(self, name.removesuffix("_prompt"))
+            allowed = f"({books}, frames)" if books else "(tokens,)"
+            if not (tokens.ndim == 2 and len(tokens) == books if books else tokens.ndim == 1):
+                turned = tokens.ndim == 2 and tokens.shape[1] == books
+                raise VoiceError(
+                    f"{name} has the wrong shape",
+                    tokens.shape,
+                    allowed,
+                    "Transpose it" if turned else None,
+                )
+            if tokens.size == 0:
+                raise VoiceError(f"{name} is empty", tokens.shape, allowed)
+            top = layout.codebook_size if books else layout.semantic_vocab
+            if tokens.min() < 0 or tokens.max() >= top:
+                found = f"{tokens.min()}..{tokens.max()}"
+                raise VoiceError(f"{name} has ids outside the vocabulary", found, f"0..{top - 1}")
+        if len(self.semantic) < MIN_SEMANTIC:
+            raise VoiceError(
+                f"{SEMANTIC_KEY} is too short", len(self.semantic), f"at least {MIN_SEMANTIC}"
+            )
+
+    def _check_ratio(self, layout: TokenLayout) -> None:
+        frames, tokens, wanted = (
+            self.coarse.shape[1],
+            len(self.semantic),
+            layout.frames_per_semantic,
+        )
+        if round(frames / tokens, 1) != round(wanted, 1):
+            raise VoiceError(
+                f"{frames} frames for {tokens} semantic tokens is the wrong ratio",
+                f"{frames / tokens:.3f}",
+                f"{wanted:.3f}, equal when rounded to one decimal",
+                "Make all three prompts from one recording of at least 1.1 s",
+            )
+
+    def _check_codes(self, layout: TokenLayout) -> None:
+        if self.coarse.shape[1] != self.fine.shape[1]:
+            raise VoiceError(
+                f"{COARSE_KEY} and {FINE_KEY} differ in length",
+                f"{self.coarse.shape[1]} and {self.fine.shape[1]} frames",
+                "the same number",
+            )
+        if other := int((self.coarse != self.fine[: layout.coarse_books]).sum()):
+            raise VoiceError(
+                f"{COARSE_KEY} is not the first {layout.coarse_books} rows of {FINE_KEY}",
+                f"{other} of {self.coarse.size} ids differ",
+                fix="Take both from one run of the codec",
+            )
+
+    def notes(self, layout: TokenLayout = BARK) -> list[str]:
+        """Return one sentence for each oddity of a valid voice that Bark tolerates but a listener
+        may not.
+        """
+        found = []
+        tokens, frames = _canonical_lengths(len(self.semantic), self.fine.shape[1], layout)
+        if len(self.semantic) - tokens > SLACK_TOKENS or self.fine.shape[1] - frames > SLACK_TOKENS:
+            found.append(
+                f"{len(self.semantic)} tokens and {self.fine.shape[1]} frames do not end together; "
+                f"canonical() cuts them to {tokens} and {frames}"
+            )
+        found += [
+            f"{key} is one id, {tokens.flat[0]}, throughout: this is no speech"
+            for key, tokens in zip(
+                (SEMANTIC_KEY, COARSE_KEY), (self.semantic, self.coarse), strict=True
+            )
+            if (tokens == tokens.flat[0]).all()
+        ]
+        return found
+
+    # ---- lengths
+    # --------------------------------------------------------------------------------------
+
+    def canonical(self, layout: TokenLayout = BARK) -> "Voice":
+        """Cut the ends so that T = floor(S * ratio), as in every voice that Suno ships.
+
+        Both streams start together, so what is surplus is dropped at the end, at most a few tokens.
+        Raises `VoiceError` when the lengths are so far apart that they cannot be one recording.
+        """
+        self._check_ids(layout)
+        self._check_codes(layout)
+        count, length = len(self.semantic), self.fine.shape[1]
+        expected = math.floor(count * layout.frames_per_semantic)
+        if abs(length - expected) > SLACK_TOKENS + SLACK_SHARE * expected:
+            self._check_ratio(layout)  # raises: the slack is wider than its tolerance
+        tokens, frames = _canonical_lengths(count, length, layout)
+        cut = replace(
+            self,
+            semantic=self.semantic[:tokens],
+            coarse=self.coarse[:, :frames],
+            fine=self.fine[:, :frames],
+        )
+        return cut.validate(layout)
+
+    def trimmed(self, layout: TokenLayout = BARK) -> "Voice":
+        """Return the part that Bark hears; what it says is the same, bit for bit.
+
+        With Bark's layout the last 341 semantic tokens and 512 frames, 6.83 s.
+        """
+        self.validate(layout)
+        ratio = layout.frames_per_semantic
+        coarse_semantic = math.ceil(layout.max_coarse_history / layout.coarse_per_semantic)
+        tokens = max(
+            layout.text_window, coarse_semantic + 1, math.ceil(layout.fine_history / ratio)
+        )
+        frames = max(math.floor(tokens * ratio), layout.fine_history)
+        if tokens >= len(self.semantic) or frames >= self.fine.shape[1]:
+            return self
+        return replace(
+            self,
+            semantic=self.semantic[-tokens:],
+            coarse=self.coarse[:, -frames:],
+            fine=self.fine[:, -frames:],
+        )
+
+    def heard_seconds(self, layout: TokenLayout = BARK) -> dict[str, float]:
+        """Return how many of the last seconds each stage hears: keys ``semantic``, ``coarse``,
+        ``fine``.
+        """
+        coarse_frames = layout.max_coarse_history // layout.coarse_books
+        limits = {
+            "semantic": layout.text_window / layout.semantic_rate,
+            "coarse": coarse_frames / layout.coarse_rate,
+            "fine": layout.fine_history / layout.coarse_rate,
+        }
+        return {stage: min(limit, self.seconds(layout)) for stage, limit in limits.items()}
+
+    # ---- dictionaries
+    # ---------------------------------------------------------------------------------
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], layout: TokenLayout = BARK) -> "Voice":
+        """Build a valid voice from arrays or tensors under Suno's keys or the plain ones."""
+        names = [str(key) for key in values]
+        arrays = {}
+        for key, plain in zip(KEYS, PLAIN_KEYS, strict=True):
+            if key not in values and plain not in values:
+                raise VoiceError(f"has no {key}", f"keys {_shown(names)}", ", ".join(KEYS))
+            arrays[plain] = values[key] if key in values else values[plain]
+        info = (
+            _read_info(values[INFO_KEY]) if INFO_KEY in values else dict(values.get("info") or {})
+        )
+        return cls(**arrays, info=info).validate(layout)
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Return the three arrays under Suno's keys: a ``history_prompt`` for Suno's and our
+        functions.
+        """
+        return dict(zip(KEYS, (self.semantic, self.coarse, self.fine), strict=True))
+
+    def to_hf_preset(self) -> dict[str, np.ndarray]:
+        """Return the dictionary that transformers' ``BarkProcessor`` takes as ``voice_preset``."""
+        return self.to_dict()
+
+    # ---- files
+    # ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: str | Path, layout: TokenLayout = BARK) -> "Voice":
+        """Read a history prompt ``.npz``.
+
+        Raises
+        ------
+        MissingFileError : there is no such file.
+        VoiceError : any other fault, in one sentence that names the file.
+        """
+        path = Path(path)
+        try:
+            arrays, names = read_npz(read_bounded(path), {*KEYS, *PLAIN_KEYS, INFO_KEY})
+            if missing := [
+                k for k, p in zip(KEYS, PLAIN_KEYS, strict=True) if not {k, p} & arrays.keys()
+            ]:
+                raise VoiceError(
+                    f"has no {' and no '.join(missing)}", f"keys {_shown(names)}", ", ".join(KEYS)
+                )
+            voice = cls.from_dict(arrays, layout)
+        except VoiceError as error:
+            raise _named(path, error) from error
+        for note in voice.notes(layout):
+            logger.warning("%s: %s", path, note)
+        return voice
+
+    def save(self, path: str | Path, layout: TokenLayout | None = None) -> Path:
+        """Write the voice as ``.npz``, whole or not at all, and return its path.
+
+        Suno's Bark, Hugging Face's ``BarkProcessor`` and ours read it. With a `layout` it is cut to
+        that model's canonical lengths; without one it must be valid, and is kept as whoever made it
+        has cut it."""
+        path = Path(path)
+        if path.suffix.lower() != ".npz":
+            path = path.with_name(path.name + ".npz")
+        voice = self.validate() if layout is None else self.canonical(layout)
+        members: dict[str, np.ndarray] = voice.to_dict()
+        if voice.info:
+            text = json.dumps(voice.info, ensure_ascii=False, sort_keys=True).encode()
+            if len(text) > MAX_INFO_BYTES:
+                raise VoiceError(
+                    "info is too long", f"{len(text):,} bytes", f"up to {MAX_INFO_BYTES:,}"
+                )
+            members[INFO_KEY] = np.frombuffer(text, dtype=np.uint8)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **members)  # type: ignore[arg-type]
+        return path
+
+    def export_hf(self, folder: str | Path, name: str) -> Path:
+        """Add the voice to a Hugging Face Bark folder, for
+        ``BarkProcessor.from_pretrained(folder)``.
+
+        Writes ``speaker_embeddings/<name>_<key>.npy`` and the entry in
+        ``speaker_embeddings_path.json``, whose path is returned."""
+        check_name(name)
+        folder = Path(folder)
+        index_path = folder / "speaker_embeddings_path.json"
+        try:
+            index = json.loads(index_path.read_text("utf-8")) if index_path.exists() else {}
+        except ValueError as error:
+            raise VoiceError(f"{index_path} is not JSON", fix="Repair or remove it") from error
+        if not isinstance(index, dict):
+            raise VoiceError(f"{index_path} is not a JSON object", fix="Repair or remove it")
+        index.setdefault("repo_or_path", ".")
+        index[name] = {}
+        for key, tokens in self.validate().to_hf_preset().items():
+            place = f"speaker_embeddings/{name}_{key}.npy"
+            with atomic_write(folder / place) as temporary:
+                np.save(temporary, tokens, allow_pickle=False)
+            index[name][key] = place
+        atomic_write_text(index_path, json.dumps(index, indent=1) + "\n")
+        return index_path
+
+
+VoiceLike = Voice | str | Path | Mapping[str, Any]  # whatever `resolve_voice` understands
+
+
+def resolve_voice(
+    voice: VoiceLike | None,
+    layout: TokenLayout = BARK,
+    folders: Iterable[str | Path] = (),
+    model_folder: str | Path | None = None,
+) -> Voice | None:
+    """Turn whatever names a voice into a valid `Voice`; None stays None.
+
+    Parameters
+    ----------
+    voice : a `Voice`; a dictionary of arrays; a path (a `Path`, or any string that ends in
+        ``.npz``); or a name, looked for in `folders`, in ``$BARK_VOICES``, in the user's data
+        folder, in `model_folder`, and among nano's and Suno's presets (``v2/en_speaker_6``,
+        ``announcer``); Suno's come from the model hub.
+
+    Raises
+    ------
+    MissingFileError : the path does not exist.
+    VoiceError : the voice is broken, or the name is unknown; the message lists the places and near
+        matches."""
+    if voice is None:
+        return None
+    if isinstance(voice, Voice):
+        return voice.validate(layout)
+    if isinstance(voice, Mapping):
+        return Voice.from_dict(voice, layout)
+    if isinstance(voice, Path) or (isinstance(voice, str) and voice.lower().endswith(".npz")):
+        return Voice.load(Path(voice).expanduser(), layout)
+    if not isinstance(voice, str):
+        raise VoiceError(
+            "this is no voice", type(voice).__name__, "a name, a path, a dictionary or a Voice"
+        )
+    name = check_name(voice)
+    places = places_of(folders, model_folder)
+    found = find_voice(name, places)
+    if not found and is_suno_preset(name):
+        found = preset_files(name, layout)
+    if not found:
+        raise not_found(name, places)
+    return Voice.load(found[0], layout) if len(found) == 1 else _load_parts(found, layout)
+
+
+def _load_parts(paths: list[Path], layout: TokenLayout) -> Voice:
+    """Read a voice kept as Hugging Face keeps it, one ``.npy`` for each of the three keys."""
+    arrays = {}
+    for path, key in zip(paths, KEYS, strict=True):
+        try:
+            arrays[key] = read_npy(read_bounded(path), key)
+        except VoiceError as error:
+            raise _named(path, error) from error
+    return Voice.from_dict(arrays, layout)
+
+
+def _canonical_lengths(tokens: int, frames: int, layout: TokenLayout) -> tuple[int, int]:
+    """Return the largest S' <= S with floor(S' * ratio) <= T, and that many frames."""
+    ratio = layout.frames_per_semantic
+    kept = min(tokens, math.ceil((frames + 1) / ratio))
+    while math.floor(kept * ratio) > frames:
+        kept -= 1
+    return kept, math.floor(kept * ratio)
+
+
+def _as_tokens(values: Any, key: str) -> np.ndarray:
+    """Return a new C-ordered int64 array of whole numbers, or raise `VoiceError`."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise VoiceError(f"{key} is not an array of integers", type(values).__name__) from error
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise VoiceError(f"{key} holds NaN or infinity", array.dtype, "integers")
+        if (array != np.trunc(array)).any() or (np.abs(array) > 2**53).any():
+            raise VoiceError(f"{key} holds fractions", array.dtype, "integers")
+    elif array.dtype.kind not in "iu":
+        raise VoiceError(f"{key} holds the wrong kind of values", array.dtype, "integers")
+    elif array.size and array.max() > np.iinfo(np.int64).max:
+        raise VoiceError(f"{key} has ids outside the vocabulary", array.max())
+    return np.array(array, dtype=np.int64, order="C")
+
+
+def _read_info(raw: Any) -> dict[str, str]:
+    """Read the JSON member; a broken one is only a loss of notes, so it warns."""
+    try:
+        array = np.asarray(raw)
+        values = (
+            json.loads(array.tobytes())
+            if array.dtype == np.uint8 and array.size <= MAX_INFO_BYTES
+            else None
+        )
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        logger.warning("%s is not a short JSON object and is ignored", INFO_KEY)
+        return {}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
+    }
+
+
+def _shown(names: list[str]) -> str:
+    """Return names from a file, safe to print."""
+    return ", ".join(ascii(name[:40])[1:-1] for name in names[:8]) or "none"
+
+
+def _named(path: Path, error: BarkError) -> VoiceError:
+    return VoiceError(f"{path}: {error.what}", error.got, error.allowed, error.fix)

@@ -1,0 +1,3 @@
+"""Words typed after `bark`, as requests."""
+
+from .main import main as main

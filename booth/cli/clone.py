@@ -1,0 +1,132 @@
+"""The command `bark clone`: recordings → voice files, with what is wrong with each recording."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bark import commandline
+from bark.commandline import FAILED, OneLineParser, complain, number, say
+from bark.errors import BarkError, SettingError, StorageError
+from hubert.clone import Cloner
+from hubert.consent import ALLOWED, require_consent
+from hubert.quantizer.languages import LANGUAGES
+from hubert.reference import Finding, examine
+
+from .kinds import CONSENT, ask_at_terminal
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m hubert.clone") -> int:
+    """Run the command line; return the exit code. Each recording that fails is one
+    line on stderr.
+    """
+    return commandline.run("clone", lambda: _work(build_parser(prog), argv))
+
+
+def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
+    options = parser.parse_args(argv)
+    if len(options.recordings) > 1 and options.output and Path(options.output).suffix == ".npz":
+        parser.error("several recordings make several voices: give a folder with -o")
+    if options.check:
+        return _each(options.recordings, lambda path: _checked(path, options.start, options.end))
+    places = _places(options.recordings, options.output, options.force)
+    consent = require_consent(options.consent, ask_at_terminal)
+    cloner = Cloner.from_pretrained(
+        options.model, options.language, quantizer=options.quantizer, device=options.device
+    )
+
+    def clone(path: Path) -> tuple[str, tuple[Finding, ...]]:
+        made = cloner.clone(path, start=options.start, end=options.end, consent=consent)
+        saved = made.voice.save(places[path], cloner.layout)
+        voice = made.voice
+        return f"{saved}: {len(voice.semantic)} tokens from {made.report}", made.findings
+
+    return _each(options.recordings, clone)
+
+
+def _each(paths: Sequence[Path], job: Callable[[Path], tuple[str, tuple[Finding, ...]]]) -> int:
+    """Do a job for each recording; say its result in one line, its findings and
+    failures on stderr.
+    """
+    code = 0
+    for path in paths:
+        try:
+            line, findings = job(path)
+        except BarkError as error:
+            code = complain("clone", str(error), error.exit_code if len(paths) == 1 else FAILED)
+            continue
+        say(f"{line}, checks: {' '.join(found.code for found in findings) or 'ok'}")
+        for found in findings:
+            say(f"{path}: {found.code}: {found.message}", sys.stderr)
+    return code
+
+
+def _checked(path: Path, start: float | None, end: float | None) -> tuple[str, tuple[Finding, ...]]:
+    report = examine(path, start=start, end=end)
+    return f"{path}: {report}", report.findings
+
+
+def _places(recordings: Sequence[Path], output: str | None, force: bool) -> dict[Path, Path]:
+    """Choose the file of each voice; nothing that exists is overwritten unless `force`."""
+    into = Path(output or ".")
+    if output and into.suffix == ".npz":
+        places = {recordings[0]: into}
+    elif output and len(recordings) == 1 and not into.is_dir() and not output.endswith(("/", "\\")):
+        places = {recordings[0]: into.with_name(into.name + ".npz")}
+    else:
+        places = {path: into / f"{path.stem}.npz" for path in recordings}
+    twice = [place for place, count in Counter(places.values()).items() if count > 1]
+    if twice:
+        raise SettingError("two recordings would make the same voice", twice[0], fix="Rename one")
+    there = [str(place) for place in places.values() if place.exists()]
+    if there and not force:
+        raise StorageError(
+            "already there", ", ".join(there), fix="Choose another name with -o, or add --force"
+        )
+    return places
+
+
+def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
+    """Return the parser of the command line."""
+    parser = OneLineParser(
+        prog=prog,
+        description="Clone a voice from a recording, as a history prompt (.npz) for Bark.",
+        epilog="Clone only voices whose owners agreed. Bark hears at most the last 6.8 s of the "
+        "window. " + commandline.EXIT_CODES,
+    )
+    parser.add_argument(
+        "recordings", nargs="+", type=Path, metavar="RECORDING", help="wav, flac, mp3 or ogg"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=commandline.FILE,
+        metavar="FILE",
+        help="the voice (default: ./NAME.npz); a folder for several",
+    )
+    parser.flag(
+        "--model",
+        commandline.MODEL,
+        "the Bark that is to speak: large (default), small, nano, a folder, a hub id",
+        "large",
+    )
+    parser.flag(
+        "--language",
+        commandline.WORD,
+        f"of the recording: {', '.join(LANGUAGES)} (default: en)",
+        "en",
+    )
+    parser.flag(
+        "--quantizer",
+        commandline.FILE,
+        "a quantizer file, or nano's kmeans or lstm, not the usual one",
+    )
+    parser.flag("--start", number(), "where the window starts, in seconds (default: chosen)")
+    parser.flag("--end", number(), "where the window ends, in seconds (default: at a pause)")
+    parser.flag("--consent", CONSENT, f"whose voice it is, kept in the file: {ALLOWED}")
+    parser.flag("--device", commandline.DEVICE, "auto (default), cpu, cuda or mps", "auto")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing voice")
+    parser.add_argument(
+        "--check", action="store_true", help="only measure; needs no model and writes nothing"
+    )
+    return parser

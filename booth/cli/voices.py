@@ -1,0 +1,110 @@
+"""Turns ``bark voices ...`` into work on the library of voices."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bark.commandline import FOLDER, MODEL, SEED, WORD, OneLineParser
+from bark.languages import SUPPORTED_LANGS
+from bark.voice.names import list_voices
+from booth.voices.library import Library
+
+PREVIEW = "Hello. This is how I sound."
+
+
+def build_parser() -> OneLineParser:
+    """Return the parser of ``bark voices``."""
+    parser = OneLineParser(
+        prog="bark voices", description="Keep the voices that --history_prompt can name."
+    )
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=OneLineParser
+    )
+
+    def command(name: str, meaning: str, *places: str) -> OneLineParser:
+        added: OneLineParser = commands.add_parser(name, help=meaning, description=meaning)
+        for place in places:
+            added.add_argument(place, type=WORD)
+        added.flag("--folder", FOLDER, "the folder of your voices, instead of $BARK_VOICES")
+        return added
+
+    command("list", "show your voices, nano's and Suno's presets").add_argument(
+        "--all", action="store_true", help="every one of Suno's presets by its own name"
+    )
+    command("info", "show what is inside a voice: length, source, date, consent", "voice")
+    preview = command("preview", "speak a sentence with a voice", "voice")
+    preview.flag("--text", WORD, f"what it says (default: {PREVIEW})", PREVIEW)
+    preview.flag("--model", MODEL, "which Bark speaks (default: the one the voice was made for)")
+    preview.flag("--output_dir", FOLDER, "folder for the audio (default: .)", ".")
+    preview.flag("--seed", SEED, "same seed, same tokens")
+    command("rename", "give one of your voices another name", "old", "new")
+    command("delete", "delete one of your voices", "voice")
+    command("export", "copy a voice to FILE.npz, or into a Hugging Face folder", "voice", "target")
+    added = command("import", "copy a voice file into your folder", "file")
+    added.flag("--name", WORD, "what to call it (default: the file's name)")
+    return parser
+
+
+def run(argv: Sequence[str]) -> list[str]:
+    """Do what ``bark voices`` with these arguments asks; return the lines to print."""
+    options = build_parser().parse_args(argv)
+    library = Library(None if options.folder is None else Path(options.folder))
+    return _ACTIONS[options.command](library, options)
+
+
+def listing(library: Library, every_preset: bool = False) -> list[str]:
+    """Return one line for each voice, Suno's many presets folded into one for each language."""
+    entries = library.entries()
+    own = [f"  {entry.name}" for entry in entries if entry.origin == "own"]
+    nano = [f"  {entry.name}" for entry in entries if entry.origin == "nano"]
+    lines = [
+        f"your voices, in {library.home}:",
+        *(own or ["  none yet; make one with: bark clone"]),
+    ]
+    lines += ["nano's presets:", *nano] if nano else []
+    lines.append("Suno's presets, for large and small:")
+    if every_preset:
+        return lines + [f"  {entry.name}" for entry in entries if entry.origin == "suno"]
+    lines += ["  announcer"]
+    return lines + [
+        f"  v2/{code}_speaker_0 to 9, {code}_speaker_0 to 9" for _, code in SUPPORTED_LANGS
+    ]
+
+
+def _info(library: Library, options: Any) -> list[str]:
+    facts = library.describe(options.voice)
+    width = max(map(len, facts))
+    return [f"{key.ljust(width)}  {_plain(value)}" for key, value in facts.items()]
+
+
+def _plain(value: str) -> str:
+    """Return text from a file without control characters, which could steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in value)
+
+
+def _preview(library: Library, options: Any) -> list[str]:
+    from booth.speak.speak import speak
+
+    from .options import SpeakOptions
+
+    own = options.voice in list_voices([library.home])
+    asked = SpeakOptions(
+        text=options.text,
+        history_prompt=str(library.find(options.voice)) if own else options.voice,
+        model=options.model or library.model_of(options.voice),
+        output_dir=options.output_dir,
+        seed=options.seed,
+        always_save_speaker=False,
+    )
+    return [str(take.audio) for take in speak(asked)]
+
+
+_ACTIONS = {
+    "list": lambda library, options: listing(library, options.all),
+    "info": _info,
+    "preview": _preview,
+    "rename": lambda library, options: [str(library.rename(options.old, options.new))],
+    "delete": lambda library, options: [f"deleted {library.delete(options.voice)}"],
+    "export": lambda library, options: [str(library.export(options.voice, options.target))],
+    "import": lambda library, options: [str(library.add(options.file, options.name))],
+}

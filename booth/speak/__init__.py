@@ -1,0 +1,1 @@
+"""A request to speak: planned, cast, spoken, kept, and repeated from its record."""

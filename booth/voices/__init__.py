@@ -1,0 +1,1 @@
+"""The library of voices, and Coqui's folders."""

@@ -1,0 +1,114 @@
+"""Coqui's folders of voices, <name>/speaker.wav, cloned when first used."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bark.errors import VoiceError
+from bark.tokens import BARK, TokenLayout
+from bark.voice.names import SUNO_MODELS
+from bark.voice.voice import Voice
+from booth.takes.take import file_hash
+
+from .library import RANDOM
+
+RECORDINGS = (".wav", ".mp3", ".flac")
+SOURCE_HASH = "source_sha256"  # of the recording, in a cloned voice's info
+CloneRecording = Callable[[Path], Voice]  # a recording → its voice
+
+
+def coqui_voice(
+    speaker: str | None,
+    folders: Sequence[str | Path],
+    clone: CloneRecording,
+    layout: TokenLayout = BARK,
+    model: str | None = None,
+) -> Path | None:
+    """Return the ``.npz`` of Coqui's folder ``<folder>/<speaker>/``, after cloning its recording if
+    needed.
+
+    ``speaker.npz`` stands if it was made for this model and ``speaker.wav`` (``.mp3``, ``.flac``)
+    is neither newer nor changed; otherwise the recording is cloned and the result stored there. A
+    voice may also lie there as ``<folder>/<speaker>.npz``.
+
+    Parameters
+    ----------
+    speaker : a voice of the folders; None or "random" for a voice that Bark makes up (None is
+        returned).
+    clone : recording → voice; called only when needed.
+    model : the Bark that is to speak; None takes any voice.
+
+    Raises
+    ------
+    VoiceError
+        If the name leaves the folder, or no folder has such a voice.
+    """
+    if speaker is None or speaker == RANDOM:
+        return None
+    roots = [Path(folder).expanduser() for folder in folders]
+    for root in roots:
+        place = inside(root, speaker)
+        if place.with_name(f"{speaker}.npz").is_file():
+            return inside(root, f"{speaker}.npz")
+        if not place.is_dir():
+            continue
+        stored, recording = inside(place, "speaker.npz"), _recording_in(place)
+        if recording is not None and not is_current(stored, recording, layout, model):
+            voice = clone(recording)
+            return replace(voice, info={**voice.info, SOURCE_HASH: file_hash(recording)}).save(
+                stored, layout
+            )
+        if stored.is_file():
+            return stored
+    raise VoiceError(
+        f"no voice is named {speaker!r}",
+        f"no {speaker}/speaker.wav, .mp3, .flac or .npz in "
+        f"{', '.join(map(str, roots)) or 'any folder'}",
+        fix="Put a recording there, or say random",
+    )
+
+
+def is_current(
+    stored: Path,
+    recording: Path,
+    layout: TokenLayout = BARK,
+    model: str | None = None,
+    strict: bool = False,
+) -> bool:
+    """Tell whether a stored voice is the clone of this recording, as it is now, for this model.
+
+    One that does not say what it was made from counts as such a clone, unless `strict`.
+    """
+    if not stored.is_file() or stored.stat().st_mtime < recording.stat().st_mtime:
+        return False
+    info = Voice.load(stored, layout).info
+    digest = file_hash(recording)
+    made_for = info.get("model", model)
+    same_model = made_for == model or None in (made_for, model) or {made_for, model} <= SUNO_MODELS
+    return same_model and info.get(SOURCE_HASH, None if strict else digest) == digest
+
+
+def inside(root: Path, name: str) -> Path:
+    """Return ``root/name``; a `VoiceError` if that could lie outside of `root`."""
+    path = root / name
+    plain = name and name == Path(name).name and "\\" not in name and not name.startswith(".")
+    if not plain or not name.isprintable() or len(name) > 128:
+        raise VoiceError(
+            "this is no name for a voice", ascii(name[:80]), "the name of a file or folder"
+        )
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise VoiceError(
+            "this is no name for a voice", f"a link out of {root}", "a file or folder in it"
+        )
+    return path
+
+
+def _recording_in(place: Path) -> Path | None:
+    """Return ``speaker.wav`` or its like, else the folder's only recording."""
+    found = sorted(path for path in place.iterdir() if path.suffix.lower() in RECORDINGS)
+    named = [path for path in found if path.stem == "speaker"]
+    if not named and len(found) > 1:
+        raise VoiceError(
+            f"{place} has {len(found)} recordings", fix="Name the one to clone speaker.wav"
+        )
+    return inside(place, (named or found)[0].name) if found else None

@@ -1,0 +1,195 @@
+"""Turns folders of voices into a library: list, look up, add, rename, delete, export.
+
+Own voices are ``NAME.npz`` in one folder: the argument, else the first of ``$BARK_VOICES``, else
+the platform's data folder. Beside them stand the presets of nano and Suno. `coqui_voice` reads
+Coqui's folders, ``<name>/speaker.wav``, which it clones when first used."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bark.checkpoints.find import find_model
+from bark.errors import BarkError, MissingFileError, StorageError, VoiceError
+from bark.tokens import BARK, TokenLayout
+from bark.voice.names import (
+    NANO_VOICES,
+    SUNO_PRESETS,
+    check_name,
+    find_voice,
+    is_suno_preset,
+    list_voices,
+    not_found,
+    voice_folders,
+)
+from bark.voice.voice import Voice
+from booth.takes.take import link_new
+
+RANDOM = "random"  # Coqui's name for a voice that Bark makes up
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One voice of the library."""
+
+    name: str
+    origin: str  # "own", "nano" or "suno"
+    path: Path | None  # None: fetched from the hub when first used
+
+
+@dataclass(frozen=True)
+class Library:
+    """The voices that names can reach; `folder` is where own ones are kept, None for the usual
+    place.
+    """
+
+    folder: Path | None = None
+
+    @property
+    def home(self) -> Path:
+        """The folder of own voices; it need not exist."""
+        return self._folders()[0]
+
+    def _folders(self) -> tuple[Path, ...]:
+        return voice_folders([] if self.folder is None else [self.folder])
+
+    def entries(self) -> list[Entry]:
+        """Return own voices, then nano's, then Suno's presets, each sorted by name."""
+        own = list_voices(self._folders())
+        found = [Entry(name, "own", path) for name, path in own.items()]
+        found += [
+            Entry(name, "nano", path)
+            for name, path in list_voices([NANO_VOICES]).items()
+            if name not in own
+        ]
+        return found + [Entry(name, "suno", None) for name in SUNO_PRESETS if name not in own]
+
+    def find(self, name: str) -> Path:
+        """Return the ``.npz`` of an own voice or of one of nano's; an unknown name is a
+        `VoiceError`.
+        """
+        name = check_name(name)
+        folders = (*self._folders(), NANO_VOICES)
+        found = find_voice(name, folders)
+        if len(found) == 1:
+            return found[0]
+        if found or is_suno_preset(name):
+            raise VoiceError(
+                f"{name!r} is a preset, which has no file of its own",
+                fix="Use it by its name: --history_prompt",
+            )
+        raise not_found(name, folders)
+
+    def describe(self, name_or_path: str) -> dict[str, str]:
+        """Return what is known of a voice: its size, what Bark hears of it, and the notes kept
+        inside it.
+        """
+        path = (
+            Path(name_or_path) if name_or_path.lower().endswith(".npz") else self.find(name_or_path)
+        )
+        voice = Voice.load(path)
+        layout = _layout_of(voice)
+        heard = voice.heard_seconds(layout)
+        facts = {
+            "file": str(path),
+            "length": f"{voice.seconds(layout):.2f} s",
+            "tokens": f"{len(voice.semantic)} semantic, {voice.fine.shape[1]} frames",
+            "heard": ", ".join(
+                f"{stage} the last {seconds:.2f} s" for stage, seconds in heard.items()
+            ),
+            "sha256": voice.digest,
+        }
+        return facts | {"consent": "unknown"} | voice.info
+
+    def model_of(self, name_or_path: str) -> str | None:
+        """Return the Bark that a voice was made for; None if it does not say."""
+        if is_suno_preset(name_or_path):
+            return None
+        path = (
+            Path(name_or_path) if name_or_path.lower().endswith(".npz") else self.find(name_or_path)
+        )
+        return Voice.load(path).info.get("model")
+
+    def add(self, path: str | Path, name: str | None = None) -> Path:
+        """Copy a voice file into the library under a new name (its own if None) and return the
+        copy.
+        """
+        path = Path(path).expanduser()
+        Voice.load(path)  # raises what is wrong with it
+        final = self._free(path.stem.lower() if name is None else name)
+        _copy_new(path, final)
+        return final
+
+    def rename(self, old: str, new: str) -> Path:
+        """Rename an own voice; the new name must be free."""
+        path, final = self._own(old), self._free(new)
+        _copy_new(path, final)
+        path.unlink()
+        return final
+
+    def delete(self, name: str) -> Path:
+        """Delete an own voice and return the path it had."""
+        path = self._own(name)
+        try:
+            path.unlink()
+        except OSError as error:
+            raise StorageError(f"cannot delete {path}", error.strerror) from error
+        return path
+
+    def export(self, name: str, target: str | Path) -> Path:
+        """Copy a voice to ``target.npz``, or add it to the Hugging Face folder `target`; return the
+        file.
+        """
+        path, target = self.find(name), Path(target).expanduser()
+        if target.suffix.lower() != ".npz":
+            return Voice.load(path).export_hf(target, check_name(name).replace("/", "-"))
+        _copy_new(path, target)
+        return target
+
+    def _own(self, name: str) -> Path:
+        path = self.find(name)
+        if not path.is_relative_to(self.home):
+            raise VoiceError(f"{name!r} is not yours to change", path, f"a voice in {self.home}")
+        return path
+
+    def _free(self, name: str) -> Path:
+        name = check_name(name)
+        if is_suno_preset(name) or name == RANDOM:
+            raise VoiceError(f"{name!r} is taken by a preset", fix="Choose another name")
+        final = self.home / f"{name}.npz"
+        if final.exists():
+            raise VoiceError(
+                f"a voice named {name!r} exists already",
+                final,
+                fix="Choose another name or delete it",
+            )
+        return final
+
+
+def _layout_of(voice: Voice) -> TokenLayout:
+    """Return the token layout of the Bark that a voice was made for; Suno's where that is not known
+    here.
+    """
+    made_for = voice.info.get("model")
+    if made_for != "nano" and not (made_for and Path(made_for).is_dir()):
+        return BARK
+    try:
+        return find_model(made_for).layout
+    except BarkError:  # no model any more
+        return BARK
+
+
+def _copy_new(source: Path, final: Path) -> None:
+    """Copy a file whole to a name that is free; a taken one is a `VoiceError`."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".voice-", dir=final.parent) as shop:
+            copy = Path(shop) / final.name
+            shutil.copyfile(source, copy)
+            link_new(copy, final)
+    except FileExistsError as error:
+        raise VoiceError(f"{final} exists already", fix="Choose another name") from error
+    except FileNotFoundError as error:
+        raise MissingFileError(f"there is no file {source}") from error
+    except OSError as error:
+        raise StorageError(f"cannot write {final}", error.strerror or error) from error

@@ -1,0 +1,1 @@
+"""One stage of Bark fine-tuned on a voice."""

@@ -1,0 +1,169 @@
+"""A folder of prepared utterances to the examples that a voice is fine-tuned on.
+
+``data.json`` lists the utterances with their text ids; ``tokens/<name>.npz`` holds the semantic,
+coarse and fine tokens of each as a history prompt, so any of them can be spoken with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bark.errors import CheckpointError, MissingFileError, SettingError
+from bark.storage.atomic import atomic_write_text
+from bark.storage.weights import read_json
+from bark.tokens import TokenLayout
+from bark.voice.voice import Voice
+from training.stages.examples import Example, Speaker
+
+DATA = "data.json"
+TOKENS = "tokens"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One utterance in the list."""
+
+    name: str
+    line: int  # of the transcript
+    text: str
+    text_ids: tuple[int, ...]
+    tokens: int  # semantic
+    frames: int
+    digest: str  # of semantic, coarse and fine tokens
+
+    def fits_semantic(self, layout: TokenLayout) -> bool:
+        """Tell whether text and speech fit the windows of the semantic stage; the others take any
+        length.
+        """
+        return len(self.text_ids) <= layout.text_window and self.tokens < layout.max_semantic
+
+    @property
+    def place(self) -> str:
+        """The hash of the name: who validates depends on it alone, so more data move no one."""
+        return hashlib.sha256(self.name.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class VoiceData:
+    """A folder made by `training.finetune.prepare`."""
+
+    folder: Path
+    model: str  # the Bark whose tokens these are
+    layout: TokenLayout
+    validation: float  # share of utterances that validate
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> VoiceData:
+        """Read the list.
+
+        Raises
+        ------
+        MissingFileError
+            If there is none.
+        CheckpointError
+            If it is damaged.
+        """
+        path = Path(folder) / DATA
+        if not path.is_file():
+            raise MissingFileError(
+                f"no prepared data in {folder}", fix="Run python -m training.finetune.prepare"
+            )
+        content = read_json(path)
+        if content.get("format_version") != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path}: format_version", content.get("format_version"), FORMAT_VERSION
+            )
+        try:
+            entries = tuple(
+                Entry(**{**entry, "text_ids": tuple(entry["text_ids"])})
+                for entry in content["entries"]
+            )
+            layout = TokenLayout.from_dict(content["layout"])
+            return cls(
+                Path(folder), str(content["model"]), layout, float(content["validation"]), entries
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is damaged", error, fix="Run training.finetune.prepare again"
+            ) from error
+
+    def save(self) -> None:
+        """Write the list, whole or not at all."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "model": self.model,
+            "layout": self.layout.to_dict(),
+        }
+        content |= {
+            "validation": self.validation,
+            "entries": [asdict(entry) for entry in self.entries],
+        }
+        atomic_write_text(
+            self.folder / DATA, json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        )
+
+    def path(self, entry: Entry) -> Path:
+        """Return an utterance's history prompt."""
+        return token_file(self.folder, entry.name)
+
+    def example(self, entry: Entry) -> Example:
+        """Read one utterance."""
+        voice = Voice.load(self.path(entry), self.layout)
+        if voice.digest != entry.digest:
+            raise CheckpointError(
+                f"{self.path(entry)} is not the one in {DATA}", fix="Run training.finetune.prepare"
+            )
+        return Example(np.array(entry.text_ids, dtype=np.int64), voice.semantic, voice.fine)
+
+    def split(self, stage: str) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+        """Return the utterances that train and those that validate a stage.
+
+        Raises
+        ------
+        SettingError
+            If fewer than two can be used.
+        """
+        usable = [
+            entry
+            for entry in self.entries
+            if stage != "semantic" or entry.fits_semantic(self.layout)
+        ]
+        if len(usable) < 2:
+            raise SettingError(
+                f"utterances for the {stage} stage in {self.folder}", len(usable), "2 or more"
+            )
+        return split_entries(usable, self.validation)
+
+    def speaker(self, entries: Sequence[Entry]) -> Speaker:
+        """Read utterances as those of one voice."""
+        return Speaker("voice", True, tuple(self.example(entry) for entry in entries))
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that is learned from."""
+        told = [(entry.name, entry.text_ids, entry.digest) for entry in self.entries]
+        return hashlib.sha256(repr((self.validation, told)).encode()).hexdigest()[:16]
+
+
+def token_file(folder: Path, name: str) -> Path:
+    """Return where the tokens of an utterance are kept."""
+    return folder / TOKENS / f"{name}.npz"
+
+
+def split_entries(
+    entries: Sequence[Entry], validation: float
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Return those that train and those that validate, at least one each, by the hash of their
+    names.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.place)
+    below = sum(int(entry.place[:8], 16) / 2**32 < validation for entry in ordered)
+    count = min(max(below, 1), len(ordered) - 1)
+    return tuple(ordered[count:]), tuple(ordered[:count])

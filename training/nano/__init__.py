@@ -1,0 +1,1 @@
+"""nano from nothing: corpus, HuBERT, codec, the three stages."""

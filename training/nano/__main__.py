@@ -1,0 +1,7 @@
+"""``python -m training.nano``: make nano."""
+
+import sys
+
+from .recipe import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The speech that nano learns from."""

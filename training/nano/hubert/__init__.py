@@ -1,0 +1,1 @@
+"""nano's HuBERT: teacher, units, network."""

@@ -1,0 +1,1 @@
+"""What nano can do, measured."""

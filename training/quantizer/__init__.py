@@ -1,0 +1,1 @@
+"""Quantizers: pairs made, prepared, trained on, evaluated."""

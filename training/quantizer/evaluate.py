@@ -1,0 +1,357 @@
+"""Turns a quantizer and pairs it was not trained on into figures: how often, and how, it errs.
+
+python -m hubert.evaluate RUN|quantizer.pth DIR [--split test] [--round-trip 20 --model nano]
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bark import commandline
+from bark.commandline import OneLineParser, choice, say, whole
+from bark.errors import SettingError
+from bark.extras import from_extra
+from bark.storage.atomic import atomic_write, atomic_write_text
+from hubert.quantizer.base import MAX_SHIFT, Quantizer, shifted
+from hubert.quantizer.files import QUANTIZER, load_quantizer, quantizer_settings
+from hubert.quantizer.lstm import LSTMQuantizer
+from training.engine.metrics import edit_distance
+
+from .dataset import SPLITS, DatasetError, PreparedDataset, align
+
+if TYPE_CHECKING:
+    from bark.pipeline import Bark
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 20  # tokens in the confusion table
+Speak = Callable[[np.ndarray, int], np.ndarray]  # tokens (S,) and a seed → audio
+Listen = Callable[[np.ndarray], np.ndarray]  # audio → features (S, D)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a quantizer does on the pairs of one split."""
+
+    pairs: int
+    tokens: int
+    top1: float  # share of tokens named right
+    top5: float  # share of tokens among the five likeliest; equal to top1 for k-means
+    majority: float  # top1 of always naming the train split's most frequent token
+    edit: float  # edits that turn the named sequence into the true one, for each true token
+    shown: np.ndarray  # (n,) the split's most frequent tokens
+    confusion: (
+        np.ndarray
+    )  # (n, n + 1) how often a row's token was named as a column's; last column: others
+
+    def figures(self) -> dict[str, float]:
+        """Return the numbers for a record."""
+        names = ("pairs", "tokens", "top1", "top5", "majority", "edit")
+        return {name: round(getattr(self, name), 4) for name in names}
+
+
+def evaluate(
+    quantizer: Quantizer, dataset: PreparedDataset, split: str = "test", shift: int = 0
+) -> Evaluation:
+    """Compare a quantizer's tokens with the true ones of a split.
+
+    Raises
+    ------
+    DatasetError
+        If the split is empty.
+    SettingError
+        If the quantizer is for other features or tokens.
+    """
+    check_fits(quantizer, dataset)
+    entries = dataset.split(split)
+    if not entries:
+        raise DatasetError(f"{dataset.folder} has no {split} pairs", fix="Try --split validation")
+    counts = np.zeros(dataset.vocabulary, dtype=np.int64)
+    for entry in dataset.split("train") or entries:
+        counts += np.bincount(dataset.read(entry)[1], minlength=dataset.vocabulary)
+    truth, named, among, edits = [], [], 0, 0
+    for entry in entries:
+        features, tokens = align(*dataset.read(entry), shift)
+        guess, ranked = _ranked(quantizer, features)
+        truth.append(tokens)
+        named.append(guess)
+        among += int((ranked == tokens[:, None]).any(axis=1).sum())
+        edits += edit_distance(guess, tokens)
+    every, guesses = np.concatenate(truth), np.concatenate(named)
+    shown, confusion = _confusion(every, guesses, dataset.vocabulary)
+    return Evaluation(
+        pairs=len(entries),
+        tokens=len(every),
+        top1=float(np.mean(every == guesses)),
+        top5=among / len(every),
+        majority=float(np.mean(every == counts.argmax())),
+        edit=edits / len(every),
+        shown=shown,
+        confusion=confusion,
+    )
+
+
+def check_fits(quantizer: Quantizer, dataset: PreparedDataset) -> None:
+    """Refuse a quantizer made for other features or tokens than a data set's.
+
+    Raises
+    ------
+    SettingError
+        That says which.
+    """
+    for what, own, needed in (
+        ("feature width", quantizer.input_size, dataset.feature_dim),
+        ("vocabulary", quantizer.output_size, dataset.vocabulary),
+    ):
+        if own != needed:
+            raise SettingError(
+                f"the quantizer's {what} does not fit {dataset.folder}",
+                got=own,
+                allowed=needed,
+                fix="Use the HuBERT and the Bark it was trained with",
+            )
+
+
+def round_trip(
+    quantizer: Quantizer,
+    dataset: PreparedDataset,
+    count: int,
+    speak: Speak,
+    listen: Listen,
+    split: str = "test",
+    shift: int = 0,
+) -> dict[str, float]:
+    """Let Bark speak the tokens heard in reference audio, and hear what it says.
+
+    Returns
+    -------
+    ``pairs``, and ``edit``: edits for each token between what was heard first and what came back.
+    """
+    check_fits(quantizer, dataset)
+    entries = dataset.split(split)[:count]
+    if not entries:
+        raise DatasetError(f"{dataset.folder} has no {split} pairs", fix="Try --split validation")
+    edits = total = 0
+    for seed, entry in enumerate(entries):
+        tokens = shifted(quantizer(dataset.read(entry)[0]), shift)
+        again = shifted(quantizer(listen(speak(tokens, seed))), shift)
+        edits += edit_distance(again, tokens)
+        total += len(tokens)
+    return {"pairs": len(entries), "edit": round(edits / total, 4)}
+
+
+def bark_speak(bark: "Bark") -> Speak:
+    """Return the function that speaks semantic tokens with a Bark, in no given voice."""
+
+    def speak(tokens: np.ndarray, seed: int) -> np.ndarray:
+        def generator() -> torch.Generator:
+            return torch.Generator(bark.devices.get("coarse", "cpu")).manual_seed(seed)
+
+        with torch.inference_mode():
+            limit = bark.layout.max_semantic
+            coarse = bark.coarse.generate(
+                tokens[:limit], None, sampling=bark.defaults.coarse, generator=generator()
+            )
+            fine = bark.fine.generate(
+                coarse, None, temperature=bark.defaults.fine_temperature, generator=generator()
+            )
+            return bark.codec.decode(fine)
+
+    return speak
+
+
+def _ranked(quantizer: Quantizer, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the likeliest token (S,) of each frame and the five likeliest (S, 5) in any order."""
+    if isinstance(quantizer, LSTMQuantizer):
+        logits = quantizer.logits(features)
+        count = min(5, logits.shape[1])
+        return logits.argmax(axis=1), np.argpartition(-logits, count - 1, axis=1)[:, :count]
+    tokens = quantizer(features)
+    return tokens, tokens[:, None]
+
+
+def _confusion(
+    truth: np.ndarray, named: np.ndarray, vocabulary: int
+) -> tuple[np.ndarray, np.ndarray]:
+    counts = np.bincount(truth, minlength=vocabulary)
+    shown = np.argsort(-counts, kind="stable")[: min(SHOWN, np.count_nonzero(counts))]
+    column = np.full(vocabulary, len(shown))
+    column[shown] = np.arange(len(shown))
+    inside = column[truth] < len(shown)
+    table = np.zeros((len(shown), len(shown) + 1), dtype=np.int64)
+    np.add.at(table, (column[truth[inside]], column[named[inside]]), 1)
+    return shown, table
+
+
+def table(result: Evaluation, trip: dict[str, float] | None = None) -> str:
+    """Return the figures as a table in Markdown, with the likeliest mistakes."""
+    rows = [
+        ("pairs", str(result.pairs)),
+        ("tokens", str(result.tokens)),
+        ("token accuracy, top 1", f"{result.top1:.1%}"),
+        ("token accuracy, top 5", f"{result.top5:.1%}"),
+        ("always the most frequent token", f"{result.majority:.1%}"),
+        ("edits for each token", f"{result.edit:.3f}"),
+    ]
+    if trip:
+        rows.append(
+            (f"edits for each token, round trip ({trip['pairs']:.0f} pairs)", f"{trip['edit']:.3f}")
+        )
+    lines = [
+        "| figure | value |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows),
+        "",
+    ]
+    lines += ["| token | times | named right | most often taken for |", "|---|---|---|---|"]
+    for place, token in enumerate(result.shown):
+        counts = result.confusion[place]
+        wrong = counts.copy()
+        wrong[place] = 0
+        at = int(wrong.argmax())
+        name = "others together" if at == len(result.shown) else str(result.shown[at])
+        mistake = f"{name} ({wrong[at] / counts.sum():.0%})" if wrong.sum() else "-"
+        lines.append(
+            f"| {token} | {counts.sum()} | {counts[place] / counts.sum():.0%} | {mistake} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(result: Evaluation, path: Path) -> None:
+    """Save the confusion of the most frequent tokens as a picture.
+
+    Raises
+    ------
+    SettingError
+        If matplotlib is not installed.
+    """
+    with from_extra("plot", "no picture"):
+        from matplotlib.figure import Figure
+    shares = result.confusion / result.confusion.sum(axis=1, keepdims=True)
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="magma")
+    names = [str(token) for token in result.shown]
+    axes.set_xticks(range(len(names) + 1), [*names, "other"], rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("named")
+    axes.set_ylabel("true")
+    axes.set_title(f"top 1 {result.top1:.1%}, top 5 {result.top5:.1%}, {result.tokens} tokens")
+    figure.colorbar(image, label="share of the row")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def open_quantizer(path: Path) -> tuple[Quantizer, dict[str, Any]]:
+    """Load a quantizer file, or the best one of a run's folder with its settings.
+
+    Raises
+    ------
+    MissingFileError, CheckpointError
+        If there is none, or the file is something else.
+    """
+    file = path / QUANTIZER if path.is_dir() else path
+    return load_quantizer(file), quantizer_settings(file)
+
+
+def build_parser() -> OneLineParser:
+    """Return the parser of the command line."""
+    parser = OneLineParser(
+        prog="python -m hubert.evaluate",
+        description="Measure a quantizer on pairs it was not trained on.",
+        epilog=commandline.EXIT_CODES,
+    )
+    parser.add_argument(
+        "quantizer", type=Path, help="folder of a training run, or a quantizer file"
+    )
+    parser.add_argument("dataset", type=Path, help="folder made by hubert.prepare")
+    parser.flag("--split", choice(*SPLITS), "default: test", "test")
+    frames = commandline.Kind("FRAMES", whole(-MAX_SHIFT, MAX_SHIFT))
+    parser.flag(
+        "--shift", frames, "token t belongs to frame t + shift (default: the run's, else 0)"
+    )
+    parser.flag("--round-trip", whole(0), "pairs to send through Bark and back", 0)
+    parser.flag("--model", commandline.MODEL, "Bark for the round trip (default: large)", "large")
+    parser.flag(
+        "--out", commandline.FOLDER, "folder of table and picture (default: beside the quantizer)"
+    )
+    parser.flag("--device", commandline.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if the figures were written."""
+    return commandline.run("evaluate", lambda: _work(argv))
+
+
+def _work(argv: Sequence[str] | None) -> int:
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    say(_run(arguments).rstrip())
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    from bark.devices import choose_device
+
+    dataset = PreparedDataset.load(arguments.dataset)
+    quantizer, settings = open_quantizer(arguments.quantizer)
+    quantizer = quantizer.to(choose_device(arguments.device))
+    shift = settings.get("shift", 0) if arguments.shift is None else arguments.shift
+    if settings.get("data", dataset.fingerprint) != dataset.fingerprint:
+        logger.warning(
+            "it was trained on other data, or on other splits of these: some pairs may be in both"
+        )
+    result = evaluate(quantizer, dataset, arguments.split, shift)
+    trip = None
+    if arguments.round_trip:
+        trip = _bark_round_trip(quantizer, dataset, arguments, shift)
+    beside = arguments.quantizer if arguments.quantizer.is_dir() else arguments.quantizer.parent
+    out = Path(arguments.out or beside)
+    text = table(result, trip)
+    atomic_write_text(
+        out / "evaluation.md", f"# {arguments.split} split of {dataset.folder.name}\n\n{text}"
+    )
+    record = result.figures() | ({"round_trip": trip} if trip else {})
+    atomic_write_text(out / "evaluation.json", json.dumps(record, indent=1) + "\n")
+    try:
+        draw(result, out / "evaluation.png")
+    except SettingError as error:
+        logger.warning("%s", error)
+    return text
+
+
+def _bark_round_trip(
+    quantizer: Quantizer, dataset: PreparedDataset, arguments: argparse.Namespace, shift: int
+) -> dict[str, float]:
+    from bark.audio.read import resample
+    from bark.pipeline import Bark
+    from hubert.features import HubertFeatures
+
+    bark = Bark.from_pretrained(arguments.model, device=arguments.device)
+    encoder = dataset.encoder
+    features = HubertFeatures.from_pretrained(encoder["hubert"], encoder["layer"])
+    if quantizer.output_size != bark.layout.semantic_vocab:
+        raise SettingError(
+            f"{arguments.model} speaks another vocabulary",
+            bark.layout.semantic_vocab,
+            quantizer.output_size,
+        )
+
+    def listen(audio: np.ndarray) -> np.ndarray:
+        return features(resample(audio, bark.layout.sample_rate, features.sample_rate))
+
+    speak, count = bark_speak(bark), arguments.round_trip
+    return round_trip(quantizer, dataset, count, speak, listen, arguments.split, shift)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

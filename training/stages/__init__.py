@@ -1,0 +1,1 @@
+"""What the stages are trained with: objectives, examples, attention."""
