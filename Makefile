@@ -24,7 +24,7 @@ test-download: $(STAMP)
 	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest -q -m download
 
 test-gpu: $(STAMP) # needs an NVIDIA GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda tests/test_gpu.py tests/test_devices.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda tests/bark/stages/test_gpu.py tests/bark/test_devices.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -40,7 +40,7 @@ def golden(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a seeded random tiny model; `Bark.from_pretrained` takes it as a name."""
-    from .tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("tiny"))
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,8 @@ from booth.cli.clone import build_parser as clone_parser
 from booth.cli.main import main
 from booth.cli.options import parse_options
 from booth.speak import replay
-
-from .conftest import ROOT
-from .suno_files import add_codec, suno_folder
+from tests.conftest import ROOT
+from tests.suno_files import add_codec, suno_folder
 
 GUIDE = "docs/coming-from.md"
 NEEDS_WEIGHTS = (
@@ -54,6 +54,17 @@ def commands(name: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in found if not line.endswith("--help")]
 
 
+def command_module(name: str) -> ModuleType:
+    """The module behind `python -m name`: of a package its `__main__`'s, of a front door the one it opens."""
+    packages = {
+        "training.finetune": "training.finetune.train",
+        "training.nano": "training.nano.recipe",
+        "training.nano.report": "training.nano.report.report",
+    }
+    module = import_module(packages.get(name, name))
+    return import_module(module.main.__module__) if hasattr(module, "main") else module
+
+
 @pytest.mark.parametrize(
     ("name", "least"), [("README.md", 3), (GUIDE, 28), ("training/README.md", 2)]
 )
@@ -64,7 +75,7 @@ def test_every_command_is_understood(name: str, least: int) -> None:
             PARSERS[words[1]](words[2:])
         elif words[0] == "bark":
             assert parse_options(words[1:])
-        elif hasattr(module := import_module(words[2]), "build_parser"):
+        elif hasattr(module := command_module(words[2]), "build_parser"):
             module.build_parser().parse_args(words[3:])
         else:
             continue
@@ -111,7 +122,7 @@ def test_the_guide_can_be_followed(desk: Path) -> None:
             continue
         if words[0] == "python":
             if "training.finetune" not in line or "--steps" in line:
-                assert import_module(words[2]).main(words[3:]) == 0, line
+                assert command_module(words[2]).main(words[3:]) == 0, line
                 followed += 1
             continue
         words = [word.replace("v2/en_speaker_6", "alba") for word in words[1:]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
+from tests.conftest import ROOT
 
 PACKAGES = ("bark", "hubert", "booth", "training")
 ABOVE = {  # a package → what it may never import

@@ -9,9 +9,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from .conftest import ROOT
-from .listening import make_tiny_hubert
-from .tiny import LAYOUT, make_tiny_model
+from tests.conftest import ROOT
+from tests.listening import make_tiny_hubert
+from tests.tiny import LAYOUT, make_tiny_model
 
 NOTEBOOKS = ("clone_voice.ipynb", "generate.ipynb")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,11 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
 
 
 def test_it_is_the_wheel_that_answers(installed: Path, tmp_path: Path) -> None:
-    for package in ("bark", "hubert", "booth"):
+    for package in ("bark", "hubert", "booth", "training"):
         done = run(installed, tmp_path, "-c", f"import {package}; print({package}.__file__)")
         assert done.stdout.startswith(str(installed)), done.stderr
         assert (installed / package / "py.typed").is_file()
-    assert not (installed / "training").exists() and not (installed / "tests").exists()
+    assert not (installed / "tests").exists() and not (installed / "benchmarks").exists()
 
 
 def test_the_command_line_answers(installed: Path, tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""Takes on disk: three files that belong together, under names that nothing else has."""
+
+import errno
+import json
+import multiprocessing
+import os
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bark.errors import AudioError, BarkError, MissingFileError, StorageError
+from bark.voice.voice import Voice
+from booth.takes.take import Take, file_hash, read_record, save_take, slug
+from tests.booth.voices.test_library import make_voice
+
+AUDIO = np.sin(np.arange(4800) / 10).astype(np.float32) / 2
+RECORD = {"text": "Hello, my name is Suno.\nAnd I like pizza.", "seed": 42}
+
+
+def save(
+    folder: Path, stem: str = "hello", suffix: str = ".wav", voice: Voice | None = None
+) -> Take:
+    return save_take(AUDIO, 24_000, RECORD, folder=folder, stem=stem, suffix=suffix, voice=voice)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Hello, my name is Suno! [laughs]", "hello-my-name-is-suno-laughs"),
+        ("♪ In the jungle ♪", "in-the-jungle"),
+        ("你好，世界", "你好-世界"),
+        ("", "speech"),
+        ("!!! ... ☃", "speech"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("a\x1b[31mb\0c", "a-31mb-c"),
+        ("x" * 500, "x" * 40),
+        ("a sentence of words that go on and on and on", "a-sentence-of-words-that-go-on-and-on"),
+        ("word " * 9, "word-word-word-word-word-word-word-word"),
+    ],
+)
+def test_slug_is_a_readable_safe_name(text: str, name: str) -> None:
+    assert slug(text) == name and len(slug("語" * 300).encode()) <= 120
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg"])
+def test_a_take_is_audio_with_tags_voice_and_record(tmp_path: Path, suffix: str) -> None:
+    take = save(tmp_path / "new folder", suffix=suffix, voice=make_voice())
+    names = {path.name for path in take.audio.parent.iterdir()}
+    assert names == {"hello.json", "hello.npz", f"hello{suffix}"}
+    record = read_record(take.record)
+    assert record["text"] == RECORD["text"] and record["seed"] == 42
+    assert record["audio"] == take.audio.name and record["voice_file"] == "hello.npz"
+    assert record["audio_sha256"] == file_hash(take.audio) and record["seconds"] == 0.2
+    assert record["statement"] == "AI-generated speech" and "torch" in record["versions"]
+    assert take.voice is not None and Voice.load(take.voice) == make_voice().canonical()
+    with soundfile.SoundFile(take.audio) as file:
+        assert file.samplerate == 24_000
+        assert file.title == "Hello, my name is Suno. And I like pizza."
+        assert "AI-generated speech" in file.comment and "bark-voice-booth" in file.comment
+        assert (
+            suffix == ".mp3" or "bark-voice-booth" in file.software
+        )  # libsndfile writes none to mp3
+
+
+def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
+    takes = [save(tmp_path, voice=make_voice()) for _ in range(3)]
+    assert [take.audio.name for take in takes] == ["hello.wav", "hello_2.wav", "hello_3.wav"]
+    for name in ("mine.wav", "mine_2.npz", "mine_3.json"):  # somebody else's files
+        (tmp_path / name).write_text("precious")
+    take = save(tmp_path, "mine", voice=make_voice())
+    assert take.audio.name == "mine_4.wav" and take.voice == tmp_path / "mine_4.npz"
+    assert [
+        (tmp_path / name).read_text() for name in ("mine.wav", "mine_2.npz", "mine_3.json")
+    ] == ["precious"] * 3
+    assert not (tmp_path / "mine.json").exists() and not (tmp_path / "mine_2.json").exists()
+
+
+def _save_many(folder: str) -> list[str]:
+    return [save(Path(folder)).audio.name for _ in range(5)]
+
+
+def test_many_processes_at_once_get_their_own_takes(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(8) as pool:
+        names = sum(pool.map(_save_many, [str(tmp_path)] * 8), [])
+    assert len(set(names)) == 40
+    assert sorted(names) == sorted(path.name for path in tmp_path.glob("*.wav"))
+    for path in tmp_path.glob("*.json"):
+        record = read_record(path)
+        assert record["audio_sha256"] == file_hash(tmp_path / record["audio"])
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_without_hard_links_names_are_still_exclusive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: Path, final: Path) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert [save(tmp_path).audio.name for _ in range(2)] == ["hello.wav", "hello_2.wav"]
+    assert soundfile.read(tmp_path / "hello_2.wav")[0].shape == AUDIO.shape
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_failed_save_raises_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    made: list[Path] = []
+
+    def full_disk(source: Path, final: Path) -> None:
+        if len(made) == broken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        made.append(final)
+        final.write_bytes(b"")
+
+    monkeypatch.setattr("booth.takes.take.link_new", full_disk)
+    with pytest.raises(StorageError, match="cannot write to .*No space left on device"):
+        save(tmp_path, voice=make_voice())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unwritable_folder_and_broken_audio(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write to .*file"):
+        save(tmp_path / "file" / "sub")
+    with pytest.raises(StorageError):
+        save(tmp_path, "x" * 300)
+    with pytest.raises(AudioError):
+        save_take(np.full(10, np.nan, np.float32), 24_000, RECORD, folder=tmp_path, stem="nan")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "is not the record of a take"),
+        ('{"format": "bark"}', "is not the record of a take"),
+        (
+            '{"format": "bark-take", "format_version": 9}',
+            "another format version: got 9; allowed: 1",
+        ),
+    ],
+)
+def test_broken_records_say_so(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "take.json").write_text(content)
+    with pytest.raises(BarkError, match=message):
+        read_record(tmp_path / "take.json")
+    with pytest.raises(MissingFileError, match="there is no take"):
+        read_record(tmp_path / "absent.json")
+
+
+def test_a_record_is_plain_readable_json(tmp_path: Path) -> None:
+    take = save_take(AUDIO, 24_000, {"text": "Grüße", "seed": 1}, folder=tmp_path, stem="g")
+    text = take.record.read_text("utf-8")
+    assert "Grüße" in text and json.loads(text)["voice_file"] is None
+
+
+def _save_within(limit: int, folder: str) -> str:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        save(Path(folder), voice=make_voice())
+    except BarkError as error:
+        return type(error).__name__
+    return "saved"
+
+
+@pytest.mark.parametrize("limit", [10, 300, 3_000, 9_000])
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(_save_within, (limit, str(tmp_path))) in ("StorageError", "AudioError")
+    assert list(tmp_path.iterdir()) == []
