@@ -12,8 +12,9 @@ from transformers import HubertConfig, HubertModel
 
 from bark.errors import AudioError, CheckpointError, MissingFileError, SettingError
 from hubert.features import MAX_SECONDS, HubertFeatures
+from tests.conftest import ROOT
 
-HERE = Path(__file__).parent / "golden"
+HERE = ROOT / "tests" / "golden"
 FAIRSEQ_FILE = HERE / "hubert" / "hubert_tiny_fp16.pt"
 SIZES: dict[str, Any] = {
     "hidden_size": 32,

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from bark.codec.encodec import EncodecCodec
 from bark.errors import AudioError, CheckpointError, MissingFileError
+from tests.conftest import ROOT
 
-HERE = Path(__file__).parent / "golden" / "encodec"
+HERE = ROOT / "tests" / "golden" / "encodec"
 TH_FILE = HERE / "encodec_24khz_tiny-76c38443.th"
 
 

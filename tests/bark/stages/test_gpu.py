@@ -21,10 +21,11 @@ from bark.stages.fine import FineStage
 from hubert.clone import Cloner
 from tests.bark.stages.test_coarse import run as write
 from tests.bark.stages.test_semantic import speak
+from tests.conftest import ROOT
 from tests.stages import Case, Chooser, random_gpt, read_checkpoint
 
 pytestmark = pytest.mark.cuda
-CLIP = Path(__file__).parent / "golden" / "nano" / "held_awb_a_prompt.ogg"
+CLIP = ROOT / "tests" / "golden" / "nano" / "held_awb_a_prompt.ogg"
 TEXT = "one eight six"
 EVERY = slice(None)
 

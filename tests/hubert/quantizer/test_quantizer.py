@@ -17,8 +17,9 @@ from hubert.quantizer.kmeans import KMeansQuantizer
 from hubert.quantizer.languages import LANGUAGES, QUANTIZERS, quantizer_for
 from hubert.quantizer.lstm import LSTMQuantizer, read_info
 from hubert.quantizer.networks import LSTMNetwork, QuantizerSizes
+from tests.conftest import ROOT
 
-HERE = Path(__file__).parent / "golden"
+HERE = ROOT / "tests" / "golden"
 V0_FILE = HERE / "quantizer" / "quantizer_v0.pth"
 
 
