@@ -1,24 +1,36 @@
-"""Suno's `bark.api` over our stages: text → audio in one call, and a generation kept as a voice."""
+"""Suno's `bark.api`: text to audio in one call, and a generation kept as a voice."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bark.voice.voice import Voice, VoiceLike
-
 from .errors import SettingError
-from .generation import codec_decode, generate_coarse, generate_fine, generate_text_semantic
+from .generation import (
+    codec_decode,
+    find_voice,
+    generate_coarse,
+    generate_fine,
+    generate_text_semantic,
+    spoken_voice_info,
+)
+from .voice.voice import Voice, VoiceLike
+
+
+class FullGeneration(dict[str, np.ndarray]):
+    """Suno's dictionary of a generation, which also remembers whose voice it is."""
+
+    info: dict[str, str]
 
 
 def text_to_semantic(
     text: str,
     history_prompt: VoiceLike | None = None,
-    temp: float = 0.7,
+    temp: float | None = None,
     silent: bool = False,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Turn text into semantic tokens (S,) int64, ready for `semantic_to_waveform`."""
+    """Text to semantic tokens (S,) int64, ready for `semantic_to_waveform`."""
     return generate_text_semantic(
         text, history_prompt=history_prompt, temp=temp, silent=silent, seed=seed
     )
@@ -27,39 +39,44 @@ def text_to_semantic(
 def semantic_to_waveform(
     semantic_tokens: np.ndarray,
     history_prompt: VoiceLike | None = None,
-    temp: float = 0.7,
+    temp: float | None = None,
     silent: bool = False,
     output_full: bool = False,
     seed: int | None = None,
 ) -> Any:
-    """Turn semantic tokens (S,) into audio (N,) float32 at 24 kHz.
+    """Semantic tokens (S,) to audio (N,) float32 at 24 kHz.
 
     Returns
     -------
     The audio; with `output_full` ``(full_generation, audio)``, where full_generation holds
-    "semantic_prompt", "coarse_prompt" and "fine_prompt", as `save_as_prompt` takes them."""
+    "semantic_prompt", "coarse_prompt" and "fine_prompt", as `save_as_prompt` takes them.
+    """
+    voice = find_voice("coarse", history_prompt)
     coarse = generate_coarse(
-        semantic_tokens, history_prompt=history_prompt, temp=temp, silent=silent, seed=seed
+        semantic_tokens, history_prompt=voice, temp=temp, silent=silent, seed=seed
     )
-    fine = generate_fine(coarse, history_prompt=history_prompt, temp=0.5, seed=seed)
+    fine = generate_fine(coarse, history_prompt=voice, seed=seed)
     audio = codec_decode(fine)
     if not output_full:
         return audio
-    return {"semantic_prompt": semantic_tokens, "coarse_prompt": coarse, "fine_prompt": fine}, audio
+    full = FullGeneration(semantic_prompt=semantic_tokens, coarse_prompt=coarse, fine_prompt=fine)
+    full.info = spoken_voice_info("", seed, voice)
+    return full, audio
 
 
 def save_as_prompt(filepath: str | Path, full_generation: dict[str, np.ndarray]) -> None:
     """Save a generation made with ``output_full=True`` as a history prompt ``.npz``."""
     if Path(filepath).suffix != ".npz":
         raise SettingError("file name of a history prompt", str(filepath), "a name ending in .npz")
-    Voice.from_dict(full_generation).save(filepath)
+    info = getattr(full_generation, "info", {})
+    Voice.from_dict({**full_generation, "info": info}).save(filepath)
 
 
 def generate_audio(
     text: str,
     history_prompt: VoiceLike | None = None,
-    text_temp: float = 0.7,
-    waveform_temp: float = 0.7,
+    text_temp: float | None = None,
+    waveform_temp: float | None = None,
     silent: bool = False,
     output_full: bool = False,
     seed: int | None = None,
@@ -70,14 +87,18 @@ def generate_audio(
     -------
     Audio (N,) float32 at 24 kHz; with `output_full` ``(full_generation, audio)``.
     """
+    voice = find_voice("text", history_prompt)
     semantic = text_to_semantic(
-        text, history_prompt=history_prompt, temp=text_temp, silent=silent, seed=seed
+        text, history_prompt=voice, temp=text_temp, silent=silent, seed=seed
     )
-    return semantic_to_waveform(
+    made = semantic_to_waveform(
         semantic,
-        history_prompt=history_prompt,
+        history_prompt=voice,
         temp=waveform_temp,
         silent=silent,
         output_full=output_full,
         seed=seed,
     )
+    if output_full:
+        made[0].info = spoken_voice_info(text, seed, voice)
+    return made

@@ -117,6 +117,13 @@ def _word(word: str) -> str:
     return word
 
 
+def _truth(word: str) -> bool:
+    if word.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise refused(word, "True or False, or the flag alone")
+    return word.lower() in ("true", "1", "yes")
+
+
+TRUTH = Kind(None, _truth)
 WORD, FILE, FOLDER = (Kind(name, _word) for name in ("WORD", "FILE", "FOLDER"))
 MODEL, DEVICE = Kind("MODEL", _word), Kind("DEVICE", _word)
 SEED = whole(0, 2**63 - 1)

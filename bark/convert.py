@@ -264,13 +264,13 @@ def _generation_config(files: ModelFiles) -> dict[str, Any]:
         target = stated.setdefault(section, {}) if section else stated
         target.update({theirs: layout[ours] for theirs, ours in names.items()})
     settings = Settings().changed(files.defaults)
-    stated["semantic_config"] |= _drawing(settings.semantic_temperature) | {
+    stated["semantic_config"] |= _drawing(settings.semantic.temperature) | {
         "eos_token_id": files.layout.semantic_pad,
         "semantic_pad_token": files.layout.semantic_pad,
     }
-    stated["coarse_acoustics_config"] |= _drawing(settings.coarse_temperature)
+    stated["coarse_acoustics_config"] |= _drawing(settings.coarse.temperature)
     stated["fine_acoustics_config"]["temperature"] = (
-        settings.fine_temperature or 1.0
+        settings.fine.temperature or 1.0
     )  # 1.0: the likeliest code
     return stated
 

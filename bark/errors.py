@@ -82,3 +82,7 @@ class MissingModelError(MissingFileError):
 
 class StorageError(BarkError, OSError):
     """A file cannot be written."""
+
+
+class Cancelled(BarkError):
+    """A call was ended from another thread; the object that was called stays usable."""

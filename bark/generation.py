@@ -8,26 +8,26 @@ Differences on purpose: the key/value cache is always on (it changes speed, neve
 "nano" for instance; wrong input is a `ValueError` that says what is allowed; the environment is
 read when needed, not at import."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bark.checkpoints.find import ModelFiles, find_model
-from bark.codec.base import Codec
-from bark.stages.coarse import CoarseStage
-from bark.stages.fine import FineStage
-from bark.stages.sampling import Sampling
-from bark.stages.semantic import SemanticStage
-from bark.text.tidy import TextTokenizer, fit_tokens, tidy
-from bark.voice.names import SUNO_PRESETS
-from bark.voice.voice import Voice, VoiceLike
-
-from .devices import borrowed, choose_device, offload_wanted, small_wanted
+from .checkpoints.find import ModelFiles, find_model
+from .checkpoints.load import KINDS
+from .codec.base import Codec
+from .devices import choose_device, offload_wanted, small_wanted
 from .errors import SettingError
 from .languages import SUPPORTED_LANGS as SUPPORTED_LANGS
-from .tokens import BARK, TokenLayout
+from .pipeline import Bark
+from .settings import Settings
+from .speech import spoken_info
+from .text.tidy import tidy
+from .tokens import BARK
+from .voice.names import SUNO_PRESETS
+from .voice.voice import Voice, VoiceLike
 
 CONTEXT_WINDOW_SIZE = 1024
 SEMANTIC_RATE_HZ = BARK.semantic_rate
@@ -51,6 +51,7 @@ USE_SMALL_MODELS: bool | None = None
 OFFLOAD_CPU: bool | None = None
 
 STAGES = {"text": "semantic", "coarse": "coarse", "fine": "fine"}  # Suno's name → ours
+MODEL_DEFAULT: Any = "the model's own default"  # where None means something else
 
 models: dict[str, Any] = {}  # "text": {"model", "tokenizer"}, "coarse", "fine", "codec"
 models_devices: dict[str, torch.device] = {}
@@ -132,95 +133,129 @@ def preload_models(
 def generate_text_semantic(
     text: str,
     history_prompt: VoiceLike | None = None,
-    temp: float = 0.7,
+    temp: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     silent: bool = False,
-    min_eos_p: float | None = 0.2,
+    min_eos_p: float | None = MODEL_DEFAULT,
     max_gen_duration_s: float | None = None,
     allow_early_stop: bool = True,
     use_kv_caching: bool = False,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Turn text into semantic tokens (S,) int64. `use_kv_caching` is accepted and has no effect: it
-    is on.
-    """
-    loaded = load_model(model_type="text")
-    tokenizer: TextTokenizer = loaded["tokenizer"]
-    layout, voice = _layout("text"), _voice(history_prompt, "text")
-    stage = SemanticStage(loaded["model"], layout)
-    with _on_device("text", loaded["model"]):
-        return stage.generate(
-            fit_tokens(tokenizer.encode(tidy(text)), layout.text_window, on_overflow="cut"),
-            None if voice is None else voice.semantic,
-            sampling=Sampling(temp, top_k, top_p),
-            min_eos_p=min_eos_p,
-            max_duration_s=max_gen_duration_s,
-            allow_early_stop=allow_early_stop,
-            generator=_generator("text", seed),
-            progress=not silent,
-        )
+    """Text to semantic tokens (S,) int64. `use_kv_caching` has no effect: the cache is on."""
+    changes = {
+        "semantic_temperature": temp,
+        "semantic_top_k": top_k,
+        "semantic_top_p": top_p,
+        "max_duration_s": max_gen_duration_s,
+        "allow_early_stop": None if allow_early_stop else False,
+    }
+    return _bark("text").semantic_tokens(
+        text,
+        history_prompt,
+        seed=seed,
+        on_overflow="cut",
+        progress=not silent,
+        **_given(changes, min_eos_p=min_eos_p),
+    )
 
 
 def generate_coarse(
     x_semantic: np.ndarray,
     history_prompt: VoiceLike | None = None,
-    temp: float = 0.7,
+    temp: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     silent: bool = False,
-    max_coarse_history: int = 630,
-    sliding_window_len: int = 60,
+    max_coarse_history: int | None = None,
+    sliding_window_len: int | None = None,
     use_kv_caching: bool = False,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Turn semantic tokens (S,) into coarse codes (2, T) int32. `use_kv_caching` has no effect: it
-    is on.
-    """
-    network = load_model(model_type="coarse")
-    stage = CoarseStage(network, _layout("coarse"))
-    with _on_device("coarse", network):
-        codes = stage.generate(
-            x_semantic,
-            _voice(history_prompt, "coarse"),
-            sampling=Sampling(temp, top_k, top_p),
-            max_coarse_history=max_coarse_history,
-            sliding_window_len=sliding_window_len,
-            generator=_generator("coarse", seed),
-            progress=not silent,
-        )
+    """Semantic tokens (S,) to coarse codes (2, T) int32. `use_kv_caching` has no effect."""
+    changes = {
+        "coarse_temperature": temp,
+        "coarse_top_k": top_k,
+        "coarse_top_p": top_p,
+        "max_coarse_history": max_coarse_history,
+        "sliding_window_len": sliding_window_len,
+    }
+    codes = _bark("coarse").coarse_codes(
+        x_semantic, history_prompt, seed=seed, progress=not silent, **_given(changes)
+    )
     return codes.astype(np.int32)
 
 
 def generate_fine(
     x_coarse_gen: np.ndarray,
     history_prompt: VoiceLike | None = None,
-    temp: float | None = 0.5,
+    temp: float | None = MODEL_DEFAULT,
     silent: bool = True,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Turn coarse codes (1…7, T) into all eight codebooks (8, T) int32; `temp` None takes the
-    likeliest.
-    """
-    network = load_model(model_type="fine")
-    voice = _voice(history_prompt, "fine")
-    stage = FineStage(network, _layout("fine"))
-    with _on_device("fine", network):
-        codes = stage.generate(
-            x_coarse_gen,
-            None if voice is None else voice.fine,
-            temperature=temp,
-            generator=_generator("fine", seed),
-            progress=not silent,
-        )
+    """Coarse codes (1 … 7, T) to all eight codebooks (8, T) int32; `temp` None is greedy."""
+    codes = _bark("fine").fine_codes(
+        x_coarse_gen,
+        history_prompt,
+        seed=seed,
+        progress=not silent,
+        **_given({}, fine_temperature=temp),
+    )
     return codes.astype(np.int32)
 
 
 def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
-    """Turn codes (K, T) into audio (320*T,) float32 at 24 kHz. Loads the codec only."""
-    codec = load_codec_model()
-    with _on_device("codec", codec):
-        return codec.decode(np.asarray(fine_tokens))
+    """Codes (K, T) to audio (320*T,) float32 at 24 kHz. Loads the codec only."""
+    load_codec_model()
+    return _bark("codec").decode(fine_tokens)
+
+
+def find_voice(key: str, voice: VoiceLike | None) -> Voice | None:
+    """Find a voice for a loaded model, once for all stages that are to speak in it."""
+    if voice is None or isinstance(voice, Voice):
+        return voice
+    load_model(model_type=key)
+    return _sources[key].resolve_voice(voice)
+
+
+def spoken_voice_info(text: str, seed: int | None, voice: Voice | None) -> dict[str, str]:
+    """Return the info of what the loaded models speak, as `bark.Generation.voice` has it."""
+    return spoken_info(_sources["coarse"].name, tidy(text) if text else "", seed, voice)
+
+
+def _given(changes: Mapping[str, Any], **explicit: Any) -> Any:
+    """Return the settings that a caller of Suno's functions has chosen; the model's hold elsewhere.
+
+    None stands for "not given", but in `explicit`, where it means something: see `MODEL_DEFAULT`.
+    """
+    chosen = {name: value for name, value in changes.items() if value is not None}
+    return chosen | {name: v for name, v in explicit.items() if v is not MODEL_DEFAULT}
+
+
+def _bark(key: str) -> Bark:
+    """Return the loaded parts as one Bark; part `key` is there, others may be absent."""
+    if key != "codec":
+        load_model(model_type=key)
+    files, text = _sources[key], models.get("text") or {}
+    networks = {"semantic": text.get("model"), **{k: models.get(k) for k in ("coarse", "fine")}}
+    stages: Any = {
+        stage: KINDS[stage](network, files.layout) if network is not None else None
+        for stage, network in networks.items()
+    }
+    return Bark(
+        stages["semantic"],
+        stages["coarse"],
+        stages["fine"],
+        models.get("codec"),  # type: ignore[arg-type]  # absent ones are not asked for
+        text.get("tokenizer"),  # type: ignore[arg-type]
+        files.layout,
+        name=files.name,
+        defaults=Settings().changed(files.defaults),
+        devices={STAGES.get(each, each): device for each, device in models_devices.items()},
+        offload=_offload(),
+        voices_folder=files.voices,
+    )
 
 
 def _find(use_small: bool, path: str | Path | None) -> ModelFiles:
@@ -252,32 +287,5 @@ def _place(key: str, holder: Any, use_gpu: bool, files: ModelFiles) -> None:
         holder.to(device)
 
 
-def _on_device(key: str, holder: Any) -> Any:
-    return borrowed(holder, models_devices[key])
-
-
 def _offload() -> bool:
     return offload_wanted() if OFFLOAD_CPU is None else OFFLOAD_CPU
-
-
-def _layout(key: str) -> TokenLayout:
-    return _sources[key].layout
-
-
-def _voice(voice: VoiceLike | None, key: str) -> Voice | None:
-    if voice is None:
-        return None
-    return _sources[key].resolve_voice(voice)
-
-
-def _generator(key: str, seed: int | None) -> torch.Generator | None:
-    """None draws from torch's global generator, as Suno's code does.
-
-    A GPU's global one cannot be drawn from while another thread captures a CUDA graph: there it is
-    one of our own, seeded from the global one of the CPU."""
-    device = models_devices[key]
-    if seed is None:
-        if device.type != "cuda":
-            return None
-        seed = int(torch.randint(2**31, ()))
-    return torch.Generator(device).manual_seed(seed)

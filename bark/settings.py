@@ -1,62 +1,156 @@
-"""How a text is spoken: the settings of each stage."""
+"""How a text is spoken: every setting of the three stages, once, with the names others give it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypedDict
 
-from bark.stages.sampling import Sampling, is_number
-
+from .commandline import TRUTH, Kind, number, whole
 from .errors import SettingError
+from .stages.sampling import Sampling, is_number
+
+
+class SettingChanges(TypedDict, total=False):
+    """The settings that a call may change; what it leaves out is the model's own default.
+
+    Temperature 0 is the most likely token.
+    """
+
+    semantic_temperature: float
+    semantic_top_k: int | None  # draw among the k most likely tokens
+    semantic_top_p: float | None  # draw among the most likely tokens up to this sum
+    min_eos_p: float | None  # stop at this probability of the end; 0.05 rambles less, None waits
+    max_duration_s: float | None  # seconds of speech
+    allow_early_stop: bool  # False: speak on to the limit
+    coarse_temperature: float
+    coarse_top_k: int | None
+    coarse_top_p: float | None
+    max_coarse_history: int | None  # coarse tokens of context; None = the layout's
+    sliding_window_len: int | None  # coarse tokens a window; None = the layout's
+    coarse_anchor: int  # coarse tokens of the voice that stay in the context window; 0 as with Suno
+    fine_temperature: float | None  # None = 0
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting as the command line and other systems know it."""
+
+    name: str  # in `SettingChanges`
+    kind: Kind
+    meaning: str
+    others: tuple[str, ...] = ()  # in Suno's, Bark Infinity's, Coqui's and Hugging Face's code
+
+
+OPTIONS = (
+    Option(
+        "semantic_temperature",
+        number(),
+        "temperature of the semantic stage",
+        ("text_temp", "semantic_temp"),
+    ),
+    Option("semantic_top_k", whole(1), "draw among the k likeliest semantic tokens", ("top_k",)),
+    Option("semantic_top_p", number(0, 1), "draw among the likeliest up to this sum", ("top_p",)),
+    Option(
+        "min_eos_p",
+        number(0, 1),
+        "stop when the end is this likely; 0.05 rambles less",
+        ("semantic_min_eos_p",),
+    ),
+    Option(
+        "max_duration_s",
+        number(0, above=True),
+        "longest speech of a part in seconds",
+        ("max_gen_duration_s", "semantic_max_gen_duration_s"),
+    ),
+    Option(
+        "allow_early_stop",
+        TRUTH,
+        "False: go on until the longest duration",
+        ("semantic_allow_early_stop",),
+    ),
+    Option(
+        "coarse_temperature",
+        number(),
+        "temperature of the coarse stage",
+        ("waveform_temp", "coarse_temp"),
+    ),
+    Option("coarse_top_k", whole(1), "draw among the k likeliest coarse tokens"),
+    Option("coarse_top_p", number(0, 1), "draw among the likeliest up to this sum"),
+    Option("max_coarse_history", whole(1), "coarse tokens of context, 630 for Suno's models"),
+    Option("sliding_window_len", whole(1), "coarse tokens a window, 60 for Suno's models"),
+    Option(
+        "coarse_anchor",
+        whole(0),
+        "coarse tokens of the voice kept in context against drift: 450 is 3 s, 0 as Suno",
+    ),
+    Option("fine_temperature", number(), "temperature of the fine stage", ("fine_temp",)),
+)
+OTHER_NAMES = {other: option.name for option in OPTIONS for other in option.others}
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a text is spoken; the defaults are Suno's."""
 
-    semantic_temperature: float = 0.7  # 0 = the most likely token
-    semantic_top_k: int | None = None
-    semantic_top_p: float | None = None
-    min_eos_p: float | None = (
-        0.2  # end of speech at this probability; 0.05 rambles less, None waits for it
-    )
-    max_duration_s: float | None = None  # seconds of speech
-    allow_early_stop: bool = True  # False: speak on to the limit
-    coarse_temperature: float = 0.7
-    coarse_top_k: int | None = None
-    coarse_top_p: float | None = None
-    max_coarse_history: int | None = None  # coarse tokens seen back; None = the layout's
-    sliding_window_len: int | None = None  # coarse tokens a window; None = the layout's
-    coarse_anchor: int = (
-        0  # coarse tokens of the voice that stay in sight; 0 = it slides out, as with Suno
-    )
-    fine_temperature: float | None = 0.5  # 0 or None = the most likely code
+    semantic: Sampling = Sampling(0.7)
+    coarse: Sampling = Sampling(0.7)
+    fine: Sampling = Sampling(0.5)
+    min_eos_p: float | None = 0.2
+    max_duration_s: float | None = None
+    allow_early_stop: bool = True
+    max_coarse_history: int | None = None
+    sliding_window_len: int | None = None
+    coarse_anchor: int = 0
 
     def __post_init__(self) -> None:
         for name in ("min_eos_p", "max_duration_s"):
             value = getattr(self, name)
             if value is not None and not is_number(value, 0):
                 raise SettingError(name, repr(value), "a number >= 0, or none")
-        _ = self.semantic, self.coarse  # each refuses what it cannot use
-        if self.fine_temperature is not None:
-            Sampling(self.fine_temperature)
-
-    @property
-    def semantic(self) -> Sampling:
-        """How semantic tokens are drawn."""
-        return Sampling(self.semantic_temperature, self.semantic_top_k, self.semantic_top_p)
-
-    @property
-    def coarse(self) -> Sampling:
-        """How coarse codes are drawn."""
-        return Sampling(self.coarse_temperature, self.coarse_top_k, self.coarse_top_p)
 
     def changed(self, changes: Mapping[str, Any]) -> "Settings":
-        """Return these settings with some changed; an unknown name is a `SettingError`."""
-        known = [f.name for f in fields(self)]
-        if unknown := sorted(set(changes) - set(known)):
+        """Return these settings with some changed, by any of their names in `OPTIONS`.
+
+        Raises
+        ------
+        SettingError
+            If a name is unknown or given twice, or a value cannot be used.
+        """
+        flat: dict[str, Any] = {}
+        for given, value in changes.items():
+            name = OTHER_NAMES.get(given, given)
+            if name in flat:
+                raise SettingError(f"{name} is given twice", ", ".join(changes))
+            flat[name] = value
+        known = [option.name for option in OPTIONS]
+        if unknown := sorted(set(flat) - set(known)):
             raise SettingError("unknown setting", ", ".join(unknown), ", ".join(known))
-        return replace(self, **changes)
+        for stage in ("semantic", "coarse", "fine"):
+            own = {name: flat.pop(name) for name in known if name in flat and _is_of(name, stage)}
+            if own:
+                flat[stage] = _sampling(getattr(self, stage), stage, own)
+        return replace(self, **flat)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values, for a JSON record."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return the settings as plain values by their names in `SettingChanges`."""
+        return {option.name: self._value(option.name) for option in OPTIONS}
+
+    def _value(self, name: str) -> Any:
+        if name in {field.name for field in fields(self)}:
+            return getattr(self, name)
+        stage, _, part = name.partition("_")
+        return getattr(getattr(self, stage), part)
+
+
+def _is_of(name: str, stage: str) -> bool:
+    """Tell whether a setting is one of a stage's `Sampling`."""
+    return name.removeprefix(f"{stage}_") in {field.name for field in fields(Sampling)}
+
+
+def _sampling(before: Sampling, stage: str, changes: Mapping[str, Any]) -> Sampling:
+    parts = {name.removeprefix(f"{stage}_"): value for name, value in changes.items()}
+    if stage == "fine" and parts.get("temperature", 0) is None:
+        parts["temperature"] = 0.0  # Suno's None
+    try:
+        return replace(before, **parts)
+    except SettingError as error:
+        raise SettingError(f"{stage}_{error.what}", error.got, error.allowed) from error

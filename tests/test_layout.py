@@ -26,6 +26,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"voice", "codec", "text"},
         {"stages"},
         {"settings", "model", "model_fine"},
+        {"speech"},
         {"checkpoints", "longform"},
         {"pipeline", "convert"},
         {"generation"},

@@ -15,6 +15,7 @@ class Codec(Protocol):
     hop_length: int  # samples a frame
     codebook_size: int
     num_codebooks: int
+    lookahead: int | None  # frames after a sample that it depends on; None: all of them
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 → (num_codebooks, ceil(N / hop_length)) int64."""

@@ -48,6 +48,8 @@ class EncodecCodec:
     in pieces: the cloner encodes only its window, and the stages speak at most about 15 s at a
     time."""
 
+    lookahead: int | None = 0  # its convolutions and its LSTM look back only
+
     def __init__(self, network: "EncodecModel") -> None:
         config = network.config
         if config.normalize or config.chunk_length_s is not None or config.audio_channels != 1:

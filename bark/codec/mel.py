@@ -285,6 +285,7 @@ class MelCodec:
     hop_length = HOP_LENGTH
     codebook_size = CODEBOOK_SIZE
     num_codebooks = NUM_CODEBOOKS
+    lookahead: int | None = None  # phases are found from the whole utterance
 
     def __init__(self, network: MelAutoencoder) -> None:
         self.network = network.eval()

@@ -1,6 +1,7 @@
 """Joins the parts of a long text: with a silence, or overlapping."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from bark.errors import SettingError
 
 SILENCE = 0.25  # seconds between parts, as in Suno's notebook
 EDGE = 0.005  # seconds of fade at a silence, against clicks
+Made = TypeVar("Made")
 
 
 def join_audio(
@@ -39,6 +41,45 @@ def join_audio(
             joined.append(np.zeros(pause, dtype=np.float32))
         joined.append(following)
     return np.concatenate(joined)
+
+
+class Joiner:
+    """Joins parts as their pieces come, sample for sample as `join_audio` does by default."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.rate, self.first = sample_rate, True
+        self.edge = round(EDGE * sample_rate)
+
+    def part(
+        self, pieces: Generator[np.ndarray, None, Made], last: bool
+    ) -> Generator[np.ndarray, None, Made]:
+        """Yield the pieces of one part, faded where it meets another; return what they return."""
+        held, begun = np.zeros(0, dtype=np.float32), False
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                made: Made = end.value
+                break
+            held = np.concatenate([held, piece])
+            if not begun and len(held) >= self.edge:
+                begun = True
+                yield from self._begin(held)
+            if begun and len(held) > self.edge:  # the end may have to be faded
+                yield held[: len(held) - self.edge]
+                held = held[len(held) - self.edge :]
+        if not begun:
+            yield from self._begin(held)
+        if not last:
+            _fade(held[::-1], self.rate)
+        yield held
+        return made
+
+    def _begin(self, samples: np.ndarray) -> Iterator[np.ndarray]:
+        if not self.first:
+            _fade(samples, self.rate)
+            yield np.zeros(round(SILENCE * self.rate), dtype=np.float32)
+        self.first = False
 
 
 def _fade(samples: np.ndarray, sample_rate: int) -> None:

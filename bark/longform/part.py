@@ -2,7 +2,6 @@
 judge chooses.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bark.errors import SettingError, SilentError
+from bark.stages.seeds import part_seed
 from bark.text.tidy import TextTokenizer
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice, VoiceLike
@@ -25,34 +25,41 @@ better.
 """
 
 
-class Speaker(Protocol):
-    """What long form needs of a `bark.Bark`."""
+class BarkLike(Protocol):
+    """What long form needs of a `bark.Bark`, whose methods these are."""
 
     name: str
     layout: TokenLayout
     tokenizer: TextTokenizer
+    source: Mapping[str, Any]
 
-    def check(self, settings: Mapping[str, Any], seed: int) -> Any:
-        """Refuse settings or a seed that `generate` could not use."""
+    @property
+    def check(self) -> Callable[..., Any]:
+        """Refuse settings or a seed that cannot be used."""
 
-    def generate(self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any) -> Any:
+    @property
+    def generate(self) -> Callable[..., Any]:
         """Speak one part; the result has ``audio`` (N,) and ``tokens``, a `Voice`."""
 
-    def generate_batch(
-        self,
-        texts: Sequence[str],
-        voice: Voice | None = None,
-        *,
-        seeds: Sequence[int],
-        **settings: Any,
-    ) -> Any:
+    @property
+    def generate_batch(self) -> Callable[..., Any]:
         """Speak several at once, each as `generate` would."""
 
-    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+    @property
+    def semantic_tokens(self) -> Callable[..., np.ndarray]:
+        """Text to semantic tokens (S,)."""
+
+    @property
+    def stream_tokens(self) -> Callable[..., Any]:
+        """Yield the audio of semantic tokens piece by piece and return all the tokens."""
+
+    @property
+    def resolve_voice(self) -> Callable[[VoiceLike | None], Voice | None]:
         """Find a voice."""
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Turn codes (8, T) into audio (N,)."""
+    @property
+    def decode(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Codes (8, T) to audio (N,)."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +79,24 @@ class Choice:
             )
 
 
-def part_seed(seed: int, number: int, take: int = 0) -> int:
-    """Return the seed of one part; the first take of part 1 has the run's own, as a short text
-    would.
-    """
-    if (number, take) == (1, 0):
-        return seed
-    digest = hashlib.sha256(f"{seed}/{number}/{take}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1  # torch takes 63 bits
+def retries(seed: int) -> list[int]:
+    """Return the seeds that a part is tried with until it says something, so no book gets stuck."""
+    seeds = [seed]
+    while len(seeds) < TRIES:
+        seeds.append(part_seed(seeds[-1], 0, len(seeds)))
+    return seeds
+
+
+def silent(text: str, seeds: int = TRIES) -> SilentError:
+    """Return the error of a part that says nothing with any of its seeds."""
+    return SilentError(
+        f"nothing was spoken for {text[:40]!r} with {seeds} seeds",
+        fix="Raise min_eos_p, or try another seed",
+    )
 
 
 def speak_part(
-    bark: Speaker,
+    bark: BarkLike,
     text: str,
     history: Voice | None,
     seed: int,
@@ -104,17 +117,15 @@ def speak_part(
     -------
     The seed of the take that was kept, the take, and its score where there is a judge.
     """
-    for attempt in range(TRIES):
-        if attempt:
-            seed = part_seed(seed, 0, attempt)
+    for first in retries(seed):
         seeds = [
-            seed,
-            *(part_seed(seed, 0, TRIES + index) for index in range(1, choice.candidates)),
+            first,
+            *(part_seed(first, 0, TRIES + index) for index in range(1, choice.candidates)),
         ]
         takes = [
             take
-            for first in range(0, len(seeds), SIDE_BY_SIDE)
-            for take in _takes(bark, text, history, seeds[first : first + SIDE_BY_SIDE], settings)
+            for at in range(0, len(seeds), SIDE_BY_SIDE)
+            for take in _takes(bark, text, history, seeds[at : at + SIDE_BY_SIDE], settings)
         ]
         if takes and choice.judge is not None:
             scores = _scores(choice.judge, text, voice, [take.audio for _, take in takes])
@@ -122,10 +133,7 @@ def speak_part(
             return *takes[best], scores[best]
         if takes:
             return *takes[0], None
-    raise SilentError(
-        f"nothing was spoken for {text[:40]!r} with {TRIES * choice.candidates} seeds",
-        fix="Raise min_eos_p, or try another seed",
-    )
+    raise silent(text, TRIES * choice.candidates)
 
 
 def _scores(
@@ -140,7 +148,7 @@ def _scores(
 
 
 def _takes(
-    bark: Speaker,
+    bark: BarkLike,
     text: str,
     history: Voice | None,
     seeds: Sequence[int],

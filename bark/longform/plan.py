@@ -8,14 +8,14 @@ from bark.text.split import Budget, estimate_seconds, split_text
 from bark.text.tidy import speakable
 from bark.tokens import TokenLayout
 
-from .part import Speaker
+from .part import BarkLike
 
 FILL = 0.85  # of the longest utterance is planned for: the estimate of seconds is rough
 MAX_SECONDS = 13.0
 
 
 def plan_parts(
-    bark: Speaker, text: str, speakers: Collection[str] = (), budget: Budget | None = None
+    bark: BarkLike, text: str, speakers: Collection[str] = (), budget: Budget | None = None
 ) -> list[Turn]:
     """Split a text, or a script with ``NAME: text`` lines and ``[voice:name]`` marks, into parts to
     speak.

@@ -1,19 +1,23 @@
-"""Turns text of any length into speech in one voice, or several: part by part, joined, and able to
-go on.
+"""Text of any length in one voice, or several: spoken part by part, joined, and resumed after a
+kill.
 """
 
 import hashlib
 import json
 import math
-import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, Unpack
 
 import numpy as np
 
-from bark.errors import SettingError, TextError, VoiceError
+from bark.errors import SettingError, TextError
+from bark.settings import SettingChanges
+from bark.speech import reference_of
+from bark.stages.progress import Progress, Watch
+from bark.stages.seeds import new_seed, part_seed
 from bark.text.dialogue import Turn
 from bark.text.split import Budget
 from bark.tokens import TokenLayout
@@ -21,128 +25,148 @@ from bark.voice.voice import Voice, VoiceLike
 
 from .join import checked_pause, join_audio
 from .journal import Journal
-from .part import Choice, Judge, Speaker, part_seed, speak_part
+from .part import BarkLike, Choice, Judge, speak_part
 from .plan import plan_parts
+from .spoken import LongTake as LongTake
+from .spoken import Part as Part
+from .spoken import as_history
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One spoken part."""
+class LongOptions(SettingChanges, total=False):
+    """What `speak_long` takes besides the settings of ``Bark.generate``.
 
-    number: int  # from 1
-    text: str
-    speaker: str | None
-    seed: int
-    take: int  # 0, and one more each time it is regenerated
-    audio: np.ndarray = field(repr=False)  # (N,) float32
-    tokens: Voice = field(repr=False)
-    score: float | None = None  # the judge's
+    mode : "anchored": each part goes on from the voice, or from the speaker's first part if none
+        was given; "chained": from the speaker's part before; "reanchor=K": chained, but from the
+        voice again at every K-th part. Chained speech flows, and drifts.
+    silence, crossfade : seconds between parts (a quarter by default), or seconds that they overlap.
+    regenerate : numbers of parts, from 1, to draw anew; with a journal all others stay as they are.
+    candidates, judge : speak each part so many times, side by side, and keep the take that the
+        judge scores highest beside the voice, or the speaker's first part if none was given; see
+        `hubert.judge.TakeJudge`.
+    budget : limits of a part; by default what the model can take.
+    """
 
-
-@dataclass(frozen=True, eq=False)
-class LongTake:
-    """A long text, spoken."""
-
-    audio: np.ndarray = field(repr=False)  # (N,) float32
-    parts: tuple[Part, ...]
-    sample_rate: int  # Hz
-    seed: int
     mode: str
-    model: str
-    layout: TokenLayout = field(repr=False)
+    silence: float | None
+    crossfade: float
+    regenerate: Collection[int]
+    candidates: int
+    judge: Judge | None
+    budget: Budget | None
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How the parts follow each other, checked."""
+
+    mode: str = "anchored"
+    silence: float | None = None
+    crossfade: float = 0.0
+    regenerate: Collection[int] = ()
+    candidates: int = 1
+    judge: Judge | None = None
+    budget: Budget | None = None
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple["_Manner", dict[str, Any]]:
+        """Return the manner, and the settings of a part, that the options mean."""
+        own = {name: value for name, value in options.items() if name in cls.__dataclass_fields__}
+        made = cls(**own)
+        _interval(made.mode)
+        checked_pause(made.silence, made.crossfade)
+        Choice(made.candidates, made.judge)
+        return made, {name: value for name, value in options.items() if name not in own}
 
     @property
-    def voice(self) -> Voice:
-        """The end of the speech as a history prompt: the last part that is long enough for one."""
-        for part in reversed(self.parts):
-            if (voice := _as_history(part.tokens, self.layout)) is not None:
-                return replace(voice, info={"model": self.model})
-        raise VoiceError("no part is long enough for a voice")
+    def every(self) -> float:
+        """After how many parts the voice comes again."""
+        return _interval(self.mode)
+
+    @property
+    def choice(self) -> Choice:
+        """How a part is chosen among candidates."""
+        return Choice(self.candidates, self.judge)
 
 
 def speak_parts(
-    bark: Speaker,
+    bark: BarkLike,
     parts: Sequence[Turn],
     voice: VoiceLike | None = None,
     *,
     voices: Mapping[str, VoiceLike] | None = None,
-    mode: str = "anchored",
     seed: int | None = None,
     journal: str | Path | Journal | None = None,
-    regenerate: Collection[int] = (),
-    candidates: int = 1,
-    judge: Judge | None = None,
-    **settings: Any,
+    progress: Progress = False,
+    cancel: Event | None = None,
+    **options: Unpack[LongOptions],
 ) -> Iterator[Part]:
-    """Speak planned parts one after the other; see `speak_long`.
-
-    Arguments are checked before the first part, not when the iterator is made.
-    """
-    every = _interval(mode)
-    _check_numbers(regenerate, len(parts))
-    choice = Choice(candidates, judge)
+    """Return planned parts as they are spoken; see `speak_long`. Arguments are checked at once."""
+    manner, settings = _Manner.split(options)
+    _check_numbers(manner.regenerate, len(parts))
     anchors = _anchors(bark, parts, voice, voices or {})
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
-    bark.check({name: value for name, value in settings.items() if name != "progress"}, seed)
-    seed = int(seed)
+    bark.check(settings, seed)
     if record is not None:
-        job = _job(bark, parts, anchors, mode, seed, settings)
-        record.begin(job | ({"candidates": candidates} if candidates > 1 else {}))
+        record.begin(_job(bark, parts, anchors, manner, seed, settings))
+    watch = {"progress": progress, "cancel": cancel}
+    watched = settings | {name: value for name, value in watch.items() if value}
+    return _spoken(bark, parts, anchors, manner, seed, record, watched)
+
+
+def _spoken(
+    bark: BarkLike,
+    parts: Sequence[Turn],
+    anchors: Mapping[str | None, Voice | None],
+    manner: _Manner,
+    seed: int,
+    record: Journal | None,
+    settings: Mapping[str, Any],
+) -> Iterator[Part]:
     said: dict[str | None, list[Voice]] = {}  # each speaker's parts so far
     for number, turn in enumerate(parts, 1):
-        own = said.setdefault(turn.speaker, [])
+        own, anchor = said.setdefault(turn.speaker, []), anchors[turn.speaker]
         done = None if record is None else record.parts.get(number)
-        if record is not None and done is not None and number not in regenerate:
-            tokens = record.tokens(number)
-            audio = bark.decode(tokens.fine)
-            made = Part(
-                number,
-                turn.text,
-                turn.speaker,
-                int(done["seed"]),
-                int(done["take"]),
-                audio,
-                tokens,
-                done.get("score"),
-            )
+        if record is not None and done is not None and number not in manner.regenerate:
+            made = _kept(bark, record, number, turn)
         else:
-            take = 0 if done is None else int(done["take"]) + 1
-            if record is None and number in regenerate:
-                take = 1
-            history = _history(anchors[turn.speaker], own, every, bark.layout)
-            begin, liked = part_seed(seed, number, take), anchors[turn.speaker]
-            if liked is None:
-                liked = _history(None, own, 1, bark.layout)
+            draw = 0 if done is None else int(done["take"]) + 1
+            if record is None and number in manner.regenerate:
+                draw = 1
+            history = _history(anchor, own, manner.every, bark.layout)
+            target = _history(None, own, 1, bark.layout) if anchor is None else anchor
+            first = part_seed(seed, number, draw)
             chosen, best, score = speak_part(
-                bark, turn.text, history, begin, settings, choice, liked
+                bark, turn.text, history, first, settings, manner.choice, target
             )
             made = Part(
-                number, turn.text, turn.speaker, chosen, take, best.audio, best.tokens, score
+                number, turn.text, turn.speaker, chosen, draw, best.audio, best.tokens, score
             )
             if record is not None:
-                record.add(number, take, chosen, made.tokens, score)
+                record.add(number, draw, chosen, made.tokens, score)
         own.append(made.tokens)
         yield made
 
 
+def _kept(bark: BarkLike, record: Journal, number: int, turn: Turn) -> Part:
+    """Return a part that an earlier run has spoken."""
+    done, tokens = record.parts[number], record.tokens(number)
+    seed, draw, score = int(done["seed"]), int(done["take"]), done.get("score")
+    audio = bark.decode(tokens.fine)
+    return Part(number, turn.text, turn.speaker, seed, draw, audio, tokens, score)
+
+
 def speak_long(
-    bark: Speaker,
+    bark: BarkLike,
     text: str | Sequence[Turn],
     voice: VoiceLike | None = None,
     *,
     voices: Mapping[str, VoiceLike] | None = None,
-    mode: str = "anchored",
     seed: int | None = None,
-    silence: float | None = None,
-    crossfade: float = 0.0,
-    journal: str | Path | None = None,
-    regenerate: Collection[int] = (),
-    candidates: int = 1,
-    judge: Judge | None = None,
-    budget: Budget | None = None,
-    progress: bool = False,
-    **settings: Any,
+    journal: str | Path | Journal | None = None,
+    progress: Progress = False,
+    cancel: Event | None = None,
+    **options: Unpack[LongOptions],
 ) -> LongTake:
     """Speak a text of any length.
 
@@ -152,53 +176,53 @@ def speak_long(
     voice : whose voice; None lets Bark choose one with the first part.
     voices : the speakers of a dialogue by name. A line ``NAME: text`` or ``[voice:NAME]`` gives
         them the word; a marked name that is not here is taken as the name of a voice.
-    mode : "anchored": each part goes on from the voice, or from the speaker's first part if none
-        was given; "chained": from the speaker's part before; "reanchor=K": chained, but from the
-        voice again at every K-th part. Chained speech flows, and drifts.
     seed : of the run; each part gets its own from it. None draws one, or takes that of the journal.
-    silence, crossfade : seconds between parts (a quarter by default), or seconds that they overlap.
     journal : a file that keeps each finished part. The same call with the same journal goes on
         where a killed run stopped, with the same result.
-    regenerate : numbers of parts, from 1, to draw anew; with a journal all others stay as they are.
-    candidates, judge : speak each part so many times, side by side, and keep the take that the
-        judge likes best beside the voice, or the speaker's first part if none was given; see
-        `hubert.judge.TakeJudge`.
-    progress : show a bar for the parts, and the bars of each part.
-    **settings : of ``Bark.generate``; ``min_eos_p=0.05`` keeps Bark from adding words at the ends
-        of parts.
+    progress : True shows a bar for the parts, and the bars of each; a function is called with
+        ("parts", done, total) after each part, and with the stages of each.
+    cancel : when another thread sets it, the call ends with `Cancelled`.
+    **options : of `LongOptions`; ``min_eos_p=0.05`` keeps Bark from adding words at the ends of
+        parts.
 
     Raises
     ------
     TextError, VoiceError, SettingError, StorageError
     """
-    silence = checked_pause(silence, crossfade)
-    parts = (
-        plan_parts(bark, text, tuple(voices or ()), budget) if isinstance(text, str) else list(text)
-    )
-    record = Journal(journal) if journal is not None else None
+    manner, settings = _Manner.split(options)
+    names = tuple(voices or ())
+    parts = plan_parts(bark, text, names, manner.budget) if isinstance(text, str) else list(text)
+    record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
     spoken = speak_parts(
-        bark,
-        parts,
-        voice,
-        voices=voices,
-        mode=mode,
-        seed=seed,
-        journal=record,
-        regenerate=regenerate,
-        candidates=candidates,
-        judge=judge,
-        **({"progress": True} if progress else {}),
-        **settings,
+        bark, parts, voice, voices=voices, seed=seed, journal=record, progress=progress,
+        cancel=cancel, **options,
+    )  # fmt: skip
+    made = []
+    with Watch.of(progress, cancel).bar("parts", len(parts), "part") as bar:
+        for part in spoken:
+            made.append(part)
+            bar.update()
+    rate, silence = bark.layout.sample_rate, checked_pause(manner.silence, manner.crossfade)
+    asked = {name: voice if name is None else (voices or {}).get(name, name)
+             for name in dict.fromkeys(part.speaker for part in parts)}  # fmt: skip
+    return LongTake(
+        join_audio([part.audio for part in made], rate, silence, manner.crossfade),
+        tuple(made),
+        rate,
+        seed,
+        manner.mode,
+        bark.name,
+        bark.layout,
+        text if isinstance(text, str) else " ".join(turn.text for turn in parts),
+        bark.check(settings).to_dict(),
+        {name: bark.resolve_voice(one) for name, one in asked.items()},
+        {name: reference_of(one) for name, one in asked.items()},
+        silence,
+        manner.crossfade,
+        manner.candidates,
+        bark.source,
     )
-    if progress:
-        from tqdm.auto import tqdm
-
-        spoken = tqdm(spoken, total=len(parts), desc="parts", unit="part")
-    made = tuple(spoken)
-    rate = bark.layout.sample_rate
-    audio = join_audio([part.audio for part in made], rate, silence, crossfade)
-    return LongTake(audio, made, rate, seed, mode, bark.name, bark.layout)
 
 
 def _interval(mode: str) -> float:
@@ -220,22 +244,14 @@ def _history(
 ) -> Voice | None:
     """Return what the speaker's next part goes on from."""
     usable = (voice for tokens in (own if every == 1 or len(own) % every == 0 else reversed(own))
-              if (voice := _as_history(tokens, layout)) is not None)  # fmt: skip
+              if (voice := as_history(tokens, layout)) is not None)  # fmt: skip
     if not own or (anchor is not None and len(own) % every == 0):
         return anchor
     return next(usable, anchor)
 
 
-def _as_history(tokens: Voice, layout: TokenLayout) -> Voice | None:
-    """Return a part's tokens as a voice, or None if it is too short for one."""
-    try:
-        return tokens.canonical(layout)
-    except VoiceError:
-        return None
-
-
 def _anchors(
-    bark: Speaker, parts: Sequence[Turn], voice: VoiceLike | None, voices: Mapping[str, VoiceLike]
+    bark: BarkLike, parts: Sequence[Turn], voice: VoiceLike | None, voices: Mapping[str, VoiceLike]
 ) -> dict[str | None, Voice | None]:
     """Find every speaker's voice before anything is spoken."""
     if not parts:
@@ -248,36 +264,34 @@ def _anchors(
 
 
 def _job(
-    bark: Speaker,
+    bark: BarkLike,
     parts: Sequence[Turn],
     anchors: Mapping[str | None, Voice | None],
-    mode: str,
+    manner: _Manner,
     seed: int,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return all that the result depends on, for the journal's first line."""
     text = json.dumps([[part.speaker, part.text] for part in parts])
-    return {
+    job = {
         "model": bark.name,
         "parts": len(parts),
         "text": hashlib.sha256(text.encode()).hexdigest(),
         "voices": {name or "": voice and voice.digest for name, voice in anchors.items()},
-        "mode": mode,
+        "mode": manner.mode,
         "seed": seed,
         "settings": {
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in sorted(settings.items())
-            if name != "progress"
         },
     }
+    return job | ({"candidates": manner.candidates} if manner.candidates > 1 else {})
 
 
 def _run_seed(seed: int | None, record: Journal | None) -> int:
-    if seed is not None:
-        return seed
-    if record is not None and record.job is not None:
+    if seed is None and record is not None and record.job is not None:
         return int(record.job["seed"])
-    return secrets.randbelow(2**31)
+    return new_seed(seed)
 
 
 def _check_numbers(numbers: Collection[int], count: int) -> None:

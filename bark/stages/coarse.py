@@ -6,13 +6,12 @@ The network writes the two codebooks interleaved, a window of tokens at a time. 
 goes on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from bark.errors import SettingError, VoiceError
 from bark.tokens import BARK, TokenLayout, flatten_codebooks, unflatten_codebooks
@@ -20,6 +19,7 @@ from bark.tokens import BARK, TokenLayout, flatten_codebooks, unflatten_codebook
 from .base import Stage, check_tokens, per_item
 from .decoding import Decoder
 from .gpt import GPT
+from .progress import UNWATCHED, Bar, Watch
 from .sampling import DEFAULT_SAMPLING, Sampling, is_number, probabilities
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class CoarseStage(Stage):
         sliding_window_len: int | None = None,
         coarse_anchor: int = 0,
         generator: torch.Generator | None = None,
-        progress: bool = False,
+        watch: Watch = UNWATCHED,
         use_kv_caching: bool = True,
     ) -> np.ndarray:
         """Write the coarse codes of one utterance.
@@ -179,7 +179,7 @@ class CoarseStage(Stage):
         coarse_anchor : as the utterance goes on the voice slides out of the window, but for so many
             coarse tokens of its end, of `max_coarse_history`; with 0, as in Suno's code, all of it.
         generator : source of randomness; None is torch's global one.
-        progress : show a bar.
+        watch : who is told how far it is, and may end it.
         use_kv_caching : False recomputes everything at every step, for checks.
 
         Returns
@@ -198,7 +198,7 @@ class CoarseStage(Stage):
             sliding_window_len=sliding_window_len,
             coarse_anchor=coarse_anchor,
             generators=[generator],
-            progress=progress,
+            watch=watch,
             use_kv_caching=use_kv_caching,
         )[0]
 
@@ -213,7 +213,7 @@ class CoarseStage(Stage):
         sliding_window_len: int | None = None,
         coarse_anchor: int = 0,
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
-        progress: bool = False,
+        watch: Watch = UNWATCHED,
         use_kv_caching: bool = True,
     ) -> list[np.ndarray]:
         """Write the codes of several utterances, each as `generate` alone would.
@@ -221,7 +221,6 @@ class CoarseStage(Stage):
         `history` and `generators` are one for all, or a list with one for each utterance.
         Utterances run side by side when equally much is heard of their voices, so that their
         windows move together."""
-        layout = self.layout
         longest, sliding = self.windows(max_coarse_history, sliding_window_len, coarse_anchor)
         options = _Options(sampling, longest, sliding, use_kv_caching)
         voices = per_item("histories", history, len(semantic))
@@ -233,19 +232,43 @@ class CoarseStage(Stage):
         groups: dict[tuple[int, ...], list[_Take]] = {}
         for take in takes:
             groups.setdefault((*take.heard, len(take.anchor[1])), []).append(take)
-        with tqdm(
-            total=sum(take.steps for take in takes),
-            desc="coarse",
-            unit="token",
-            leave=None,
-            disable=not progress,
-        ) as bar:
+        with watch.bar("coarse", sum(take.steps for take in takes), "token") as bar:
             for group in groups.values():
-                self._run(sorted(group, key=lambda take: -take.steps), options, bar)
-        written = [take.coarse[take.heard[1] :] - layout.coarse_offset for take in takes]
-        return [
-            unflatten_codebooks(flat, layout.coarse_books, layout.codebook_size) for flat in written
-        ]
+                for _ in self._windows(sorted(group, key=lambda take: -take.steps), options, bar):
+                    pass
+        return [self._codes(take) for take in takes]
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        semantic: np.ndarray,
+        history: "Voice | None" = None,
+        *,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        max_coarse_history: int | None = None,
+        sliding_window_len: int | None = None,
+        coarse_anchor: int = 0,
+        generator: torch.Generator | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> Iterator[np.ndarray]:
+        """Write one utterance as `generate` does, and yield after each window all its codes so far.
+
+        Yields
+        ------
+        (2, t) int64, t growing to T.
+        """
+        longest, sliding = self.windows(max_coarse_history, sliding_window_len, coarse_anchor)
+        take = self._take(semantic, history, generator, longest, int(coarse_anchor))
+        with watch.bar("coarse", take.steps, "token") as bar:
+            for _ in self._windows([take], _Options(sampling, longest, sliding, True), bar):
+                yield self._codes(take)
+
+    def _codes(self, take: _Take) -> np.ndarray:
+        """Return what is written of a take as whole frames, (2, t)."""
+        layout = self.layout
+        flat = take.coarse[take.heard[1] :] - layout.coarse_offset
+        whole = len(flat) - len(flat) % layout.coarse_books
+        return unflatten_codebooks(flat[:whole], layout.coarse_books, layout.codebook_size)
 
     def windows(
         self, max_coarse_history: int | None, sliding_window_len: int | None, coarse_anchor: int = 0
@@ -291,8 +314,8 @@ class CoarseStage(Stage):
             np.concatenate([heard[0], tokens]), heard[1], steps, generator, lengths, anchor
         )
 
-    def _run(self, takes: list[_Take], options: _Options, bar: tqdm) -> None:
-        """Write all tokens of `takes`, longest first, whose windows move together."""
+    def _windows(self, takes: list[_Take], options: _Options, bar: Bar) -> Iterator[None]:
+        """Write `takes`, longest first, window by window; their windows move together."""
         device, layout = self.model.lm_head.weight.device, self.layout
         decoder = Decoder(self.model, len(takes), use_cache=options.use_kv_caching)
         read: np.ndarray | None = None  # (B, n) ids behind the cache, and the one drawn last
@@ -325,6 +348,7 @@ class CoarseStage(Stage):
                 take.coarse = np.concatenate([take.coarse, row[:count]])
                 bar.update(count)
             read = np.concatenate([window, written], axis=1)
+            yield
 
     def _write(
         self, takes: list[_Take], begin: int, length: int, ids: torch.Tensor, decoder: Decoder,

@@ -3,18 +3,18 @@
 The network fills one codebook at a time, all frames of a window at once. Windows of 1024 frames
 move on by 512, so that each is filled with the sight of what lies before it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from bark.errors import SettingError, VoiceError
 from bark.tokens import BARK, TokenLayout
 
 from .base import Stage, check_tokens, per_item
 from .gpt_fine import FineGPT
+from .progress import UNWATCHED, Watch
 from .sampling import Sampling, probabilities
 
 FINE_TEMPERATURE = 0.5
@@ -89,7 +89,7 @@ class FineStage(Stage):
         *,
         temperature: float | None = FINE_TEMPERATURE,
         generator: torch.Generator | None = None,
-        progress: bool = False,
+        watch: Watch = UNWATCHED,
     ) -> np.ndarray:
         """Fill the missing codebooks of one utterance.
 
@@ -99,7 +99,7 @@ class FineStage(Stage):
         history : (8, n) fine codes of the voice to speak in; the last 512 frames are heard.
         temperature : of the draw; 0 or None takes the most likely code.
         generator : source of randomness; None is torch's global one.
-        progress : show a bar.
+        watch : who is told how far it is, and may end it.
 
         Returns
         -------
@@ -110,7 +110,7 @@ class FineStage(Stage):
         VoiceError, SettingError : for codes or numbers out of range.
         """
         return self.generate_batch(
-            [coarse], history, temperature=temperature, generators=[generator], progress=progress
+            [coarse], history, temperature=temperature, generators=[generator], watch=watch
         )[0]
 
     @torch.inference_mode()
@@ -121,7 +121,7 @@ class FineStage(Stage):
         *,
         temperature: float | None = FINE_TEMPERATURE,
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
-        progress: bool = False,
+        watch: Watch = UNWATCHED,
     ) -> list[np.ndarray]:
         """Fill several utterances, each as `generate` alone would.
 
@@ -135,9 +135,7 @@ class FineStage(Stage):
             for codes, voice, source in zip(coarse, voices, sources, strict=True)
         ]
         rounds = max((len(take.windows) for take in takes), default=0)
-        with tqdm(
-            total=rounds, desc="fine", unit="window", leave=None, disable=not progress
-        ) as bar:
+        with watch.bar("fine", rounds, "window") as bar:
             for index in range(rounds):
                 lengths: dict[int, list[_Take]] = {}
                 for take in takes:
@@ -149,6 +147,53 @@ class FineStage(Stage):
                     self._fill(group, index, sampling)
                 bar.update()
         return [take.codes[take.history :][: take.frames].T.cpu().numpy() for take in takes]
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        coarse: Iterable[np.ndarray],
+        frames: int,
+        history: np.ndarray | None = None,
+        *,
+        temperature: float | None = FINE_TEMPERATURE,
+        generator: torch.Generator | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> Iterator[np.ndarray]:
+        """Fill one utterance as `generate` does while its coarse codes are still being written.
+
+        A window is filled once all its coarse codes are known. What the next window will not fill
+        again is settled, and is the same as `generate` gives.
+
+        Parameters
+        ----------
+        coarse : (k, t) codes so far, t growing to `frames`.
+        frames : of the whole utterance.
+
+        Yields
+        ------
+        (8, t) int64, settled codes so far, t growing to `frames`.
+        """
+        sampling, done = Sampling(temperature=temperature or 0.0), 0
+        take: _Take | None = None
+        for codes in coarse:
+            watch.check()
+            if take is None:
+                whole = np.zeros((len(codes), frames), dtype=np.int64)
+                take = self._take(whole, history, generator)
+            take.codes[take.history : take.history + codes.shape[1], : len(codes)] = (
+                torch.from_numpy(codes.T).to(take.codes.device)
+            )
+            known, before = take.history + codes.shape[1], done
+            while done < len(take.windows):
+                end = min(take.windows[done][0] + self.layout.fine_window, take.history + frames)
+                if known < end:
+                    break
+                self._fill([take], done, sampling)
+                done += 1
+            if done > before:
+                last = done == len(take.windows)
+                settled = frames if last else take.windows[done][1] - take.history
+                yield take.codes[take.history :][:settled].T.cpu().numpy()
 
     def _take(
         self, coarse: np.ndarray, voice: np.ndarray | None, generator: torch.Generator | None

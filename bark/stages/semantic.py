@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from bark.errors import SettingError, TextError, VoiceError
 from bark.tokens import BARK, TokenLayout
@@ -12,6 +11,7 @@ from bark.tokens import BARK, TokenLayout
 from .base import Stage, check_tokens, per_item
 from .decoding import Decoder
 from .gpt import GPT
+from .progress import UNWATCHED, Watch
 from .sampling import DEFAULT_SAMPLING, Sampling, is_number, probabilities
 
 MIN_EOS_P = 0.2  # stop once the end is this likely
@@ -109,7 +109,7 @@ class SemanticStage(Stage):
         max_duration_s: float | None = None,
         allow_early_stop: bool = True,
         generator: torch.Generator | None = None,
-        progress: bool = False,
+        watch: Watch = UNWATCHED,
         use_kv_caching: bool = True,
     ) -> np.ndarray:
         """Speak one text.
@@ -124,7 +124,7 @@ class SemanticStage(Stage):
         max_duration_s : end after this many seconds.
         allow_early_stop : with False the utterance lasts until the limit.
         generator : source of randomness; None is torch's global one.
-        progress : show a bar.
+        watch : who is told how far it is, and may end it.
         use_kv_caching : False recomputes everything at every step, for checks.
 
         Returns
@@ -143,7 +143,7 @@ class SemanticStage(Stage):
             max_duration_s=max_duration_s,
             allow_early_stop=allow_early_stop,
             generators=[generator],
-            progress=progress,
+            watch=watch,
             use_kv_caching=use_kv_caching,
         )[0]
 
@@ -158,7 +158,7 @@ class SemanticStage(Stage):
         max_duration_s: float | None = None,
         allow_early_stop: bool = True,
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
-        progress: bool = False,
+        watch: Watch = UNWATCHED,
         use_kv_caching: bool = True,
     ) -> list[np.ndarray]:
         """Speak several texts side by side; each comes out as `generate` alone would speak it.
@@ -184,9 +184,7 @@ class SemanticStage(Stage):
         logits = decoder.prefill(self._embed(np.stack(prompts)), rows)
         active = list(range(len(prompts)))  # rows of the decoder → items
         tokens: list[list[int]] = [[] for _ in prompts]
-        with tqdm(
-            total=limit, desc="semantic", unit="token", leave=None, disable=not progress
-        ) as bar:
+        with watch.bar("semantic", limit, "token") as bar:
             for count in range(1, limit + 1):
                 probs = probabilities(logits, sampling)
                 ids = self.draw(probs, [sources[index] for index in active])
@@ -203,8 +201,7 @@ class SemanticStage(Stage):
                     decoder.keep(going)
                     ids, active = ids[going], [active[row] for row in going]
                 logits = decoder.step(ids, rows)
-            bar.total = bar.n  # the end of the speech is the end of the work
-            bar.refresh()
+            bar.finish()  # the end of the speech is the end of the work
         return [np.array(row, dtype=np.int64) for row in tokens]
 
     def _embed(self, prompts: np.ndarray) -> torch.Tensor:

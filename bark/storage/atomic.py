@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,3 +58,13 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def replace_all(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Give finished files, in the folder of their names or below, their names, in this order."""
+    for source, final in pairs:
+        try:
+            source.chmod(0o666 & ~_umask())
+            os.replace(source, final)
+        except OSError as error:
+            raise StorageError(f"cannot write {final}", error.strerror or error) from error

@@ -7,15 +7,6 @@ from bark.commandline import Kind, refused
 from bark.errors import BarkError
 from hubert.consent import check_consent
 
-FORMATS = ("wav", "flac", "mp3", "ogg")
-
-
-def _read_truth(word: str) -> bool:
-    if word.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise refused(word, "True or False, or the flag alone")
-    return word.lower() in ("true", "1", "yes")
-
-
 def _read_mode(word: str) -> str:
     name, _, interval = word.partition("=")
     if word in ("anchored", "chained") or (
@@ -39,7 +30,6 @@ def _read_speakers(word: str) -> tuple[tuple[str, str], ...]:
 
 
 FREE = Kind("TEXT", str)
-TRUTH = Kind(None, _read_truth)
 MODE = Kind("MODE", _read_mode)
 PARTS = Kind("N,N", _read_parts)
 SPEAKERS = Kind("NAME=VOICE", _read_speakers)

@@ -15,6 +15,8 @@ from bark import commandline
 from bark.commandline import FILE, FOLDER, WORD, Kind, OneLineParser, choice, number, whole
 from bark.version import __version__
 
+from bark.commandline import TRUTH
+from bark.audio.write import FORMATS
 from .kinds import CONSENT, FORMATS, FREE, MODE, PARTS, SPEAKERS, TRUTH
 
 COQUI_MODEL = "tts_models/multilingual/multi-dataset/bark"  # Coqui's name for Suno's large model

@@ -9,11 +9,12 @@ import torch
 
 from bark import Bark, Voice
 from bark.checkpoints.find import find_model
+from bark.checkpoints.load import check_same_layout
 from bark.errors import SettingError, TextError
-from bark.pipeline import MAX_SEED
 from bark.settings import Settings
 from bark.stages.coarse import CoarseStage
 from bark.stages.fine import FineStage
+from bark.stages.seeds import MAX_SEED
 from bark.stages.semantic import SemanticStage
 
 
@@ -83,9 +84,7 @@ def test_offload_changes_nothing_but_places(tiny_bark: Path, bark: Bark) -> None
 
 def test_a_stage_of_another_family_is_refused(bark: Bark, tiny_bark: Path) -> None:
     with pytest.raises(SettingError, match="another token layout"):
-        from bark.pipeline import _check_same_layout
-
-        _check_same_layout(bark.layout, replace(bark.layout, semantic_vocab=65), "coarse")
+        check_same_layout(bark.layout, replace(bark.layout, semantic_vocab=65), "coarse")
 
 
 def test_a_torch_device_is_a_device(tiny_bark: Path, bark: Bark) -> None:
@@ -145,15 +144,8 @@ def test_speech_that_fills_the_longest_utterance_is_told(
 
 def test_settings_are_sunos_by_default() -> None:
     settings = Settings()
-    assert (
-        settings.semantic_temperature,
-        settings.coarse_temperature,
-        settings.fine_temperature,
-    ) == (
-        0.7,
-        0.7,
-        0.5,
-    )
+    stages = (settings.semantic, settings.coarse, settings.fine)
+    assert [stage.temperature for stage in stages] == [0.7, 0.7, 0.5]
     assert settings.min_eos_p == 0.2 and settings.semantic.top_k is None
     assert Settings().changed(settings.to_dict()) == settings
 

@@ -12,7 +12,9 @@ from bark import api, generation
 from bark.checkpoints.find import ModelFiles
 from bark.errors import MissingFileError
 
-SIGNATURES = {  # read in suno-ai/bark at commit f4f32d4; our further arguments may only follow
+# read in suno-ai/bark at commit f4f32d4; our further arguments may only follow. Where Suno has a number
+# that suits its own weights, ours is None or MODEL_DEFAULT: the loaded model's own, which for Suno's is that.
+SIGNATURES = {
     generation.load_model: [("use_gpu", True), ("use_small", False), ("force_reload", False), ("model_type", "text")],
     generation.load_codec_model: [("use_gpu", True), ("force_reload", False)],
     generation.preload_models: [
@@ -21,29 +23,29 @@ SIGNATURES = {  # read in suno-ai/bark at commit f4f32d4; our further arguments 
     ],
     generation.clean_models: [("model_key", None)],
     generation.generate_text_semantic: [
-        ("text", inspect.Parameter.empty), ("history_prompt", None), ("temp", 0.7), ("top_k", None), ("top_p", None),
-        ("silent", False), ("min_eos_p", 0.2), ("max_gen_duration_s", None), ("allow_early_stop", True),
+        ("text", inspect.Parameter.empty), ("history_prompt", None), ("temp", None), ("top_k", None), ("top_p", None),
+        ("silent", False), ("min_eos_p", generation.MODEL_DEFAULT), ("max_gen_duration_s", None), ("allow_early_stop", True),
         ("use_kv_caching", False),
     ],
     generation.generate_coarse: [
-        ("x_semantic", inspect.Parameter.empty), ("history_prompt", None), ("temp", 0.7), ("top_k", None),
-        ("top_p", None), ("silent", False), ("max_coarse_history", 630), ("sliding_window_len", 60),
+        ("x_semantic", inspect.Parameter.empty), ("history_prompt", None), ("temp", None), ("top_k", None),
+        ("top_p", None), ("silent", False), ("max_coarse_history", None), ("sliding_window_len", None),
         ("use_kv_caching", False),
     ],
     generation.generate_fine: [
-        ("x_coarse_gen", inspect.Parameter.empty), ("history_prompt", None), ("temp", 0.5), ("silent", True),
+        ("x_coarse_gen", inspect.Parameter.empty), ("history_prompt", None), ("temp", generation.MODEL_DEFAULT), ("silent", True),
     ],
     generation.codec_decode: [("fine_tokens", inspect.Parameter.empty)],
     api.text_to_semantic: [
-        ("text", inspect.Parameter.empty), ("history_prompt", None), ("temp", 0.7), ("silent", False),
+        ("text", inspect.Parameter.empty), ("history_prompt", None), ("temp", None), ("silent", False),
     ],
     api.semantic_to_waveform: [
-        ("semantic_tokens", inspect.Parameter.empty), ("history_prompt", None), ("temp", 0.7), ("silent", False),
+        ("semantic_tokens", inspect.Parameter.empty), ("history_prompt", None), ("temp", None), ("silent", False),
         ("output_full", False),
     ],
     api.save_as_prompt: [("filepath", inspect.Parameter.empty), ("full_generation", inspect.Parameter.empty)],
     api.generate_audio: [
-        ("text", inspect.Parameter.empty), ("history_prompt", None), ("text_temp", 0.7), ("waveform_temp", 0.7),
+        ("text", inspect.Parameter.empty), ("history_prompt", None), ("text_temp", None), ("waveform_temp", None),
         ("silent", False), ("output_full", False),
     ],
 }  # fmt: skip

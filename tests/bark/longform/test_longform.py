@@ -15,9 +15,10 @@ import pytest
 from bark.errors import SettingError, SilentError, StorageError, TextError, VoiceError
 from bark.longform.join import join_audio
 from bark.longform.journal import Journal
-from bark.longform.part import part_seed
 from bark.longform.plan import default_budget, plan_parts
 from bark.longform.speak import Part, speak_long, speak_parts
+from bark.settings import Settings
+from bark.stages.seeds import part_seed
 from bark.text.dialogue import Turn
 from bark.text.split import Budget
 from bark.tokens import BARK, TokenLayout
@@ -55,9 +56,12 @@ class Stub:
     silent: set[int] = field(default_factory=set)  # seeds with which nothing is said
     batches: list[int] = field(default_factory=list)  # how many were spoken side by side
 
-    def check(self, settings: dict[str, Any], seed: int) -> None:
+    source: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, settings: dict[str, Any], seed: int = 0) -> Settings:
         if "bad" in settings or seed < 0:
             raise SettingError("setting", settings)
+        return Settings()
 
     def generate(
         self, text: str, voice: Voice | None = None, *, seed: int, **settings: Any
@@ -155,9 +159,8 @@ def test_a_part_too_short_for_a_voice_is_passed_over():
     said = [part.tokens.digest for part in parts]
     assert voices_heard(bark) == [None, said[0], said[0], said[2]]
     take = speak_long(Stub(), TURNS[:2], seed=1)
-    assert take.voice.digest == take.parts[-1].tokens.digest and take.voice.info == {
-        "model": "stub"
-    }
+    assert take.voice.digest == take.parts[-1].tokens.digest
+    assert take.voice.info["model"] == "stub" and take.voice.info["seed"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -611,7 +614,7 @@ def test_a_killed_process_goes_on_with_the_same_result(tmp_path):
     journal = tmp_path / "book.jsonl"
     script = (
         "import sys, time\n"
-        "from tests.test_longform import Stub, TURNS\n"
+        "from tests.bark.longform.test_longform import Stub, TURNS\n"
         "from bark.longform import speak_parts\n"
         "for part in speak_parts(Stub(), TURNS, mode='chained', seed=9, journal=sys.argv[1]):\n"
         "    print(part.number, flush=True)\n"

@@ -8,6 +8,7 @@ import torch
 
 from bark.errors import SettingError, TextError, VoiceError
 from bark.stages.gpt import GPT
+from bark.stages.progress import Watch
 from bark.stages.sampling import Sampling
 from bark.stages.semantic import SemanticStage, semantic_prompt, token_limit
 from bark.tokens import TokenLayout
@@ -151,7 +152,7 @@ def test_only_the_last_window_of_history_and_the_first_of_text_are_read() -> Non
 def test_progress_bar_is_opt_in(capsys: pytest.CaptureFixture[str]) -> None:
     small_stage().generate([1], max_duration_s=0.1)
     assert capsys.readouterr().err == ""
-    small_stage().generate([1], max_duration_s=0.1, progress=True)
+    small_stage().generate([1], max_duration_s=0.1, watch=Watch(bars=True))
     assert "semantic" in capsys.readouterr().err
 
 

@@ -1,0 +1,83 @@
+"""A model's name to the parts of a `bark.Bark`, each on its device."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bark.devices import choose_device, choose_dtype
+from bark.errors import SettingError
+from bark.settings import Settings
+from bark.stages.coarse import CoarseStage
+from bark.stages.fine import FineStage
+from bark.stages.seeds import STAGES
+from bark.stages.semantic import SemanticStage
+from bark.tokens import TokenLayout
+
+from .find import find_model
+
+PARTS = (*STAGES, "codec")
+KINDS = {"semantic": SemanticStage, "coarse": CoarseStage, "fine": FineStage}
+
+
+def load_parts(
+    name: str | Path,
+    device: str | torch.device | Mapping[str, str],
+    dtype: str,
+    offload: bool,
+    others: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """Return the fields of a `bark.Bark`; see `bark.Bark.from_pretrained`.
+
+    Parameters
+    ----------
+    others : "semantic", "coarse" or "fine" → the model that this stage comes from instead.
+    """
+    files, places = find_model(name), part_devices(device)
+    stages: dict[str, Any] = {}
+    for stage in STAGES:
+        other = others.get(stage)
+        source = files if other is None else find_model(other)
+        check_same_layout(files.layout, source.layout, stage)
+        network = source.load(stage).eval().to(choose_dtype(dtype, places[stage]))
+        placed = network if offload else network.to(places[stage])
+        stages[stage] = KINDS[stage](placed, files.layout)
+    codec = files.load_codec()
+    where = str(device) if isinstance(device, (str, torch.device)) else dict(device)
+    return {
+        **stages,
+        "codec": codec if offload else codec.to(places["codec"]),
+        "tokenizer": files.load_tokenizer(),
+        "layout": files.layout,
+        "name": str(name),
+        "defaults": Settings().changed(files.defaults),
+        "devices": places,
+        "offload": offload,
+        "voices_folder": files.voices,
+        "source": {
+            "name": str(Path(name).resolve()) if Path(name).is_dir() else str(name),
+            **{stage: other for stage, other in others.items() if other is not None},
+            "device": where,
+            "dtype": dtype,
+            "offload": offload,
+        },
+    }
+
+
+def part_devices(device: str | torch.device | Mapping[str, str]) -> dict[str, torch.device]:
+    """Return the device of each part; a mapping may leave some to "auto"."""
+    if isinstance(device, (str, torch.device)):
+        return {part: choose_device(device, part) for part in PARTS}
+    if unknown := sorted(set(device) - set(PARTS)):
+        raise SettingError("device given for unknown parts", ", ".join(unknown), ", ".join(PARTS))
+    return {part: choose_device(device.get(part, "auto"), part) for part in PARTS}
+
+
+def check_same_layout(own: TokenLayout, other: TokenLayout, stage: str) -> None:
+    """Refuse a stage that comes from a model of another family."""
+    if own != other:
+        raise SettingError(
+            f"the {stage} stage comes from a model with another token layout",
+            fix="Mix only models of one family, such as small and large",
+        )

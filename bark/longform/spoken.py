@@ -1,0 +1,110 @@
+"""A long text as it was spoken: its parts, its audio, and the ways to keep it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bark.errors import VoiceError
+from bark.speech import (
+    Postprocess,
+    SavedSpeech,
+    part_record,
+    save_speech,
+    spoken_info,
+    voice_record,
+)
+from bark.tokens import TokenLayout
+from bark.voice.voice import Voice
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One spoken part."""
+
+    number: int  # from 1
+    text: str
+    speaker: str | None
+    seed: int
+    take: int  # 0, and one more each time it is regenerated
+    audio: np.ndarray = field(repr=False)  # (N,) float32
+    tokens: Voice = field(repr=False)
+    score: float | None = None  # the judge's
+
+
+@dataclass(frozen=True, eq=False)
+class LongTake:
+    """A long text, spoken."""
+
+    audio: np.ndarray = field(repr=False)  # (N,) float32
+    parts: tuple[Part, ...]
+    sample_rate: int  # Hz
+    seed: int
+    mode: str
+    model: str
+    layout: TokenLayout = field(repr=False)
+    text: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all of them
+    spoken_in: Mapping[str | None, Voice | None] = field(default_factory=dict, repr=False)
+    references: Mapping[str | None, str | None] = field(default_factory=dict, repr=False)
+    silence: float = 0.0  # seconds between parts
+    crossfade: float = 0.0  # seconds that parts overlap
+    candidates: int = 1
+    source: Mapping[str, Any] = field(default_factory=dict)  # of the model: see `Generation`
+
+    @property
+    def voice(self) -> Voice:
+        """The end of the speech as a history prompt: the last part that is long enough for one."""
+        for part in reversed(self.parts):
+            if (voice := as_history(part.tokens, self.layout)) is not None:
+                own = self.spoken_in.get(part.speaker)
+                info = spoken_info(self.model, self.text or part.text, self.seed, own)
+                return replace(voice, info=info)
+        raise VoiceError("no part is long enough for a voice")
+
+    def record(self) -> dict[str, Any]:
+        """Return all that it takes to speak this again, as ``bark replay`` reads it."""
+        voices = {
+            name: voice_record(voice, self.references.get(name))
+            for name, voice in self.spoken_in.items()
+        }
+        return {
+            "text": self.text,
+            "seed": self.seed,
+            "model": dict(self.source) or {"name": self.model},
+            "voice": voices.pop(None, None),
+            "voices": voices,
+            "mode": self.mode,
+            "silence": self.silence,
+            "crossfade": self.crossfade,
+            "settings": dict(self.settings),
+            "candidates": self.candidates,
+            "parts": [
+                part_record(
+                    part.number, part.text, part.speaker, part.seed, part.take, part.audio,
+                    part.tokens, self.sample_rate, part.score,
+                )
+                for part in self.parts
+            ],
+        }  # fmt: skip
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        voice: bool = False,
+        record: bool = True,
+        postprocess: Sequence[Postprocess] = (),
+    ) -> SavedSpeech:
+        """Write the audio, tagged as made by a machine, and its record; see `save_speech`."""
+        return save_speech(self, path, voice=voice, record=record, postprocess=postprocess)
+
+
+def as_history(tokens: Voice, layout: TokenLayout) -> Voice | None:
+    """Return a part's tokens as a voice, or None if it is too short for one."""
+    try:
+        return tokens.canonical(layout)
+    except VoiceError:
+        return None
