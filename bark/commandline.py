@@ -27,6 +27,22 @@ class OneLineParser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **options})
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; the words of a flag may be joined by ``_`` or ``-``."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self.spelled(word) for word in words], namespace)
+
+    def spelled(self, word: str) -> str:
+        """Return a flag as it is known here, its words joined by ``_`` or ``-`` as there."""
+        name, equals, value = word.partition("=")
+        known = self._option_string_actions
+        if not name.startswith("--") or name in known:
+            return word
+        for joined in (name[2:].replace("-", "_"), name[2:].replace("_", "-")):
+            if f"--{joined}" in known:
+                return f"--{joined}{equals}{value}"
+        return word
+
     def flag(
         self, name: str, kind: "Kind", meaning: str, default: Any = None, required: bool = False
     ) -> None:

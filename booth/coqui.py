@@ -12,27 +12,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from bark.audio.write import save_audio
 from bark.errors import SettingError
 from bark.longform.plan import plan_parts
 from bark.longform.speak import LongTake, speak_long
 from bark.pipeline import Bark
+from bark.stages.seeds import new_seed
 from bark.voice.voice import Voice
-from booth.cli.options import COQUI_MODEL
-from booth.takes.runs import new_seed
-from booth.takes.take import save_voice, tags
+from booth.speak.request import COQUI_MODEL
+from booth.takes.take import save_voice
 from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
 from booth.voices.library import RANDOM
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = {  # Coqui's and Suno's names → ours
-    "text_temp": "semantic_temperature",
-    "waveform_temp": "coarse_temperature",
-    "top_k": "semantic_top_k",
-    "top_p": "semantic_top_p",
-    "max_gen_duration_s": "max_duration_s",
-}
 Folders = str | Path | Sequence[str | Path] | None
 
 
@@ -128,8 +120,31 @@ class BarkTTS:
         BarkError
             If a voice, the text or a setting cannot be used.
         """
+        return self._spoken(
+            text,
+            speaker,
+            language,
+            speaker_wav,
+            voice_dir=voice_dir,
+            seed=seed,
+            split_sentences=split_sentences,
+            **settings,
+        ).audio
+
+    def _spoken(
+        self,
+        text: str,
+        speaker: str | None = None,
+        language: str | None = None,
+        speaker_wav: str | Path | Sequence[str | Path] | None = None,
+        *,
+        voice_dir: Folders = None,
+        seed: int | None = None,
+        split_sentences: bool = True,
+        **settings: Any,
+    ) -> LongTake:
         voice = self._voice(speaker, speaker_wav, voice_dir, language)
-        return self._speak(text, voice, new_seed(seed), split_sentences, settings).audio
+        return self._speak(text, voice, seed, split_sentences, settings)
 
     def tts_to_file(
         self,
@@ -145,10 +160,8 @@ class BarkTTS:
         """Speak `text` into a file, which is replaced if it exists, and return its
         path; see `tts`.
         """
-        seed = new_seed(seed)
-        audio = self.tts(text, speaker, language, speaker_wav, seed=seed, **options)
-        save_audio(
-            file_path, audio, self.bark.layout.sample_rate, tags({"text": text, "seed": seed})
+        self._spoken(text, speaker, language, speaker_wav, seed=seed, **options).save(
+            file_path, record=False
         )
         return file_path
 
@@ -186,9 +199,13 @@ class BarkTTS:
         }
 
     def _speak(
-        self, text: str, voice: Voice | None, seed: int, split: bool, settings: dict[str, Any]
+        self,
+        text: str,
+        voice: Voice | None,
+        seed: int | None,
+        split: bool,
+        settings: dict[str, Any],
     ) -> LongTake:
-        named = {SETTINGS.get(name, name): value for name, value in settings.items()}
         parts = plan_parts(self.bark, text)
         if not split and len(parts) > 1:
             raise SettingError(
@@ -196,7 +213,9 @@ class BarkTTS:
                 f"{len(parts)} parts",
                 fix="Leave split_sentences on",
             )
-        return speak_long(self.bark, parts, voice, seed=seed, progress=self.progress_bar, **named)
+        return speak_long(
+            self.bark, parts, voice, seed=seed, progress=self.progress_bar, **settings
+        )
 
     def _voice(
         self,

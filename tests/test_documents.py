@@ -20,11 +20,10 @@ from bark.audio.read import load_audio
 from bark.audio.write import save_audio
 from bark.convert import build_parser as convert_parser
 from bark.convert import convert
-from booth.cli import voices
+from booth.cli import replay, voices
 from booth.cli.clone import build_parser as clone_parser
 from booth.cli.main import main
 from booth.cli.options import parse_options
-from booth.speak import replay
 from tests.conftest import ROOT
 from tests.suno_files import add_codec, suno_folder
 

@@ -21,11 +21,12 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
     "bark": [
         {"version", "errors"},
         {"tokens", "languages", "extras", "devices", "commandline"},
+        {"settings"},
         {"storage"},
         {"audio"},
         {"voice", "codec", "text"},
         {"stages"},
-        {"settings", "model", "model_fine"},
+        {"model", "model_fine"},
         {"speech"},
         {"checkpoints", "longform"},
         {"pipeline", "convert"},

@@ -32,7 +32,7 @@ def stream_text(
     bark.check(settings, seed)
     parts = plan_parts(bark, text)
     anchor = bark.resolve_voice(voice)
-    options = {"latency": latency, "progress": watch.progress, "cancel": watch.cancel, **settings}
+    options = {"latency": latency, "progress": watch, **settings}
 
     def pieces() -> Iterator[np.ndarray]:
         history, joiner = anchor, Joiner(bark.layout.sample_rate)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import Any
+from typing import Any, TypeAlias
 
 from bark.errors import Cancelled
 
-Progress = bool | Callable[[str, int, int], None] | None
+Progress: TypeAlias = "bool | Callable[[str, int, int], None] | Watch | None"
 """True shows bars; a function is called with the stage, how much is done, and the total."""
 
 
@@ -45,14 +45,11 @@ class Watch:
     callback: Callable[[str, int, int], None] | None = None
     cancel: Event | None = field(default=None, repr=False)
 
-    @property
-    def progress(self) -> Progress:
-        """The argument that `of` understands."""
-        return self.callback or self.bars
-
     @classmethod
     def of(cls, progress: Progress = False, cancel: Event | None = None) -> "Watch":
         """Return the watch that the arguments of a public call mean."""
+        if isinstance(progress, Watch):
+            return progress if cancel is None else replace(progress, cancel=cancel)
         callback = progress if callable(progress) else None
         return cls(bool(progress) and callback is None, callback, cancel)
 

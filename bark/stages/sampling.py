@@ -5,34 +5,12 @@ then temperature. Temperature therefore never changes which tokens survive."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from numbers import Real
 
 import torch
 
-from bark.errors import CheckpointError, SettingError
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn."""
-
-    temperature: float = 0.7  # 0 = the most likely token
-    top_k: int | None = None  # keep the k best (and ties with the k-th)
-    top_p: float | None = None  # keep the best until their sum exceeds p
-
-    def __post_init__(self) -> None:
-        if not is_number(self.temperature, least=0) or self.temperature == float("inf"):
-            raise SettingError("temperature", repr(self.temperature), "a finite number >= 0")
-        if self.top_k is not None and (not is_number(self.top_k, least=1) or self.top_k % 1):
-            raise SettingError("top_k", repr(self.top_k), "a whole number >= 1, or none")
-        if self.top_p is not None and not (is_number(self.top_p, least=0) and self.top_p <= 1):
-            raise SettingError("top_p", repr(self.top_p), "a number from 0 to 1, or none")
-
-
-def is_number(value: object, least: float) -> bool:
-    """Tell whether `value` is a number (numpy's too, no bool, no NaN) of `least` or more."""
-    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= least
+from bark.errors import CheckpointError
+from bark.settings import Sampling as Sampling
+from bark.settings import is_number as is_number
 
 
 DEFAULT_SAMPLING = Sampling()  # Suno's, semantic and coarse

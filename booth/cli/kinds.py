@@ -1,4 +1,4 @@
-"""Turns words that only ``bark``'s command line knows into checked values."""
+"""The kinds of value that only these command lines take, and the question at the terminal."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ import sys
 from bark.commandline import Kind, refused
 from bark.errors import BarkError
 from hubert.consent import check_consent
+
 
 def _read_mode(word: str) -> str:
     name, _, interval = word.partition("=")

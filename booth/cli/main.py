@@ -1,10 +1,12 @@
-"""Turns the words typed after ``bark`` (or ``python -m bark``) into work."""
+"""The command `bark` (``python -m bark``) and its subcommands."""
 
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bark.commandline import complain, run, say
+from bark.errors import SettingError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,18 +28,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def speak_command(words: Sequence[str]) -> int:
     """Run ``bark --text ...``."""
-    from .options import parse_options
+    from .options import parse_options, request_of, shows_progress
 
     options = parse_options(words)
     if options.list_speakers:
         return voices_command(["list"])
-    from booth.speak.speak import show_plan, speak
+    request = request_of(options)
+    if not request.kept and sys.stdout.isatty():
+        raise SettingError(
+            "standard output is the screen, which cannot play audio", fix="Add: > speech.wav"
+        )
+    from booth.speak.speak import show_plan, speak, speak_unkept
 
     from .kinds import ask_at_terminal
 
     if options.text_splits_only or options.dry_run:
-        return _print(show_plan(options))
-    for take in speak(options, ask=ask_at_terminal):
+        lines = show_plan(request)
+        return _print([line for line in lines if line[0] == " " or not options.text_splits_only])
+    shown = shows_progress(options)
+    if not request.kept:
+        _to_stdout(speak_unkept(request, ask=ask_at_terminal, progress=shown), request.format)
+        return 0
+    for take in speak(request, ask=ask_at_terminal, progress=shown):
         _print([str(take.audio)])
     return 0
 
@@ -51,7 +63,7 @@ def voices_command(words: Sequence[str]) -> int:
 
 def replay_command(words: Sequence[str]) -> int:
     """Run ``bark replay take.json``."""
-    from booth.speak.replay import run as run_replay
+    from .replay import run as run_replay
 
     lines, code = run_replay(words)
     _print(lines)
@@ -92,3 +104,13 @@ def _print(lines: Sequence[str]) -> int:
         for line in lines:
             say(line)
     return 0
+
+
+def _to_stdout(spoken: Any, kind: str) -> None:
+    """Write the audio of a take, tagged as `save` tags it, to standard output."""
+    from bark.audio.write import encode_audio
+    from bark.speech import speech_tags
+
+    tags = speech_tags(spoken.text, spoken.seed)
+    sys.stdout.buffer.write(encode_audio(spoken.audio, spoken.sample_rate, kind, tags))
+    sys.stdout.buffer.flush()

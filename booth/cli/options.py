@@ -1,25 +1,27 @@
-"""Turns a command line into one frozen `SpeakOptions`, or into one line that says what is wrong
-with it.
+"""The flags of `bark`, each written once with its other names, and the request that they mean.
 
-A flag is written once, as a field: its group in the help, its kind of value, its help, and the
-other names that people coming from Suno, Bark Infinity and Coqui type for it. Words may be joined
-by ``_`` or ``-``."""
+People coming from Suno, Bark Infinity and Coqui may type their own names for a flag."""
 
 import argparse
+import logging
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import PurePath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bark import commandline
-from bark.commandline import FILE, FOLDER, WORD, Kind, OneLineParser, choice, number, whole
-from bark.version import __version__
-
-from bark.commandline import TRUTH
 from bark.audio.write import FORMATS
-from .kinds import CONSENT, FORMATS, FREE, MODE, PARTS, SPEAKERS, TRUTH
+from bark.commandline import FILE, FOLDER, TRUTH, WORD, Kind, OneLineParser, choice, number, whole
+from bark.settings import OPTIONS
+from bark.version import __version__
+from booth.speak.request import COQUI_MODEL, SpeakRequest
 
-COQUI_MODEL = "tts_models/multilingual/multi-dataset/bark"  # Coqui's name for Suno's large model
+from .kinds import CONSENT, FREE, MODE, PARTS, SPEAKERS
+from .texts import read_texts
+
+logger = logging.getLogger(__name__)
+
 VOICE = Kind("VOICE", WORD.read)
 GROUPS = {
     "text": "what to say",
@@ -31,251 +33,181 @@ GROUPS = {
 }
 
 
-def flag(group: str, kind: Kind, meaning: str, *others: str, default: Any = None) -> Any:
-    """Return a field that is also a flag; `others` are its other names, which stay
-    out of the help.
-    """
-    return field(
-        default=default,
-        metadata={"group": group, "kind": kind, "meaning": meaning, "others": others},
-    )
-
-
 @dataclass(frozen=True)
-class SpeakOptions:
-    """Everything that can be asked of ``bark``; None leaves the choice to the model or to the
-    booth.
-    """
+class Flag:
+    """A flag, and its other names, which stay out of the help."""
 
-    text: str | None = flag(
-        "text", FREE, "the text to speak; - reads standard input", "text_prompt"
-    )
-    prompt_file: str | None = flag(
-        "text", FILE, "read the text from a UTF-8 file; - reads standard input"
-    )
-    prompt_file_separator: str | None = flag(
-        "text", WORD, "cut the file at this word into texts with a clip each; \\n is a new line"
-    )
-    prompt_text_prefix: str | None = flag("text", FREE, "put this in front of every part")
-    prompt_text_suffix: str | None = flag("text", FREE, "put this behind every part")
+    group: str
+    name: str
+    kind: Kind
+    meaning: str
+    others: tuple[str, ...] = ()
+    default: Any = None
 
-    history_prompt: str | None = flag(
-        "voice",
-        VOICE,
-        "a voice: an .npz file, one of your voices, or a preset (bark voices list)",
-        "voice",
-    )
-    audio_file_as_history_prompt: str | None = flag(
-        "voice",
-        FILE,
-        "clone the voice of a recording in English and speak with it; for other languages "
-        "and more choices: bark clone",
-        "speaker_wav",
-    )
-    voice_dir: str | None = flag(
-        "voice", FOLDER, "a folder of voices, each as NAME.npz or NAME/speaker.wav"
-    )
-    speaker: str | None = flag(
-        "voice",
-        VOICE,
-        "a voice of --voice_dir, cloned when first used; random for a new one",
-        "speaker_idx",
-    )
-    voices: tuple[tuple[str, str], ...] | None = flag(
-        "voice",
-        SPEAKERS,
-        "the voices of a dialogue with lines such as 'ANA: Hello.': ANA=ana.npz,BO=bo.npz",
-    )
-    consent: str | None = flag(
-        "voice", CONSENT, "whose voice you clone: self, licensed:NOTE, recorded:FILE or synthetic"
-    )
-    list_speakers: bool = flag("voice", TRUTH, "list the voices and stop", default=False)
 
-    model: str | None = flag(
+def _flags(group: str, *rows: tuple[Any, ...]) -> tuple[Flag, ...]:
+    return tuple(Flag(group, *row) for row in rows)
+
+
+FLAGS = (
+    *_flags(
+        "text",
+        ("text", FREE, "the text to speak; - reads standard input", ("text_prompt",)),
+        ("prompt_file", FILE, "read the text from a UTF-8 file; - reads standard input"),
+        (
+            "prompt_file_separator",
+            WORD,
+            "cut the file at this word into texts with a clip each; \\n is a new line",
+        ),
+        ("prompt_text_prefix", FREE, "put this in front of every part"),
+        ("prompt_text_suffix", FREE, "put this behind every part"),
+    ),
+    *_flags(
+        "voice",
+        (
+            "history_prompt",
+            VOICE,
+            "a voice: an .npz file, one of your voices, or a preset (bark voices list)",
+            ("voice",),
+        ),
+        (
+            "audio_file_as_history_prompt",
+            FILE,
+            "clone the voice of a recording in English and speak with it; for other languages and "
+            "more choices: bark clone",
+            ("speaker_wav",),
+        ),
+        ("voice_dir", FOLDER, "a folder of voices, each as NAME.npz or NAME/speaker.wav"),
+        (
+            "speaker",
+            VOICE,
+            "a voice of --voice_dir, cloned when first used; random for a new one",
+            ("speaker_idx",),
+        ),
+        (
+            "voices",
+            SPEAKERS,
+            "the voices of a dialogue with lines such as 'ANA: Hello.': ANA=ana.npz,BO=bo.npz",
+        ),
+        (
+            "consent",
+            CONSENT,
+            "whose voice you clone: self, licensed:NOTE, recorded:FILE or synthetic",
+        ),
+        ("list_speakers", TRUTH, "list the voices and stop", (), False),
+    ),
+    *_flags(
         "model",
-        commandline.MODEL,
-        "large, small, nano, a folder or a hub id; large if nothing is said",
-        "model_name",
-    )
-    use_smaller_models: bool = flag(
-        "model", TRUTH, "the same as --model small", "USE_SMALL_MODELS", default=False
-    )
-    text_use_small: bool = flag(
-        "model", TRUTH, "take only the semantic stage from small", default=False
-    )
-    coarse_use_small: bool = flag(
-        "model", TRUTH, "take only the coarse stage from small", default=False
-    )
-    fine_use_small: bool = flag(
-        "model", TRUTH, "take only the fine stage from small", default=False
-    )
-    device: str = flag(
-        "model", commandline.DEVICE, "auto, cpu, cuda, cuda:1 or mps", default="auto"
-    )
-    dtype: str = flag(
-        "model",
-        choice("auto", "float32", "float16", "bfloat16"),
-        "the weights' type",
-        default="auto",
-    )
-    offload: bool = flag(
-        "model",
-        TRUTH,
-        "keep one stage on the device at a time",
-        "OFFLOAD_CPU",
-        "offload_cpu",
-        default=False,
-    )
-
-    seed: int | None = flag(
+        (
+            "model",
+            commandline.MODEL,
+            "large, small, nano, a folder or a hub id; if nothing is said, the voice's, else large",
+            ("model_name",),
+        ),
+        (
+            "use_smaller_models",
+            TRUTH,
+            "the same as --model small",
+            ("USE_SMALL_MODELS",),
+            False,
+        ),
+        ("text_use_small", TRUTH, "take only the semantic stage from small", (), False),
+        ("coarse_use_small", TRUTH, "take only the coarse stage from small", (), False),
+        ("fine_use_small", TRUTH, "take only the fine stage from small", (), False),
+        ("device", commandline.DEVICE, "auto, cpu, cuda, cuda:1 or mps", (), "auto"),
+        (
+            "dtype",
+            choice("auto", "float32", "float16", "bfloat16", "int8"),
+            "the weights' type",
+            (),
+            "auto",
+        ),
+        (
+            "offload",
+            TRUTH,
+            "keep one stage on the device at a time",
+            ("OFFLOAD_CPU", "offload_cpu"),
+            False,
+        ),
+    ),
+    Flag(
         "sampling",
+        "seed",
         commandline.SEED,
         "same seed, same tokens; each part gets its own from it",
-        "single_starting_seed",
-    )
-    text_temp: float | None = flag(
-        "sampling", number(), "temperature of the semantic stage", "semantic_temp"
-    )
-    semantic_top_k: int | None = flag(
-        "sampling", whole(1), "draw among the k likeliest semantic tokens"
-    )
-    semantic_top_p: float | None = flag(
-        "sampling", number(0, 1), "draw among the likeliest up to this sum"
-    )
-    semantic_min_eos_p: float | None = flag(
-        "sampling", number(0, 1), "stop when the end is this likely; 0.05 rambles less", "min_eos_p"
-    )
-    semantic_max_gen_duration_s: float | None = flag(
-        "sampling",
-        number(0, above=True),
-        "longest speech of a part in seconds",
-        "max_gen_duration_s",
-    )
-    semantic_allow_early_stop: bool = flag(
-        "sampling",
-        TRUTH,
-        "False: go on until the longest duration",
-        "allow_early_stop",
-        default=True,
-    )
-    confused_travolta_mode: bool = flag("sampling", TRUTH, "never stop early", default=False)
-    waveform_temp: float | None = flag(
-        "sampling", number(), "temperature of the coarse stage", "coarse_temp"
-    )
-    coarse_top_k: int | None = flag(
-        "sampling", whole(1), "draw among the k likeliest coarse tokens"
-    )
-    coarse_top_p: float | None = flag(
-        "sampling", number(0, 1), "draw among the likeliest up to this sum"
-    )
-    fine_temp: float | None = flag("sampling", number(), "temperature of the fine stage")
-    coarse_anchor: int | None = flag(
-        "sampling",
-        whole(0),
-        "coarse tokens of the voice kept in sight against drift: 450 is 3 s, 0 as Suno",
-    )
-
-    split_by_words: int = flag("long text", whole(0), "a part every N words", default=0)
-    split_by_lines: int = flag("long text", whole(0), "a part every N lines", default=0)
-    split_character_goal_length: int | None = flag(
-        "long text", whole(10), "aim at parts of N characters"
-    )
-    split_character_max_length: int | None = flag(
-        "long text", whole(10), "no part over N characters"
-    )
-    long_mode: str | None = flag(
+        ("single_starting_seed",),
+    ),
+    *(Flag("sampling", o.name, o.kind, o.meaning, o.others) for o in OPTIONS),
+    Flag("sampling", "confused_travolta_mode", TRUTH, "never stop early", (), False),
+    *_flags(
         "long text",
-        MODE,
-        "anchored: every part starts from the voice (or from part 1's); chained: "
-        "from the part before; reanchor=N: chained, back to the voice every N parts",
-    )
-    stable_mode: bool = flag("long text", TRUTH, "the same as --long_mode anchored", default=False)
-    stable_mode_interval: int | None = flag(
-        "long text", whole(0), "the same as --long_mode reanchor=N; 0 is chained, 1 anchored"
-    )
-    add_silence_between_segments: float | None = flag(
-        "long text", number(0, 60), "seconds between parts (default 0.25; 0 after a split by count)"
-    )
-    crossfade_between_segments: float = flag(
-        "long text", number(0, 60), "seconds that parts overlap, instead of a silence", default=0.0
-    )
-    regenerate: tuple[int, ...] | None = flag(
-        "long text", PARTS, "with the command that made a take: draw only these parts anew"
-    )
-
-    output_filename: str | None = flag(
+        ("split_by_words", whole(0), "a part every N words", (), 0),
+        ("split_by_lines", whole(0), "a part every N lines", (), 0),
+        ("split_character_goal_length", whole(10), "aim at parts of N characters"),
+        ("split_character_max_length", whole(10), "no part over N characters"),
+        (
+            "long_mode",
+            MODE,
+            "anchored: every part starts from the voice (or from part 1's); chained: from the part "
+            "before; reanchor=N: chained, back to the voice every N parts",
+        ),
+        ("stable_mode", TRUTH, "the same as --long_mode anchored", (), False),
+        (
+            "stable_mode_interval",
+            whole(0),
+            "the same as --long_mode reanchor=N; 0 is chained, 1 anchored",
+        ),
+        (
+            "add_silence_between_segments",
+            number(0, 60),
+            "seconds between parts (default 0.25; 0 after a split by count)",
+        ),
+        (
+            "crossfade_between_segments",
+            number(0, 60),
+            "seconds that parts overlap, instead of a silence",
+            (),
+            0.0,
+        ),
+        (
+            "regenerate",
+            PARTS,
+            "with the command that made a take: draw only these parts anew",
+        ),
+    ),
+    *_flags(
         "output",
-        FILE,
-        "name or path of the audio; - writes to standard output",
-        "filename",
-        "out_path",
-    )
-    output_dir: str = flag("output", FOLDER, "folder for it", default=".")
-    output_format: str | None = flag(
-        "output", choice(*FORMATS), "wav if neither this nor the name says"
-    )
-    iterations: int = flag(
-        "output", whole(1), "this many takes of each text", "output_iterations", default=1
-    )
-    best_of: int = flag(
-        "output",
-        whole(1),
-        "speak each part N times and keep the take that is most like the voice and says its words "
-        "most "
-        "clearly; needs resemblyzer and pocketsphinx",
-        "candidates",
-        default=1,
-    )
-    always_save_speaker: bool = flag(
-        "output", TRUTH, "False: keep no .npz voice beside the audio", default=True
-    )
-    output_full: bool = flag(
-        "output", TRUTH, "keep the .npz voice, as --always_save_speaker does", default=False
-    )
-    text_splits_only: bool = flag("output", TRUTH, "only show the parts of the text", default=False)
-    dry_run: bool = flag("output", TRUTH, "only show what would be made", default=False)
-    silent: bool = flag("output", TRUTH, "no progress bars", default=False)
-    progress_bar: bool = flag(
-        "output", TRUTH, "progress bars even when nobody watches", default=False
-    )
-
-    def settings(self) -> dict[str, Any]:
-        """Return the arguments of ``Bark.generate`` that were given."""
-        given = {
-            "semantic_temperature": self.text_temp,
-            "semantic_top_k": self.semantic_top_k,
-            "semantic_top_p": self.semantic_top_p,
-            "min_eos_p": self.semantic_min_eos_p,
-            "max_duration_s": self.semantic_max_gen_duration_s,
-            "coarse_temperature": self.waveform_temp,
-            "coarse_top_k": self.coarse_top_k,
-            "coarse_top_p": self.coarse_top_p,
-            "fine_temperature": self.fine_temp,
-            "coarse_anchor": self.coarse_anchor,
-        }
-        if self.confused_travolta_mode or not self.semantic_allow_early_stop:
-            given["allow_early_stop"] = False
-        return {name: value for name, value in given.items() if value is not None}
-
-    def mode(self) -> str:
-        """Return how parts follow each other: ``"anchored"``, ``"chained"`` or ``"reanchor=N"``.
-
-        Bark Infinity's splits by count go on from the last part unless ``--stable_mode`` is given;
-        all else is anchored."""
-        if self.long_mode:
-            return self.long_mode
-        if self.stable_mode_interval is not None:
-            return {0: "chained", 1: "anchored"}.get(
-                self.stable_mode_interval, f"reanchor={self.stable_mode_interval}"
-            )
-        counted = self.split_by_words or self.split_by_lines
-        return "chained" if counted and not self.stable_mode else "anchored"
-
-    def model_name(self) -> str | None:
-        """Return the model that was asked for, or None."""
-        if self.use_smaller_models:
-            return "small"
-        return "large" if self.model == COQUI_MODEL else self.model
+        (
+            "output_filename",
+            FILE,
+            "name or path of the audio; - writes to standard output",
+            ("output", "filename", "out_path"),
+        ),
+        ("output_dir", FOLDER, "folder for it", (), "."),
+        ("output_format", choice(*FORMATS), "wav if neither this nor the name says"),
+        ("iterations", whole(1), "this many takes of each text", ("output_iterations",), 1),
+        (
+            "best_of",
+            whole(1),
+            "speak each part N times and keep the take that is most like the voice and says its "
+            "words most clearly; needs resemblyzer and pocketsphinx",
+            ("candidates",),
+            1,
+        ),
+        ("always_save_speaker", TRUTH, "False: keep no .npz voice beside the audio", (), True),
+        (
+            "output_full",
+            TRUTH,
+            "keep the .npz voice, as --always_save_speaker does",
+            (),
+            False,
+        ),
+        ("text_splits_only", TRUTH, "only show the parts of the text", (), False),
+        ("dry_run", TRUTH, "only show what would be made", (), False),
+        ("silent", TRUTH, "no progress bars", (), False),
+        ("progress_bar", TRUTH, "progress bars even when nobody watches", (), False),
+    ),
+)
 
 
 def build_parser() -> OneLineParser:
@@ -283,30 +215,26 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="bark",
         description="Speak a text with Bark, in a voice of your own. Commands beside this one: "
-        "bark clone, "
-        "bark voices, bark replay, bark convert; each explains itself with --help. A flag without "
-        "a value "
-        "may also be given as --flag True or --flag False.",
+        "bark clone, bark voices, bark replay, bark convert; each explains itself with --help. "
+        "A flag without a value may also be given as --flag True or --flag False.",
         epilog=commandline.EXIT_CODES,
         formatter_class=lambda prog: _Help(prog, max_help_position=34, width=100),
-        usage="bark --text TEXT [--history_prompt VOICE] [flags]",
+        usage="bark --text TEXT [--history_prompt VOICE] [-o FILE] [flags]",
     )
     parser.add_argument("--version", action="version", version=f"bark-voice-booth {__version__}")
     groups = {name: parser.add_argument_group(name, meaning) for name, meaning in GROUPS.items()}
-    for item in fields(SpeakOptions):
-        meta = item.metadata
-        kind: Kind = meta["kind"]
-        extra: dict[str, Any] = {"dest": item.name, "type": kind}
-        if kind.name is None:
+    for flag in FLAGS:
+        extra: dict[str, Any] = {"dest": flag.name, "type": flag.kind}
+        if flag.kind.name is None:
             extra |= {"nargs": "?", "const": True}
         else:
-            extra["metavar"] = kind.name
-        meaning = meta["meaning"] + (
-            f" (default {item.default})" if _worth_telling(item.default) else ""
-        )
-        group = groups[meta["group"]]
-        group.add_argument(f"--{item.name}", default=item.default, help=meaning, **extra)
-        for other in meta["others"]:
+            extra["metavar"] = flag.kind.name
+        told = flag.default not in (None, False, 0)
+        meaning = flag.meaning + (f" (default {flag.default})" if told else "")
+        short = ("-o",) if flag.name == "output_filename" else ()
+        group = groups[flag.group]
+        group.add_argument(f"--{flag.name}", *short, default=flag.default, help=meaning, **extra)
+        for other in flag.others:
             group.add_argument(
                 f"--{other}", default=argparse.SUPPRESS, help=argparse.SUPPRESS, **extra
             )
@@ -321,58 +249,116 @@ class _Help(argparse.HelpFormatter):
         return shown.split()[0] if action.const is True else shown
 
 
-def parse_options(argv: Sequence[str]) -> SpeakOptions:
-    """Return what `argv` asks for; a wrong command line prints one line and leaves with code 2."""
+def parse_options(argv: Sequence[str]) -> argparse.Namespace:
+    """Return what `argv` says; a wrong command line prints one line and leaves with code 2."""
     parser = build_parser()
-    options = SpeakOptions(**vars(parser.parse_args(_paired(argv))))
+    options = parser.parse_args(_paired(argv, parser))
     if complaint := _contradiction(options):
         parser.error(complaint)
     return options
 
 
-def _paired(argv: Sequence[str]) -> list[str]:
-    """Write each flag as the parser knows it, its value tied to it, as in ``--prompt_file=-``.
+def request_of(options: argparse.Namespace) -> SpeakRequest:
+    """Return the request that the words of a command line mean; reads the texts they name."""
+    settings = {o.name: getattr(options, o.name) for o in OPTIONS}
+    if options.allow_early_stop or options.allow_early_stop is None:
+        settings["allow_early_stop"] = False if options.confused_travolta_mode else None
+    stages = ("semantic", "coarse", "fine")
+    small = (options.text_use_small, options.coarse_use_small, options.fine_use_small)
+    silence = options.add_silence_between_segments
+    if silence is None and (options.split_by_words or options.split_by_lines):
+        silence = 0.0
+    target = Path(options.output_dir).expanduser()
+    name, kind = None, options.output_format or "wav"
+    if options.output_filename not in (None, "-"):
+        path = target / Path(options.output_filename).expanduser()
+        given = path.suffix.lower()[1:]
+        target, name = path.parent, path.stem if given in FORMATS else path.name
+        kind = given if given in FORMATS else kind
+    recording, folder = options.audio_file_as_history_prompt, options.voice_dir
+    return SpeakRequest(
+        read_texts(options.text, options.prompt_file, options.prompt_file_separator),
+        options.prompt_text_prefix or "",
+        options.prompt_text_suffix or "",
+        voice=options.history_prompt,
+        recording=None if recording is None else Path(recording),
+        voice_dir=None if folder is None else Path(folder),
+        speaker=options.speaker,
+        voices=dict(options.voices or ()),
+        consent=options.consent,
+        model=_model(options),
+        small_stages=tuple(stage for stage, asked in zip(stages, small, strict=True) if asked),
+        device=options.device,
+        dtype=options.dtype,
+        offload=bool(options.offload),
+        seed=options.seed,
+        settings={name: value for name, value in settings.items() if value is not None},
+        words_a_part=options.split_by_words,
+        lines_a_part=options.split_by_lines,
+        goal_characters=options.split_character_goal_length,
+        max_characters=options.split_character_max_length,
+        mode=_mode(options),
+        silence=silence,
+        crossfade=options.crossfade_between_segments,
+        regenerate=options.regenerate,
+        folder=target,
+        name=name,
+        format=kind,
+        iterations=options.iterations,
+        best_of=options.best_of,
+        with_voice=options.always_save_speaker or options.output_full,
+        kept=options.output_filename != "-",
+    )
 
-    Tied, a value may begin with a dash, as separators and mistyped negative numbers do.
+
+def shows_progress(options: argparse.Namespace) -> bool:
+    """Tell whether progress bars are wanted."""
+    return bool(options.progress_bar or (not options.silent and sys.stderr.isatty()))
+
+
+def _mode(options: argparse.Namespace) -> str:
+    """Return how parts follow each other.
+
+    Bark Infinity's splits by count go on from the last part unless ``--stable_mode`` is given; all
+    else is anchored.
     """
-    kinds = {
-        f"--{name}": item.metadata["kind"]
-        for item in fields(SpeakOptions)
-        for name in (item.name, *item.metadata["others"])
-    }
+    interval = options.stable_mode_interval
+    if options.long_mode:
+        return str(options.long_mode)
+    if interval is not None:
+        return {0: "chained", 1: "anchored"}.get(interval, f"reanchor={interval}")
+    counted = options.split_by_words or options.split_by_lines
+    return "chained" if counted and not options.stable_mode else "anchored"
+
+
+def _model(options: argparse.Namespace) -> str | None:
+    if options.use_smaller_models:
+        return "small"
+    return "large" if options.model == COQUI_MODEL else options.model
+
+
+def _paired(argv: Sequence[str], parser: OneLineParser) -> list[str]:
+    """Tie each flag to its value, which may then begin with a dash, as separators do."""
     words: list[str] = []
-    for word in argv:
-        name, equals, value = word.partition("=")
-        joined = "--" + name[2:].replace("-", "_") if word.startswith("--") else name
-        known = name if name in kinds else joined
-        if (
-            words
-            and words[-1] in kinds
-            and kinds[words[-1]].name
-            and known not in kinds
-            and word not in ("-h", "--help")
-        ):
-            words[-1] += "=" + word
+    actions = parser._option_string_actions
+    for word in map(parser.spelled, argv):
+        name = word.partition("=")[0]
+        before = actions.get(words[-1]) if words else None
+        if before is not None and before.nargs is None and name not in actions:
+            words[-1] += ("=" if words[-1].startswith("--") else "") + word
         else:
-            words.append(known + equals + value if known in kinds else word)
+            words.append(word)
     return words
 
 
-def _worth_telling(default: Any) -> bool:
-    return default is not None and default is not False and default != 0
-
-
-def _contradiction(options: SpeakOptions) -> str | None:
+def _contradiction(options: argparse.Namespace) -> str | None:
     """Return what is wrong with flags that are right one by one, or None."""
+    silence, crossfade = options.add_silence_between_segments, options.crossfade_between_segments
+    recording, to_stdout = options.audio_file_as_history_prompt, options.output_filename == "-"
     together = [
         ("--text", options.text is not None, "--prompt_file", options.prompt_file is not None),
         ("--split_by_words", options.split_by_words, "--split_by_lines", options.split_by_lines),
-        (
-            "--history_prompt",
-            options.history_prompt,
-            "--speaker_wav",
-            options.audio_file_as_history_prompt,
-        ),
+        ("--history_prompt", options.history_prompt, "--speaker_wav", recording),
         ("--history_prompt", options.history_prompt, "--speaker", options.speaker),
         ("--long_mode", options.long_mode, "--stable_mode", options.stable_mode),
         (
@@ -382,14 +368,13 @@ def _contradiction(options: SpeakOptions) -> str | None:
             options.stable_mode_interval is not None,
         ),
         ("--model", options.model, "--use_smaller_models", options.use_smaller_models),
-        ("--add_silence_between_segments", options.add_silence_between_segments)
-        + ("--crossfade_between_segments", options.crossfade_between_segments),
         (
-            "--output_filename -",
-            options.output_filename == "-",
-            "--iterations",
-            options.iterations > 1,
+            "--add_silence_between_segments",
+            silence,
+            "--crossfade_between_segments",
+            crossfade,
         ),
+        ("--output_filename -", to_stdout, "--iterations", options.iterations > 1),
     ]
     for first, has_first, second, has_second in together:
         if has_first and has_second:
@@ -400,7 +385,7 @@ def _contradiction(options: SpeakOptions) -> str | None:
     if goal is not None and most is not None and goal > most:
         allowed = f"up to --split_character_max_length {most}"
         return f"--split_character_goal_length: got {goal}; allowed: {allowed}"
-    suffix = PurePath(options.output_filename or "").suffix.lower()[1:]
+    suffix = Path(options.output_filename or "").suffix.lower()[1:]
     if suffix and suffix not in FORMATS:
         return f"--output_filename: got .{suffix}; allowed: .{', .'.join(FORMATS)}, or no suffix"
     if options.output_format and suffix and suffix != options.output_format:

@@ -1,4 +1,4 @@
-"""Turns ``bark voices ...`` into work on the library of voices."""
+"""The command `bark voices`: the library of voices."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,20 +83,19 @@ def _plain(value: str) -> str:
 
 
 def _preview(library: Library, options: Any) -> list[str]:
+    from booth.speak.request import SpeakRequest
     from booth.speak.speak import speak
 
-    from .options import SpeakOptions
-
     own = options.voice in list_voices([library.home])
-    asked = SpeakOptions(
-        text=options.text,
-        history_prompt=str(library.find(options.voice)) if own else options.voice,
+    request = SpeakRequest(
+        (options.text,),
+        voice=str(library.find(options.voice)) if own else options.voice,
         model=options.model or library.model_of(options.voice),
-        output_dir=options.output_dir,
+        folder=Path(options.output_dir),
         seed=options.seed,
-        always_save_speaker=False,
+        with_voice=False,
     )
-    return [str(take.audio) for take in speak(asked)]
+    return [str(take.audio) for take in speak(request)]
 
 
 _ACTIONS = {

@@ -1,4 +1,4 @@
-"""Turns the flags that say who speaks into voices, cloning where a recording is given."""
+"""Who speaks: the voices of a request, found by name or cloned from a recording."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bark.errors import VoiceError
+from bark.speech import reference_of
 from bark.text.dialogue import Turn
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice, VoiceLike
-from booth.cli.options import SpeakOptions
 from booth.takes.take import save_voice, slug
 from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
 from booth.voices.library import RANDOM
 from hubert.consent import require_consent
+
+from .request import SpeakRequest
 
 Ask = Callable[[str], str | None]  # a question → the answer, or None where nobody is there
 
@@ -60,7 +62,7 @@ def label_of(reference: str | None, dialogue: bool) -> str:
     return slug(path.parent.name if path.name == "speaker.npz" else path.stem)
 
 
-def cast(options: SpeakOptions, model: Model, ask: Ask | None = None) -> Cast:
+def cast(request: SpeakRequest, model: Model, ask: Ask | None = None) -> Cast:
     """Find or clone the voices that the options name.
 
     Raises
@@ -68,20 +70,18 @@ def cast(options: SpeakOptions, model: Model, ask: Ask | None = None) -> Cast:
     SettingError
         If a voice is to be cloned and nobody says whose it is.
     """
-    references = {name: _absolute(reference) for name, reference in options.voices or ()}
+    references = {name: absolute(reference) for name, reference in request.voices.items()}
     voices = {name: _resolved(model, reference) for name, reference in references.items()}
-    clone = cloner(model, options.consent, ask)
+    clone = cloner(model, request.consent, ask)
     reference: str | None
-    if options.audio_file_as_history_prompt is not None:
-        return _from_recording(options, model, clone, voices, references)
-    if options.voice_dir is not None and options.history_prompt is None:
-        stored = coqui_voice(options.speaker, [options.voice_dir], clone, model.layout, model.name)
+    if request.recording is not None:
+        return _from_recording(request, model, clone, voices, references)
+    if request.voice_dir is not None and request.voice is None:
+        stored = coqui_voice(request.speaker, [request.voice_dir], clone, model.layout, model.name)
         reference = None if stored is None else str(stored)
     else:
-        reference = options.history_prompt or (
-            None if options.speaker == RANDOM else options.speaker
-        )
-    reference = None if reference is None else _absolute(reference)
+        reference = request.voice or (None if request.speaker == RANDOM else request.speaker)
+    reference = None if reference is None else absolute(reference)
     voice = None if reference is None else _resolved(model, reference)
     return Cast(voice, reference, voices, references)
 
@@ -93,7 +93,7 @@ def with_marked(model: Model, who: Cast, turns: Sequence[Turn]) -> Cast:
     return replace(
         who,
         voices={**who.voices, **found},
-        references={**who.references, **{name: _absolute(name) for name in found}},
+        references={**who.references, **{name: absolute(name) for name in found}},
     )
 
 
@@ -115,33 +115,29 @@ def cloner(model: Model, consent: str | None, ask: Ask | None = None) -> CloneRe
 
 
 def _from_recording(
-    options: SpeakOptions,
+    request: SpeakRequest,
     model: Model,
     clone: CloneRecording,
     voices: Mapping[str, Voice],
     references: Mapping[str, str],
 ) -> Cast:
     """Clone a recording; the voice is kept in the output folder, or as --speaker in --voice_dir."""
-    recording = Path(str(options.audio_file_as_history_prompt)).expanduser()
-    folder = Path(options.voice_dir or options.output_dir).expanduser()
-    name = options.speaker or slug(recording.stem)
+    recording = Path(str(request.recording)).expanduser()
+    folder = (request.voice_dir or request.folder).expanduser()
+    name = request.speaker or slug(recording.stem)
     path = inside(folder, f"{name}.npz")
     if recording.is_file() and is_current(path, recording, model.layout, model.name, strict=True):
         return Cast(Voice.load(path, model.layout), str(path.resolve()), voices, references)
     voice = clone(recording)
-    if not options.always_save_speaker or options.output_filename == "-":
+    if not (request.with_voice and request.kept):
         return Cast(voice, None, voices, references)
     path = save_voice(voice, folder, name, model.layout)
     return Cast(voice, str(path.resolve()), voices, references)
 
 
-def _absolute(reference: str) -> str:
+def absolute(reference: str) -> str:
     """Return a path that other folders know too; a name stays."""
-    return (
-        str(Path(reference).expanduser().resolve())
-        if reference.lower().endswith(".npz")
-        else reference
-    )
+    return reference_of(reference) or reference
 
 
 def _resolved(model: Model, reference: str) -> Voice:

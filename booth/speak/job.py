@@ -1,26 +1,20 @@
-"""Turns a job into speech, speech into a take with its record, and a record back into the job."""
+"""One take: its job, spoken and kept, and its record read back into the job."""
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bark.errors import BarkError, SettingError, VoiceError
-from bark.longform.join import join_audio
-from bark.longform.speak import LongTake, speak_parts
+from bark.longform.speak import LongTake, speak_long
 from bark.pipeline import Bark
+from bark.stages.progress import Watch
 from bark.text.dialogue import Turn
 from bark.voice.voice import Voice
-from booth.takes.take import SOFTWARE, Take, read_record, save_take, slug
+from booth.takes.take import Take, read_record, save_take, slug
 from hubert.judge import TakeJudge
 
 from .cast import Cast
-
-logger = logging.getLogger(__name__)
-
-KEPT_INFO = ("consent", "language", "source_sha256")  # of a voice, which hold for what it says too
 
 
 @dataclass(frozen=True)
@@ -34,9 +28,7 @@ class Job:
     seed: int
     silence: float = 0.0  # seconds between parts
     crossfade: float = 0.0  # seconds that parts overlap
-    settings: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # every field of `bark.pipeline.Settings`
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all of them
     candidates: int = 1  # takes of each part, of which the best is kept
 
 
@@ -45,29 +37,40 @@ def perform(
     job: Job,
     journal: Path | None = None,
     regenerate: Collection[int] = (),
-    progress: bool = False,
-    tick: Callable[[], None] | None = None,
+    *,
+    bars: bool = False,
+    on_part: Callable[[], None] | None = None,
     judge: TakeJudge | None = None,
 ) -> LongTake:
-    """Speak one job; `tick` is called after each part, `judge` chooses among candidates."""
-    made = []
-    for part in speak_parts(
-        bark, job.turns, job.cast.voice, voices=job.cast.voices, mode=job.mode, seed=job.seed,
-        journal=journal, regenerate=regenerate, candidates=job.candidates, judge=judge,
-        progress=progress, **job.settings,
-    ):  # fmt: skip
-        made.append(part)
-        if tick is not None:
-            tick()
-    rate = bark.layout.sample_rate
-    audio = join_audio([part.audio for part in made], rate, job.silence, job.crossfade)
-    return LongTake(audio, tuple(made), rate, job.seed, job.mode, bark.name, bark.layout)
+    """Speak one job; `on_part` is called after each part, `judge` chooses among candidates."""
+
+    def told(stage: str, done: int, total: int) -> None:
+        if stage == "parts" and on_part is not None:
+            on_part()
+
+    spoken = speak_long(
+        bark,
+        job.turns,
+        job.cast.voice,
+        voices=job.cast.voices,
+        seed=job.seed,
+        journal=journal,
+        progress=Watch(bars, told),
+        mode=job.mode,
+        silence=job.silence,
+        crossfade=job.crossfade,
+        regenerate=regenerate,
+        candidates=job.candidates,
+        judge=judge,
+        **job.settings,  # type: ignore[typeddict-item]  # by the names of `SettingChanges`
+    )
+    references: dict[str | None, str | None] = {None: job.cast.reference}
+    references.update(job.cast.references)
+    return replace(spoken, text=job.text, references=references)
 
 
 def judge_of(bark: Bark, candidates: int) -> TakeJudge | None:
-    """Return who chooses among so many takes; a `MissingFileError` where its tools are not
-    installed.
-    """
+    """Return what chooses among so many takes; an error where its tools are not installed."""
     return None if candidates == 1 else TakeJudge(bark)
 
 
@@ -77,10 +80,7 @@ def stem_of(text: str, label: str, seed: int | str) -> str:
 
 
 def keep(
-    job: Job,
     spoken: LongTake,
-    bark: Bark,
-    model: Mapping[str, Any],
     *,
     run: str,
     target: Path,
@@ -92,57 +92,18 @@ def keep(
 
     Parameters
     ----------
-    model : the arguments of ``Bark.from_pretrained``.
     run : the name of the run, by which ``--regenerate`` finds its take.
     target : path without suffix.
     """
-    record = {
-        "run": run,
-        "name": target.name,
-        "text": job.text,
-        "seed": job.seed,
-        "model": dict(model),
-        "device": str(bark.devices.get("semantic", "cpu")),
-        "voice": _reference(job.cast.voice, job.cast.reference),
-        "voices": {
-            n: _reference(voice, job.cast.references.get(n)) for n, voice in job.cast.voices.items()
-        },
-        "mode": job.mode,
-        "silence": job.silence,
-        "crossfade": job.crossfade,
-        "settings": dict(job.settings),
-        "candidates": job.candidates,
-        "parts": [
-            {
-                "number": part.number,
-                "text": part.text,
-                "speaker": part.speaker,
-                "seed": part.seed,
-                "take": part.take,
-                "seconds": round(len(part.audio) / spoken.sample_rate, 3),
-                "tokens_sha256": part.tokens.digest,
-                **({} if part.score is None else {"score": round(part.score, 4)}),
-            }
-            for part in spoken.parts
-        ],
-    }
-    voice = _as_voice(job, spoken, bark) if with_voice else None
+    record = {"run": run, "name": target.name, **spoken.record()}
     return save_take(
-        spoken.audio,
-        spoken.sample_rate,
-        record,
-        folder=target.parent,
-        stem=target.name,
-        suffix=suffix,
-        voice=voice,
-        layout=bark.layout,
-        journal=journal,
+        spoken, record, target=target, suffix=suffix, with_voice=with_voice, journal=journal
     )
 
 
 def cast_of(record: Mapping[str, Any], bark: Bark) -> Cast:
     """Find the voices of a record again, and make sure that they are the same."""
-    voices = {name: _found(bark, reference) for name, reference in record["voices"].items()}
+    voices = {name: _found(bark, kept) for name, kept in record["voices"].items()}
     kept = record["voice"]
     return Cast(
         None if kept is None else _found(bark, kept),
@@ -175,10 +136,6 @@ def last_take(folder: Path, run: str) -> Path:
     return max(found)[1]
 
 
-def _reference(voice: Voice | None, reference: str | None) -> dict[str, str | None] | None:
-    return None if voice is None else {"reference": reference, "sha256": voice.digest}
-
-
 def _found(bark: Bark, kept: Mapping[str, Any]) -> Voice:
     reference = kept["reference"]
     voice = None if reference is None else bark.resolve_voice(reference)
@@ -189,16 +146,3 @@ def _found(bark: Bark, kept: Mapping[str, Any]) -> Voice:
             f"{reference} is not the voice of the take", f"SHA-256 {voice.digest}", kept["sha256"]
         )
     return voice
-
-
-def _as_voice(job: Job, spoken: LongTake, bark: Bark) -> Voice | None:
-    """Return the take as a history prompt, with what its info must not lose."""
-    try:
-        voice = spoken.voice
-    except VoiceError as error:
-        logger.warning("%s: no .npz is written", error)
-        return None
-    before = {} if job.cast.voice is None else job.cast.voice.info
-    info = {key: before[key] for key in KEPT_INFO if key in before}
-    info |= {"model": bark.name, "tool": SOFTWARE, "spoken": job.text[:200], "seed": str(job.seed)}
-    return replace(voice, info=info | {"date": datetime.now(UTC).isoformat(timespec="seconds")})

@@ -1,37 +1,35 @@
-"""Turns options into takes: plans every text, speaks it part by part, saves each take when it is
-whole.
+"""Carries out a request: plans the texts, speaks them part by part, saves each take when whole.
+
+Nothing here parses, prints or reads standard input: the command line, replay, previews, Coqui's
+object and the demo all come through `speak`.
 """
 
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
-from bark.audio.write import encode_audio
-from bark.checkpoints.find import find_model
+from bark.checkpoints.find import ModelFiles, find_model
 from bark.devices import offload_wanted, small_wanted
-from bark.errors import SettingError
+from bark.errors import MissingFileError, SettingError
 from bark.longform.join import SILENCE
 from bark.longform.speak import LongTake
 from bark.pipeline import Bark
+from bark.stages.progress import Progress, Watch
+from bark.stages.seeds import new_seed, take_seed
 from bark.text.dialogue import Turn
 from bark.text.split import estimate_seconds
-from booth.cli.kinds import FORMATS
-from booth.cli.options import SpeakOptions
 from booth.takes.runs import identity, open_run
-from booth.takes.take import Take, tags, workshop
-from booth.voices.library import RANDOM
+from booth.takes.take import Take, workshop
+from booth.voices.library import RANDOM, Library
 from hubert.judge import TakeJudge
 
 from .cast import Ask, Cast, cast, label_of, with_marked
 from .job import Job, judge_of, keep, last_take, perform, stem_of
-from .plan import Planner, plan, read_texts
+from .plan import Planner, plan
 from .replay import replay
+from .request import SpeakRequest
 
 logger = logging.getLogger(__name__)
 
@@ -40,27 +38,51 @@ Script = tuple[str, tuple[Turn, ...]]  # a text and its parts
 
 @dataclass(frozen=True)
 class Work:
-    """A command with its model and voices, ready to be spoken."""
+    """A request with its model and voices, ready to be spoken."""
 
-    options: SpeakOptions
-    model: Mapping[str, Any]  # arguments of ``Bark.from_pretrained``
+    request: SpeakRequest
     bark: Bark
     cast: Cast
     scripts: tuple[Script, ...]  # one for each take
     name: str  # of the run
-    shown: bool  # progress bars
+    bars: bool
     judge: TakeJudge | None  # chooses where parts are spoken several times
 
-    @property
-    def folder(self) -> Path:
-        """Where its takes go."""
-        return _target(self.options).parent
+    def job(self, number: int, seed: int) -> Job:
+        """Return the job of one take, counted from 0."""
+        text, turns = self.scripts[number]
+        request, silence = self.request, self.request.silence
+        if silence is None:
+            silence = 0.0 if request.crossfade else SILENCE
+        return Job(
+            text,
+            turns,
+            with_marked(self.bark, self.cast, turns),
+            request.mode,
+            take_seed(seed, number),
+            silence,
+            request.crossfade,
+            self.bark.check(request.settings).to_dict(),
+            request.best_of,
+        )
 
 
-def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
-    """Speak what the options ask for and yield each take when it is on disk.
+def speak(
+    request: SpeakRequest,
+    *,
+    bark: Bark | None = None,
+    ask: Ask | None = None,
+    progress: Progress = False,
+) -> Iterator[Take]:
+    """Speak what is asked for and yield each take when it is on disk.
 
-    The same options after a kill or Ctrl-C go on where that left off.
+    The same request after a kill or Ctrl-C goes on where that left off.
+
+    Parameters
+    ----------
+    bark : the model, if it is loaded already.
+    ask : shows a question and returns the answer; asked for consent, and before a large download.
+    progress : True shows bars.
 
     Raises
     ------
@@ -69,198 +91,156 @@ def speak(options: SpeakOptions, *, ask: Ask | None = None) -> Iterator[Take]:
     KeyboardInterrupt
         With a sentence that says what is kept and how to go on.
     """
-    work = _prepared(options, ask)
-    if options.regenerate is None:
+    work = _prepared(request, bark, ask, Watch.of(progress).bars)
+    if request.regenerate is None:
         yield from _takes(work)
     else:
-        path = last_take(work.folder, work.name)
-        yield replay(path, bark=work.bark, regenerate=options.regenerate, progress=work.shown).take
+        path = last_take(request.folder.expanduser(), work.name)
+        yield replay(path, bark=work.bark, regenerate=request.regenerate, bars=work.bars).take
 
 
-def _prepared(options: SpeakOptions, ask: Ask | None) -> Work:
-    """Read the texts, load the model, find the voices and plan every part."""
-    texts = read_texts(options)
-    model = model_of(options)
-    files = replace(
-        find_model(model["name"]), name=model["name"]
-    )  # no weights yet: first what is quick
-    planner = Planner(files.layout, files.load_tokenizer())
-    plans = [(text, plan(text, options, planner)) for text in texts]
-    scripts = tuple(script for script in plans for _ in range(options.iterations))
-    _check_single(options, len(scripts))
-    if options.output_filename != "-":
-        with workshop(_target(options).parent):
+def speak_unkept(
+    request: SpeakRequest,
+    *,
+    bark: Bark | None = None,
+    ask: Ask | None = None,
+    progress: Progress = False,
+) -> LongTake:
+    """Speak a request of one take and return it; nothing is written."""
+    work = _prepared(replace(request, kept=False), bark, ask, Watch.of(progress).bars)
+    return perform(work.bark, work.job(0, new_seed(request.seed)), bars=work.bars, judge=work.judge)
+
+
+def model_of(request: SpeakRequest) -> dict[str, Any]:
+    """Return the arguments of ``Bark.from_pretrained`` that a request means.
+
+    Without a model it is the one that the voice was made for, else Suno's.
+    """
+    name = request.model or _made_for(request.voice) or ("small" if small_wanted() else "large")
+    if Path(name).is_dir():
+        name = str(Path(name).resolve())
+    return {
+        "name": name,
+        **{stage: "small" for stage in request.small_stages if name != "small"},
+        "device": request.device,
+        "dtype": request.dtype,
+        "offload": request.offload or offload_wanted(),
+    }
+
+
+def show_plan(request: SpeakRequest) -> list[str]:
+    """Return, line by line, what a request would make; needs a tokenizer, no weights."""
+    name = model_of(request)["name"]
+    planner = planner_of(find_model(name))
+    named = str(request.recording or request.voice or request.speaker or "")
+    voice = None if named in ("", RANDOM) else named
+    lines = []
+    for number, text in enumerate(request.texts):
+        first = number * request.iterations
+        seed = "SEED" if request.seed is None else take_seed(request.seed, first)
+        turns = plan(text, request, planner)
+        seconds = sum(estimate_seconds(turn.text) for turn in turns)
+        times = f"{request.iterations} takes of " if request.iterations > 1 else ""
+        parts = f"{len(turns)} part{'s' if len(turns) > 1 else ''}"
+        parts += f", each the best of {request.best_of}" if request.best_of > 1 else ""
+        stem = request.name or stem_of(
+            text, label_of(voice, any(turn.speaker for turn in turns)), seed
+        )
+        lines.append(
+            f"text {number + 1}: {times}{parts}, about {seconds:.0f} s, {request.mode}, model "
+            f"{name}, voice {voice or 'any'}, to {request.folder / stem}"
+        )
+        for part, turn in enumerate(turns, 1):
+            who = f"{turn.speaker}: " if turn.speaker else ""
+            lines.append(f"{part:4}  {estimate_seconds(turn.text):5.1f} s  {who}{turn.text}")
+    return lines
+
+
+def planner_of(files: ModelFiles) -> Planner:
+    """Return what plans texts for a model that is not loaded yet."""
+    return Planner(files.name, files.layout, files.load_tokenizer())
+
+
+def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: bool) -> Work:
+    """Plan every part, find the voices, load the model: first what is quick."""
+    model = model_of(request)
+    if request.recording is not None and not request.recording.expanduser().exists():
+        raise MissingFileError(f"no file {request.recording}")
+    files = replace(find_model(model["name"]), name=model["name"])
+    planner = planner_of(files) if bark is None else Planner(bark.name, bark.layout, bark.tokenizer)
+    plans = [(text, plan(text, request, planner)) for text in request.texts]
+    scripts = tuple(script for script in plans for _ in range(request.iterations))
+    if len(scripts) > 1 and (request.regenerate or not request.kept):
+        what = "regenerate" if request.regenerate else "speech that is not kept"
+        raise SettingError(f"{what} is for one take", f"{len(scripts)} takes", "one text, one take")
+    if request.kept:
+        with workshop(request.folder.expanduser()):
             pass  # it can be written: better to know before the work
-    who = cast(options, files, ask)
+    who = cast(request, bark or files, ask)
     for _, turns in scripts:
-        with_marked(files, who, turns)  # an unknown mark is found before the first take, too
-    bark = Bark.from_pretrained(**model)
-    judge = judge_of(bark, options.best_of)
-    shown = options.progress_bar or (not options.silent and sys.stderr.isatty())
-    return Work(
-        options, model, bark, who, scripts, _identity(options, bark, who, scripts), shown, judge
-    )
+        with_marked(bark or files, who, turns)  # an unknown mark is found before the first take
+    bark = bark or Bark.from_pretrained(**model)
+    judge = judge_of(bark, request.best_of)
+    return Work(request, bark, who, scripts, _identity(request, bark, who, scripts), bars, judge)
 
 
 def _takes(work: Work) -> Iterator[Take]:
     """Speak the takes that an earlier process has not finished."""
-    options, total, finished = work.options, sum(len(turns) for _, turns in work.scripts), 0
-    to_file = options.output_filename != "-"
+    request, folder = work.request, work.request.folder.expanduser()
+    total, finished = sum(len(turns) for _, turns in work.scripts), 0
 
-    def tick(parts: int = 1) -> None:
+    def count() -> None:
         nonlocal finished
-        finished += parts
-        bar.update(parts)
+        finished += 1
 
-    with (
-        open_run(work.folder, work.name, options.seed, kept=total > 1 and to_file) as run,
-        tqdm(total=total, desc="whole", unit="part", disable=not work.shown or total == 1) as bar,
-    ):
+    with open_run(folder, work.name, request.seed, kept=total > 1) as run:
         if run.resumed:
             logger.warning("going on where an earlier run of this command stopped")
         try:
-            for number, (text, turns) in enumerate(work.scripts):
+            for number, (_, turns) in enumerate(work.scripts):
                 if run.has(number):
-                    tick(len(turns))
+                    finished += len(turns)
                     continue
                 journal = run.journal(number) if len(turns) > 1 and run.file is not None else None
-                job = _job(options, work.bark, text, turns, work.cast, seed_of(run.seed, number))
+                job = work.job(number, run.seed)
                 spoken = perform(
-                    work.bark, job, journal, progress=work.shown, tick=tick, judge=work.judge
+                    work.bark, job, journal, bars=work.bars, on_part=count, judge=work.judge
                 )
-                if not to_file:
-                    _to_stdout(spoken, job, options.output_format or "wav")
-                    continue
                 take = keep(
-                    job, spoken, work.bark, work.model, run=work.name, target=_target(options, job),
-                    suffix=_suffix(options), journal=journal,
-                    with_voice=options.always_save_speaker or options.output_full,
-                )  # fmt: skip
+                    spoken,
+                    run=work.name,
+                    target=folder / (request.name or stem_of(job.text, job.cast.label, job.seed)),
+                    suffix=f".{request.format}",
+                    journal=journal,
+                    with_voice=request.with_voice,
+                )
                 run.finish(number, take.record.name)
                 yield take
         except KeyboardInterrupt as interrupt:
             kept = f"{finished} of {total} parts are kept: give the same command again to go on."
-            raise KeyboardInterrupt(
-                kept if run.file is not None else "Nothing is kept."
-            ) from interrupt
+            said = kept if run.file is not None else "Nothing is kept."
+            raise KeyboardInterrupt(said) from interrupt
 
 
-def seed_of(seed: int, number: int) -> int:
-    """Return the seed of one take of a run, counted from 0; the first has the run's own."""
-    if number == 0:
-        return seed
-    return int.from_bytes(sha256(f"take {seed}/{number}".encode()).digest()[:4], "big") >> 1
-
-
-def model_of(options: SpeakOptions) -> dict[str, Any]:
-    """Return the arguments of ``Bark.from_pretrained`` that the options mean."""
-    name = options.model_name() or ("small" if small_wanted() else "large")
-    if Path(name).is_dir():
-        name = str(Path(name).resolve())
-    small = {
-        "semantic": options.text_use_small,
-        "coarse": options.coarse_use_small,
-        "fine": options.fine_use_small,
-    }
-    return {
-        "name": name,
-        **{stage: "small" for stage, asked in small.items() if asked and name != "small"},
-        "device": options.device,
-        "dtype": options.dtype,
-        "offload": options.offload or offload_wanted(),
-    }
-
-
-def show_plan(options: SpeakOptions) -> list[str]:
-    """Return, line by line, what the options would make; needs a tokenizer at most, no weights."""
-    name = model_of(options)["name"]
-    files = find_model(name)
-    planner = Planner(files.layout, files.load_tokenizer())
-    named = options.audio_file_as_history_prompt or options.history_prompt or options.speaker
-    voice = None if named == RANDOM else named
-    lines = []
-    for number, text in enumerate(read_texts(options), 1):
-        first = (number - 1) * options.iterations
-        seed = "SEED" if options.seed is None else seed_of(options.seed, first)
-        turns = plan(text, options, planner)
-        seconds = sum(estimate_seconds(turn.text) for turn in turns)
-        if not options.text_splits_only:
-            times = f"{options.iterations} takes of " if options.iterations > 1 else ""
-            parts = f"{len(turns)} part{'s' if len(turns) > 1 else ''}"
-            parts += f", each the best of {options.best_of}" if options.best_of > 1 else ""
-            stem = stem_of(text, label_of(voice, any(turn.speaker for turn in turns)), seed)
-            lines.append(
-                f"text {number}: {times}{parts}, about {seconds:.0f} s, {options.mode()}, model "
-                f"{name}, "
-                f"voice {voice or 'any'}, to "
-                f"{Path(options.output_dir) / (options.output_filename or stem)}"
-            )
-        for part, turn in enumerate(turns, 1):
-            speaker = f"{turn.speaker}: " if turn.speaker else ""
-            lines.append(f"{part:4}  {estimate_seconds(turn.text):5.1f} s  {speaker}{turn.text}")
-    return lines
-
-
-def _job(
-    options: SpeakOptions, bark: Bark, text: str, turns: Sequence[Turn], who: Cast, seed: int
-) -> Job:
-    silence, crossfade = options.add_silence_between_segments, options.crossfade_between_segments
-    if silence is None:
-        silence = 0.0 if crossfade or options.split_by_words or options.split_by_lines else SILENCE
-    settings = bark.defaults.changed(options.settings()).to_dict()
-    who = with_marked(bark, who, turns)
-    return Job(
-        text, tuple(turns), who, options.mode(), seed, silence, crossfade, settings, options.best_of
-    )
-
-
-def _identity(options: SpeakOptions, bark: Bark, who: Cast, scripts: Sequence[Script]) -> str:
+def _identity(request: SpeakRequest, bark: Bark, who: Cast, scripts: Sequence[Script]) -> str:
     """Name the run after all that its result depends on, except a seed that is yet to be drawn."""
-    same = replace(options, regenerate=None, silent=False, progress_bar=False, consent=None)
+    same = replace(request, regenerate=None, consent=None)
     voices = {name: voice.digest for name, voice in who.voices.items()}
-    voice = who.voice and who.voice.digest
-    given = {
-        f.name: getattr(same, f.name) for f in fields(same) if getattr(same, f.name) != f.default
+    given = {f.name: getattr(same, f.name) for f in fields(same)}
+    asked: Mapping[str, Any] = {
+        "request": {name: repr(value) for name, value in given.items()},
+        "model": bark.name,
+        "scripts": scripts,
+        "voices": [who.voice and who.voice.digest, voices],
     }
-    return identity(
-        {"options": repr(given), "model": bark.name, "scripts": scripts, "voices": [voice, voices]}
-    )
+    return identity(asked)
 
 
-def _suffix(options: SpeakOptions) -> str:
-    suffix = Path(options.output_filename or "").suffix.lower()
-    return suffix if suffix[1:] in FORMATS else f".{options.output_format or 'wav'}"
-
-
-def _target(options: SpeakOptions, job: Job | None = None) -> Path:
-    """Return the take's path without suffix."""
-    name = options.output_filename
-    if name is None or name == "-":
-        name = "" if job is None else stem_of(job.text, job.cast.label, job.seed)
-        return Path(options.output_dir).expanduser() / (name or "take")
-    path = Path(options.output_dir).expanduser() / Path(name).expanduser()
-    return path.with_suffix("") if path.suffix.lower()[1:] in FORMATS else path
-
-
-def _check_single(options: SpeakOptions, takes: int) -> None:
-    single = {
-        "--regenerate": options.regenerate,
-        "--output_filename -": options.output_filename == "-",
-    }
-    for flag, asked in single.items():
-        if asked and takes > 1:
-            raise SettingError(
-                f"{flag} is for one take", f"{takes} takes", "one text, one iteration"
-            )
-    if options.output_filename == "-" and sys.stdout.isatty():
-        raise SettingError(
-            "standard output is the screen, which cannot play audio", fix="Add: > speech.wav"
-        )
-
-
-def _to_stdout(spoken: LongTake, job: Job, kind: str) -> None:
-    data = encode_audio(
-        spoken.audio, spoken.sample_rate, kind, tags({"text": job.text, "seed": job.seed})
-    )
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+def _made_for(voice: str | None) -> str | None:
+    """Return the model that a voice was made for, if it says so and can be found."""
+    if voice is None:
+        return None
+    model = Library().model_of(voice)
+    if model is not None:
+        logger.info("speaking with %s, for which %s was made", model, voice)
+    return model

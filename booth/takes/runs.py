@@ -9,7 +9,6 @@ its files and goes on. A run that ends removes them."""
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bark.errors import StorageError
+from bark.stages.seeds import new_seed
 
 
 @dataclass
@@ -67,11 +67,6 @@ class Run:
 def identity(asked: Mapping[str, Any]) -> str:
     """Return 12 letters that stand for all that a command asks for."""
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def new_seed(seed: int | None) -> int:
-    """Return the seed given, or a new one."""
-    return secrets.randbelow(2**31) if seed is None else seed
 
 
 @contextmanager

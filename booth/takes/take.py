@@ -7,36 +7,33 @@ overwrite anything: each file is written whole under a temporary name and then l
 which fails where that name is taken; two processes at once get two takes. The record comes first
 and the audio last: no audio lacks its record."""
 
-import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bark.audio.write import AI_TAG, save_audio
 from bark.errors import BarkError, MissingFileError, StorageError
+from bark.speech import (
+    FORMAT,
+    FORMAT_VERSION,
+    Postprocess,
+    SavedSpeech,
+    Speech,
+    write_speech,
+)
 from bark.tokens import BARK, TokenLayout
-from bark.version import __version__
 from bark.voice.voice import Voice
 
-SOFTWARE = f"bark-voice-booth {__version__}"
-FORMAT, FORMAT_VERSION = "bark-take", 1
 MAX_RECORD_BYTES = 64 << 20  # a 1 MB book with its parts stays far below
 SLUG_LENGTH = 40  # characters
-PACKAGES = ("torch", "numpy", "transformers")
 
 
 @dataclass(frozen=True)
@@ -65,52 +62,23 @@ def slug(text: str) -> str:
     return kept or "speech"
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a take depends on."""
-    found = {"bark-voice-booth": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # a stub stands in for it
-            continue
-    return found
-
-
-def tags(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags that go into the audio file itself."""
-    title = " ".join(str(record["text"]).split())[:120]
-    comment = f"{AI_TAG}. {SOFTWARE}, seed {record['seed']}."  # mp3 keeps no software tag
-    return {"title": title, "comment": comment, "software": SOFTWARE}
-
-
 def save_take(
-    audio: np.ndarray,
-    sample_rate: int,
+    speech: Speech,
     record: Mapping[str, Any],
     *,
-    folder: str | Path = ".",
-    stem: str,
+    target: Path,
     suffix: str = ".wav",
-    voice: Voice | None = None,
-    layout: TokenLayout = BARK,
+    with_voice: bool = True,
     journal: Path | None = None,
+    postprocess: Sequence[Postprocess] = (),
 ) -> Take:
     """Write a take under the first free name: ``stem``, ``stem_2``, ``stem_3``, ...
 
     Parameters
     ----------
-    audio : (N,) float32 at `sample_rate` Hz.
-    record : at least ``text`` and ``seed``; files, hashes, versions and date are added here.
-    stem : name without suffix; may hold folders, relative to `folder`.
-    suffix : ``.wav``, ``.flac``, ``.mp3`` or ``.ogg``.
-    voice : the utterance as a history prompt; None writes no ``.npz``.
-    layout : of the model that made it.
+    record : `speech.record()` and whatever else is to be kept.
+    target : path without suffix.
+    suffix : of the audio, which chooses its format.
     journal : the parts' journal, in the same folder or below; it moves to ``<stem>.journal``.
 
     Raises
@@ -120,21 +88,13 @@ def save_take(
     AudioError
         If the audio is empty or holds NaN, which means that the model failed.
     """
-    target = Path(folder).expanduser() / stem
+    target = target.expanduser()
     with workshop(target.parent) as shop:
-        sound = shop / f"audio{suffix}"
-        save_audio(sound, audio, sample_rate, tags=tags(record))
-        prompt = shop / "voice.npz" if voice is not None else None
-        if voice is not None and prompt is not None:
-            voice.save(prompt, layout)
-        full = {
-            "format": FORMAT, "format_version": FORMAT_VERSION, "statement": AI_TAG, **record,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "sample_rate": sample_rate, "seconds": round(len(audio) / sample_rate, 3),
-            "audio_sha256": file_hash(sound), "versions": versions(),
-        }  # fmt: skip
+        made = write_speech(
+            speech, shop / f"audio{suffix}", record, voice=with_voice, postprocess=postprocess
+        )
         for name in _names(target.name):
-            take = _publish(shop, full, target.with_name(name), sound, prompt, journal)
+            take = _publish(shop, made, target.with_name(name), journal)
             if take is not None:
                 return take
     raise AssertionError  # pragma: no cover - names never end
@@ -203,38 +163,33 @@ def workshop(folder: Path) -> Iterator[Path]:
         shutil.rmtree(shop, ignore_errors=True)
 
 
-def _publish(
-    shop: Path,
-    record: dict[str, Any],
-    stem: Path,
-    sound: Path,
-    prompt: Path | None,
-    journal: Path | None,
-) -> Take | None:
+def _publish(shop: Path, made: SavedSpeech, stem: Path, journal: Path | None) -> Take | None:
     """Give the finished files their names, or none of them (None) if one of the names is taken."""
 
     def beside(suffix: str) -> Path:
         return stem.with_name(stem.name + suffix)
 
     take = Take(
-        beside(sound.suffix),
+        beside(made.audio.suffix),
         beside(".json"),
-        prompt and beside(".npz"),
+        made.voice and beside(".npz"),
         journal and beside(".journal"),
     )
-    files = {
+    if made.record is None:
+        raise AssertionError  # pragma: no cover - a take always has one
+    record = json.loads(made.record.read_text("utf-8"))
+    record |= {
         "audio": take.audio.name,
         "voice_file": take.voice and take.voice.name,
         "journal": take.journal and take.journal.name,
     }
-    record = {**files, **record}
     note = shop / "record.json"
     note.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")
     wanted = [
         (note, take.record),
-        (prompt, take.voice),
+        (made.voice, take.voice),
         (journal, take.journal),
-        (sound, take.audio),
+        (made.audio, take.audio),
     ]
     done: list[Path] = []
     try:

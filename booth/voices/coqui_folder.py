@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bark.errors import VoiceError
+from bark.speech import file_hash
 from bark.tokens import BARK, TokenLayout
 from bark.voice.names import SUNO_MODELS
 from bark.voice.voice import Voice
-from booth.takes.take import file_hash
 
 from .library import RANDOM
 

@@ -11,9 +11,9 @@ import soundfile
 import hubert.clone
 from bark import Bark
 from bark.errors import BarkError, SettingError, VoiceError
+from bark.speech import file_hash
 from bark.voice.voice import Voice
 from booth.coqui import BarkConfig, BarkTTS, synthesize
-from booth.takes.take import file_hash
 from hubert.reference import Finding
 
 SETTINGS: dict[str, Any] = {"allow_early_stop": False, "max_gen_duration_s": 0.5}

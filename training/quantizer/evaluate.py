@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from bark import commandline
 from bark.commandline import OneLineParser, choice, say, whole
@@ -152,18 +151,8 @@ def bark_speak(bark: "Bark") -> Speak:
     """Return the function that speaks semantic tokens with a Bark, in no given voice."""
 
     def speak(tokens: np.ndarray, seed: int) -> np.ndarray:
-        def generator() -> torch.Generator:
-            return torch.Generator(bark.devices.get("coarse", "cpu")).manual_seed(seed)
-
-        with torch.inference_mode():
-            limit = bark.layout.max_semantic
-            coarse = bark.coarse.generate(
-                tokens[:limit], None, sampling=bark.defaults.coarse, generator=generator()
-            )
-            fine = bark.fine.generate(
-                coarse, None, temperature=bark.defaults.fine_temperature, generator=generator()
-            )
-            return bark.codec.decode(fine)
+        spoken = bark.speak_tokens([tokens[: bark.layout.max_semantic]], seeds=seed)
+        return bark.decode(spoken[0].fine)
 
     return speak
 

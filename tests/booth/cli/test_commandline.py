@@ -21,9 +21,8 @@ from bark.errors import (
     TextError,
     VoiceError,
 )
-from booth.cli import clone, voices
+from booth.cli import clone, replay, voices
 from booth.cli.main import main as bark
-from booth.speak import replay
 from training.finetune import prepare
 from training.finetune import train as finetune
 from training.quantizer import evaluate as evaluate_quantizer

@@ -111,7 +111,7 @@ def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> N
     assemble(work, folder)
     assert max(folder_size(folder).values()) < LARGEST_FILE
     bark = Bark.from_pretrained(folder)
-    assert bark.layout.semantic_vocab == UNITS and bark.defaults.fine_temperature == 0.8
+    assert bark.layout.semantic_vocab == UNITS and bark.defaults.fine.temperature == 0.8
     coarse, fine = bark.coarse.model.config, bark.fine.model.config
     assert (coarse.n_embd, coarse.n_layer, coarse.n_head, fine.n_embd, fine.n_layer) == (
         48,

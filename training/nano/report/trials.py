@@ -125,32 +125,12 @@ def copy_synthesis(
 
     Without `fine` only the two coarse codebooks are decoded.
     """
-    settings = bark.defaults
     for index, (voice, items) in enumerate(zip(voices, tests, strict=True)):
         for start in range(0, len(items), GROUP):
             group = items[start : start + GROUP]
             semantic = [listen(audio) for _, _, audio in group]
-            codes = bark.coarse.generate_batch(
-                semantic,
-                voice,
-                sampling=settings.coarse,
-                sliding_window_len=settings.sliding_window_len,
-                coarse_anchor=settings.coarse_anchor,
-                generators=generators(index, start, len(group)),
-            )
-            if fine:
-                codes = bark.fine.generate_batch(
-                    codes,
-                    voice.fine,
-                    temperature=settings.fine_temperature,
-                    generators=generators(index, start, len(group)),
-                )
+            seeds = [1000 * index + start + offset for offset in range(len(group))]
+            spoken = bark.speak_tokens(semantic, voice, seeds=seeds)
+            codes = [tokens.fine if fine else tokens.coarse for tokens in spoken]
             for (kind, text, _), rows in zip(group, codes, strict=True):
-                yield Clip(index, kind, text, bark.codec.decode(rows))
-
-
-def generators(voice: int, start: int, count: int) -> list:
-    """Return fixed sources of randomness for a group of clips."""
-    import torch
-
-    return [torch.Generator().manual_seed(7919 * voice + start + offset) for offset in range(count)]
+                yield Clip(index, kind, text, bark.decode(rows))
