@@ -24,9 +24,8 @@ LEAD, TAIL = 0.2, 0.3  # s of silence around what is recognised
 PEAK = 0.7  # level at which it is recognised
 PHONE_NOISE = {"SIL", "+SPN+", "+NSN+", "<sil>"}
 MARKS = re.compile(r"\[[^\]]*\]")  # [laughs] is not heard as words
-ENGLISH = (
-    0.85  # of its words are in the dictionary if a text is English; of French ones up to 0.75 were
-)
+# of its words are in the dictionary if a text is English; of French ones up to 0.75 were
+ENGLISH = 0.85
 FRAMES = 100  # a second, in pocketsphinx
 SCORE_SCALE = 1024  # by which it divides log-likelihoods
 UNALIGNED = (

@@ -54,9 +54,8 @@ SUNO_REPO = "suno/bark"
 SUNO_SIZES = {"large": "_2", "small": ""}  # what Suno's file names end in
 CODEC_REPO = "facebook/encodec_24khz"
 BERT_REPO = "bert-base-multilingual-cased"
-BERT_NEW_REPO = (
-    f"google-bert/{BERT_REPO}"  # where the hub moved it; other programs cache it by either name
-)
+# where the hub moved it; other programs cache it by either name
+BERT_NEW_REPO = f"google-bert/{BERT_REPO}"
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json")  # one is enough
 # Hugging Face's generation_config.json → our token layout
 HF_LAYOUT = {

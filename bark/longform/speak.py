@@ -93,7 +93,7 @@ def speak_parts(
     parts: Sequence[Turn],
     voice: VoiceLike | None = None,
     *,
-    voices: Mapping[str, VoiceLike] | None = None,
+    voices: Mapping[str, VoiceLike | None] | None = None,
     seed: int | None = None,
     journal: str | Path | Journal | None = None,
     progress: Progress = False,
@@ -103,7 +103,10 @@ def speak_parts(
     """Return planned parts as they are spoken; see `speak_long`. Arguments are checked at once."""
     manner, settings = _Manner.split(options)
     _check_numbers(manner.regenerate, len(parts))
-    anchors = _anchors(bark, parts, voice, voices or {})
+    if not parts:
+        raise TextError("there is nothing to speak", "no parts")
+    asked = _asked(parts, voice, voices or {})
+    anchors = {name: bark.resolve_voice(one) for name, one in asked.items()}
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
     bark.check(settings, seed)
@@ -161,7 +164,7 @@ def speak_long(
     text: str | Sequence[Turn],
     voice: VoiceLike | None = None,
     *,
-    voices: Mapping[str, VoiceLike] | None = None,
+    voices: Mapping[str, VoiceLike | None] | None = None,
     seed: int | None = None,
     journal: str | Path | Journal | None = None,
     progress: Progress = False,
@@ -173,17 +176,14 @@ def speak_long(
     Parameters
     ----------
     text : the text, or the parts that `plan_parts` made of it.
-    voice : whose voice; None lets Bark choose one with the first part.
+    voice : None lets Bark choose one with the first part.
     voices : the speakers of a dialogue by name. A line ``NAME: text`` or ``[voice:NAME]`` gives
         them the word; a marked name that is not here is taken as the name of a voice.
     seed : of the run; each part gets its own from it. None draws one, or takes that of the journal.
-    journal : a file that keeps each finished part. The same call with the same journal goes on
-        where a killed run stopped, with the same result.
-    progress : True shows a bar for the parts, and the bars of each; a function is called with
-        ("parts", done, total) after each part, and with the stages of each.
+    journal : keeps each finished part: the same call goes on where a killed run stopped.
+    progress : True shows a bar for the parts and the stages of each; a function is told of both.
     cancel : when another thread sets it, the call ends with `Cancelled`.
-    **options : of `LongOptions`; ``min_eos_p=0.05`` keeps Bark from adding words at the ends of
-        parts.
+    **options : of `LongOptions`; ``min_eos_p=0.05`` keeps Bark from adding words to a part.
 
     Raises
     ------
@@ -194,9 +194,11 @@ def speak_long(
     parts = plan_parts(bark, text, names, manner.budget) if isinstance(text, str) else list(text)
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
+    asked = _asked(parts, voice, voices or {})
+    found = {name: bark.resolve_voice(one) for name, one in asked.items()}
     spoken = speak_parts(
-        bark, parts, voice, voices=voices, seed=seed, journal=record, progress=progress,
-        cancel=cancel, **options,
+        bark, parts, found.get(None), voices={n: v for n, v in found.items() if n}, seed=seed,
+        journal=record, progress=progress, cancel=cancel, **options,
     )  # fmt: skip
     made = []
     with Watch.of(progress, cancel).bar("parts", len(parts), "part") as bar:
@@ -204,25 +206,22 @@ def speak_long(
             made.append(part)
             bar.update()
     rate, silence = bark.layout.sample_rate, checked_pause(manner.silence, manner.crossfade)
-    asked = {name: voice if name is None else (voices or {}).get(name, name)
-             for name in dict.fromkeys(part.speaker for part in parts)}  # fmt: skip
+    audio = join_audio([part.audio for part in made], rate, silence, manner.crossfade)
     return LongTake(
-        join_audio([part.audio for part in made], rate, silence, manner.crossfade),
-        tuple(made),
-        rate,
-        seed,
-        manner.mode,
-        bark.name,
-        bark.layout,
+        audio, tuple(made), rate, seed, manner.mode, bark.name, bark.layout,
         text if isinstance(text, str) else " ".join(turn.text for turn in parts),
-        bark.check(settings).to_dict(),
-        {name: bark.resolve_voice(one) for name, one in asked.items()},
+        bark.check(settings).to_dict(), found,
         {name: reference_of(one) for name, one in asked.items()},
-        silence,
-        manner.crossfade,
-        manner.candidates,
-        bark.source,
-    )
+        silence, manner.crossfade, manner.candidates, bark.source,
+    )  # fmt: skip
+
+
+def _asked(
+    parts: Sequence[Turn], voice: VoiceLike | None, voices: Mapping[str, VoiceLike | None]
+) -> dict[str | None, VoiceLike | None]:
+    """Return what names the voice of each speaker."""
+    names = dict.fromkeys(part.speaker for part in parts)
+    return {name: voice if name is None else voices.get(name, name) for name in names}
 
 
 def _interval(mode: str) -> float:
@@ -248,19 +247,6 @@ def _history(
     if not own or (anchor is not None and len(own) % every == 0):
         return anchor
     return next(usable, anchor)
-
-
-def _anchors(
-    bark: BarkLike, parts: Sequence[Turn], voice: VoiceLike | None, voices: Mapping[str, VoiceLike]
-) -> dict[str | None, Voice | None]:
-    """Find every speaker's voice before anything is spoken."""
-    if not parts:
-        raise TextError("there is nothing to speak", "no parts")
-    names = dict.fromkeys(part.speaker for part in parts)
-    return {
-        name: bark.resolve_voice(voice if name is None else voices.get(name, name))
-        for name in names
-    }
 
 
 def _job(

@@ -12,7 +12,6 @@ from bark.errors import CheckpointError
 from bark.settings import Sampling as Sampling
 from bark.settings import is_number as is_number
 
-
 DEFAULT_SAMPLING = Sampling()  # Suno's, semantic and coarse
 
 

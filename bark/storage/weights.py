@@ -50,13 +50,11 @@ _TENSOR_NAMES = re.compile(
     r"|torch\.(storage\.)?\w*Storage|torch\.u?(int|float|bfloat|bool|half|double|long)\d*"
 )
 _CALLS_BY_STACK = frozenset({"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
-_LEGACY_MAGIC = (
-    b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before zip files, torch < 1.6
-)
+# torch.save before zip files, torch < 1.6
+_LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_PICKLES = 5  # magic, protocol, machine, the object, its storages' names
-_MOST_COPIES = (
-    4  # times the file's size: tied and overlapping tensors are counted once for each name
-)
+# times the file's size: tied and overlapping tensors are counted once for each name
+_MOST_COPIES = 4
 _MOST_HEADER = 64 * 2**20  # bytes of data.pkl
 _LOAD_LOCK = threading.Lock()  # torch keeps the names allowed for now in one place for all threads
 

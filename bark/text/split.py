@@ -82,9 +82,8 @@ class Budget:
     max_seconds: float = 13.0  # of about 15.4 that Bark can speak
     max_characters: int | None = None
     goal_characters: int | None = None  # a part of this length is not filled further
-    min_seconds: float = (
-        1.5  # shorter parts sound odd and are joined to a neighbour where one has room
-    )
+    # shorter parts sound odd and are joined to a neighbour where one has room
+    min_seconds: float = 1.5
 
     def __post_init__(self) -> None:
         for name in ("max_tokens", "max_seconds", "max_characters", "goal_characters"):

@@ -67,9 +67,8 @@ def speak_pairs(
     weights = "-".join(
         weights_digest(stage.model) for stage in (bark.semantic, bark.coarse, bark.fine)
     )
-    spoken_by = (
-        f"{model} {weights}"  # takes of an earlier model under this name are refused, not mixed in
-    )
+    # takes of an earlier model under this name are refused, not mixed in
+    spoken_by = f"{model} {weights}"
     plan = SynthesisPlan(texts, tuple(voices), count, 0, spoken_by, vocabulary, batch=BATCH)
     kept = synthesize(plan, folder, local_engine(bark_speaker(bark, plan.settings)), progress=True)
     logger.info("takes: %s", dict(kept))

@@ -35,9 +35,8 @@ NEEDS = {"semantic": ("tokens",), "coarse": ("tokens", "codes"), "fine": ("codes
 FINE_LAYOUT = nano_layout(
     1, 1
 )  # the fine stage reads none of the numbers that depend on units or text
-UNCLEAR = (
-    "espeak_"  # voices whose speech is too far from the dictionary's phones to learn reading from
-)
+# voices whose speech is too far from the dictionary's phones to learn reading from
+UNCLEAR = "espeak_"
 HUBERT = "hubert_nano"  # folder of the HuBERT folder inside the work folder
 KEPT_BACK = 40  # every 40th real speaker validates instead of training
 GUIDED_LAYERS = (
@@ -53,9 +52,8 @@ class StageOptions:
     steps: int
     seed: int = 0
     device: str | None = None
-    init: Path | None = (
-        None  # weights to begin with (another run's best.safetensors, say), not fresh ones
-    )
+    # weights to begin with (another run's best.safetensors, say), not fresh ones
+    init: Path | None = None
     learning_rate: float | None = None  # none: LEARNING_RATES
     real_share: float = ObjectiveOptions.real_share  # of the items drawn from recordings
     width: int | None = None  # of the network; none: SIZES

@@ -138,9 +138,7 @@ def new_coarse(
     network.transformer.ln_f.weight.fill_(0.3)
     positions, window = network.transformer.wpe.weight, layout.coarse_semantic_window
     positions.zero_()
-    steps = torch.arange(
-        len(positions) - window
-    )  # position i behind the window predicts coarse token i
+    steps = torch.arange(len(positions) - window)  # i behind the window predicts coarse token i
     frame, step = 1 / layout.coarse_rate, 1 / layout.semantic_rate
     units_at = (torch.arange(window) + 0.5) * step
     times = torch.cat([units_at, (steps // layout.coarse_books + 0.5) * frame])
@@ -151,20 +149,11 @@ def new_coarse(
     units = ((is_code, is_unit),)
     codes = ((is_code, is_code), (first_book, second_book), (second_book, second_book))
     # a position's input is the code before: for a first book, that of the frame before
-    aims: Sequence[Sequence[Aim]] = (
-        (
-            Aim(0, unit, unit, units),
-            Aim(-frame, unit, then, units),
-            Aim(2 * step, unit, None, units),
-            Aim(-frame, code, code, codes),
-        ),
-        (
-            Aim(0, code, code),
-            Aim(step, unit, None, units),
-            Aim(-2 * frame, code, None, codes),
-            Aim(-3 * step, unit, None, units),
-        ),
-    )
+    first = [Aim(0, unit, unit, units), Aim(-frame, unit, then, units)]
+    first += [Aim(2 * step, unit, None, units), Aim(-frame, code, code, codes)]
+    second = [Aim(0, code, code), Aim(step, unit, None, units)]
+    second += [Aim(-2 * frame, code, None, codes), Aim(-3 * step, unit, None, units)]
+    aims: Sequence[Sequence[Aim]] = (first, second)
     blocks: Any = network.transformer.h
     for layer, (block, row) in enumerate(zip(blocks, aims, strict=False)):
         for head, aim in zip(range(heads), row, strict=False):

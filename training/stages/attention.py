@@ -64,9 +64,8 @@ class GuidedAttention:
 
     def __init__(self, attend: Attend) -> None:
         self.attend = attend
-        self.seen: tuple[Tensor, Tensor] | None = (
-            None  # queries and keys of head 0, (B, T, D/heads) each
-        )
+        # queries and keys of head 0, (B, T, D/heads) each
+        self.seen: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         """Attend as ever, and remember head 0's queries and keys."""

@@ -19,9 +19,8 @@ class Example:
     )  # (L,) int64 ids of the tokenizer; None when nobody wrote down the words
     semantic: np.ndarray  # (S,) int64
     codes: np.ndarray  # (8, T) int64, or (8, 0) when not encoded yet
-    alignment: np.ndarray | None = (
-        None  # (S,) `align_text`: the text token that sounds in each unit
-    )
+    # (S,) `align_text`: the text token that sounds in each unit
+    alignment: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

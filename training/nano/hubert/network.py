@@ -25,9 +25,8 @@ PHASES = 4  # cos, -cos, sin, -sin
 STEADY = 16  # channels of a constant: with them, the layer norm that follows keeps loudness
 KERNELS, STRIDES = (240, 2), (160, 2)  # together: 400 samples every 320
 CHANNELS = (BANDS * PHASES + STEADY, 192)
-LOUDNESS = (
-    100.0  # of the filters: the quietest band of quiet speech must stand above the norm's epsilon
-)
+# of the filters: the quietest band of quiet speech must stand above the norm's epsilon
+LOUDNESS = 100.0
 NORM_GAIN = 6.0  # makes GELU a rectifier for anything but the faintest sounds
 WIDTH, LAYERS, HEADS, INNER = 192, 4, 4, 768
 
