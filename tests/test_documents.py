@@ -152,3 +152,20 @@ def test_the_guides_programs_run(desk: Path) -> None:
     assert {"take.npz", "me.npz", "output.wav", "hello.wav"} <= {
         path.name for path in desk.iterdir()
     }
+
+
+def test_the_readme_can_be_typed_in_order(desk: Path) -> None:
+    """Its programs and its first commands, one after the other in one folder, as a newcomer does."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    Path("mine.npz").unlink(missing_ok=True)
+    for program in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=desk, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert {Path(name).exists() for name in ("me.npz", "morning.wav", "morning.npz")} == {True}
+    for words in commands("README.md"):
+        if words[0] == "bark" and "run/quantizer.pth" not in words and "large" not in words:
+            assert main(words[1:]) == 0, words
+    assert Path("good.wav").exists() and Path("good.npz").exists()

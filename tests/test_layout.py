@@ -285,3 +285,14 @@ def test_nano_speaks_without_transformers_and_compiler() -> None:
         "assert not heavy, heavy\n"
     )
     run(program)
+
+
+def test_the_architecture_page_names_every_room() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for package in PACKAGES:
+        part = page.split(f"\n### {package}:")[1].split("\n### ")[0]
+        for path in sorted((ROOT / package).iterdir()):
+            if path.is_dir() and any(path.glob("*.py")):
+                assert f"{path.name}/" in part, path
+            elif path.suffix == ".py" and not path.name.startswith("__"):
+                assert path.name in part, path
