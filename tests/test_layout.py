@@ -48,7 +48,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"nano"},
     ],
     "booth": [
-        {"plots", "takes"},
+        {"plots", "takes", "upload"},
         {"voices"},
         {"speak"},
         {"coqui", "demo"},
