@@ -127,6 +127,15 @@ class ModelFiles:
             0
         ]
 
+    def missing(self) -> bool:
+        """Tell whether anything of this model would have to be downloaded."""
+        return any(
+            cached(*wanted) is None
+            for place in self.places.values()
+            if place.path is None
+            for wanted in place.wanted
+        )
+
     def load(self, stage: str, dtype: torch.dtype | None = None) -> Any:
         """Load the network of "semantic", "coarse" or "fine" on the CPU; `dtype` None
         is float32.

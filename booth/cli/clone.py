@@ -4,16 +4,18 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bark import commandline
 from bark.commandline import FAILED, OneLineParser, complain, number, say
-from bark.errors import BarkError, SettingError, StorageError
-from hubert.clone import Cloner
+from bark.errors import BarkError, MissingFileError, SettingError, StorageError
 from hubert.consent import ALLOWED, require_consent
 from hubert.quantizer.languages import LANGUAGES
-from hubert.reference import Finding, examine
 
 from .kinds import CONSENT, ask_at_terminal
+
+if TYPE_CHECKING:  # torch takes seconds to import: first the flags and the files
+    from hubert.reference import Finding
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m hubert.clone") -> int:
@@ -27,15 +29,19 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     if len(options.recordings) > 1 and options.output and Path(options.output).suffix == ".npz":
         parser.error("several recordings make several voices: give a folder with -o")
+    if absent := [str(path) for path in options.recordings if not path.expanduser().exists()]:
+        raise MissingFileError(f"no file {', '.join(absent)}")
     if options.check:
         return _each(options.recordings, lambda path: _checked(path, options.start, options.end))
     places = _places(options.recordings, options.output, options.force)
     consent = require_consent(options.consent, ask_at_terminal)
+    from hubert.clone import Cloner
+
     cloner = Cloner.from_pretrained(
         options.model, options.language, quantizer=options.quantizer, device=options.device
     )
 
-    def clone(path: Path) -> tuple[str, tuple[Finding, ...]]:
+    def clone(path: Path) -> "tuple[str, tuple[Finding, ...]]":
         made = cloner.clone(path, start=options.start, end=options.end, consent=consent)
         saved = made.voice.save(places[path], cloner.layout)
         voice = made.voice
@@ -44,7 +50,7 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     return _each(options.recordings, clone)
 
 
-def _each(paths: Sequence[Path], job: Callable[[Path], tuple[str, tuple[Finding, ...]]]) -> int:
+def _each(paths: Sequence[Path], job: Callable[[Path], "tuple[str, tuple[Finding, ...]]"]) -> int:
     """Do a job for each recording; say its result in one line, its findings and
     failures on stderr.
     """
@@ -61,7 +67,11 @@ def _each(paths: Sequence[Path], job: Callable[[Path], tuple[str, tuple[Finding,
     return code
 
 
-def _checked(path: Path, start: float | None, end: float | None) -> tuple[str, tuple[Finding, ...]]:
+def _checked(
+    path: Path, start: float | None, end: float | None
+) -> "tuple[str, tuple[Finding, ...]]":
+    from hubert.reference import examine
+
     report = examine(path, start=start, end=end)
     return f"{path}: {report}", report.findings
 

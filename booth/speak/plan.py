@@ -1,5 +1,7 @@
 """A text to the parts that are spoken one by one, as a request asks."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +13,8 @@ from bark.text.tidy import speakable
 from bark.tokens import TokenLayout
 
 from .request import SpeakRequest
+
+NAMED_LINE = re.compile(r"^[ \t]*([A-Z][A-Z0-9 ._-]{0,30}):[ \t]", re.M)  # "NARRATOR: It rained."
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ def plan(text: str, request: SpeakRequest, planner: Any) -> tuple[Turn, ...]:
     planner : a `Planner` or a `bark.Bark`.
     """
     speakers = list(request.voices)
+    _check_speakers(text, speakers)
     if request.words_a_part or request.lines_a_part:
         turns = [
             Turn(turn.speaker, part)
@@ -56,6 +61,21 @@ def plan(text: str, request: SpeakRequest, planner: Any) -> tuple[Turn, ...]:
                 "themselves",
             )
     return tuple(turns)
+
+
+def _check_speakers(text: str, speakers: Sequence[str]) -> None:
+    """Refuse lines of somebody who has no voice: whoever speaks before would say them."""
+    if not speakers:
+        return
+    named = [match[1].strip() for match in NAMED_LINE.finditer(text)]
+    known = {name.casefold() for name in speakers}
+    if unknown := [name for name in dict.fromkeys(named) if name.casefold() not in known]:
+        raise TextError(
+            "lines of the script belong to nobody who has a voice",
+            ", ".join(unknown),
+            ", ".join(speakers),
+            "Give them one with --voices, or take their names away",
+        )
 
 
 def _dressed(text: str, request: SpeakRequest) -> str:

@@ -33,6 +33,7 @@ from .request import SpeakRequest
 
 logger = logging.getLogger(__name__)
 
+DOWNLOADS = {"large": "4.3 GB", "small": "1.6 GB"}  # of weights, from the hub
 Script = tuple[str, tuple[Turn, ...]]  # a text and its parts
 
 
@@ -163,9 +164,10 @@ def planner_of(files: ModelFiles) -> Planner:
 
 def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: bool) -> Work:
     """Plan every part, find the voices, load the model: first what is quick."""
+    _check_files(request)
     model = model_of(request)
-    if request.recording is not None and not request.recording.expanduser().exists():
-        raise MissingFileError(f"no file {request.recording}")
+    if bark is None and request.model is None:
+        model["name"] = _affordable(model["name"], ask)
     files = replace(find_model(model["name"]), name=model["name"])
     planner = planner_of(files) if bark is None else Planner(bark.name, bark.layout, bark.tokenizer)
     plans = [(text, plan(text, request, planner)) for text in request.texts]
@@ -182,6 +184,30 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
     bark = bark or Bark.from_pretrained(**model)
     judge = judge_of(bark, request.best_of)
     return Work(request, bark, who, scripts, _identity(request, bark, who, scripts), bars, judge)
+
+
+def _check_files(request: SpeakRequest) -> None:
+    """Say which file that was named is not there, before any model is sought."""
+    voices = [voice for voice in (request.voice, *request.voices.values()) if voice]
+    named = [Path(voice) for voice in voices if voice.lower().endswith(".npz")]
+    for path in [*named, *([request.recording] if request.recording else [])]:
+        if not path.expanduser().exists():
+            raise MissingFileError(f"no file {path}")
+
+
+def _affordable(name: str, ask: Ask | None) -> str:
+    """Return the model to take where none was named: never gigabytes without being asked."""
+    if ask is None or name not in DOWNLOADS or not find_model(name).missing():
+        return name
+    answer = ask(
+        f"Nothing says which model is to speak, and {name} is not on this computer. Download its "
+        f"{DOWNLOADS[name]}, or speak with nano, which is here? (download or nano) "
+    )
+    if answer is None:  # nobody there: whatever is missing is told in one error
+        return name
+    if answer not in ("download", "nano"):
+        raise SettingError("answer", repr(answer), "download or nano", "Or say --model")
+    return "nano" if answer == "nano" else name
 
 
 def _takes(work: Work) -> Iterator[Take]:
