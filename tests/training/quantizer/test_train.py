@@ -30,13 +30,14 @@ from hubert.quantizer.networks import (
 from tests.conftest import ROOT
 from tests.pairs import DIM, VOCABULARY, make_dataset
 from training.engine.run_folder import read_metrics
+from training.quantizer.commands.evaluate import main as evaluate_main
+from training.quantizer.commands.prepare import main as prepare_main
+from training.quantizer.commands.synthesize import main as synthesize_main
+from training.quantizer.commands.train import main
 from training.quantizer.dataset import IGNORED, DatasetError, PreparedDataset, collate
 from training.quantizer.evaluate import evaluate
-from training.quantizer.evaluate import main as evaluate_main
 from training.quantizer.objective import QuantizerObjective
-from training.quantizer.prepare import main as prepare_main
-from training.quantizer.synthesize import main as synthesize_main
-from training.quantizer.train import QuantizerRecipe, build, main, quantizer_options, train
+from training.quantizer.train import QuantizerRecipe, build, quantizer_options, train
 
 RECIPE = QuantizerRecipe(version=0, hidden_size=16, batch=4)
 FAST = {

@@ -24,6 +24,7 @@ import numpy as np
 
 from bark.errors import BarkError, MissingFileError, SettingError
 from bark.storage.atomic import atomic_write
+from training.engine.progress import SILENT, Progress
 from training.stages.alignment import UNKNOWN
 
 from .recordings import Recording, find_recordings, read_recording
@@ -108,28 +109,39 @@ def split_of(path: Path) -> str:
         return str(file["split"])
 
 
-def make_corpus(options: CorpusOptions) -> int:
+def make_corpus(options: CorpusOptions, progress: Progress = SILENT) -> int:
     """Synthesise and convert whatever is not yet on disk; return how many files were written."""
     if options.voices < 1 or options.hours <= 0 or not 0 <= options.held_out <= len(HELD_OUT):
         raise SettingError(
             "voices, hours and held_out must be positive", allowed=f"held_out ≤ {len(HELD_OUT)}"
         )
+    voices = corpus_voices(options)
     texts = open_texts(options.seed)
-    voices = HELD_OUT[: options.held_out] + training_voices(options.voices, options.seed)
     # recordings first in line: they take seconds, and the coarse and fine models need them
     recordings = find_recordings(options.real, options.seed) if options.real else ()
     written = 0
-    with ProcessPoolExecutor(options.processes) as pool:
-        written += sum(pool.map(partial(_make_real, options), recordings, chunksize=8))
+    count = len(recordings) + len(voices)
+    with (
+        ProcessPoolExecutor(options.processes) as pool,
+        progress.task("speech", count, "voice") as advance,
+    ):
+        for done in pool.map(partial(_make_real, options), recordings, chunksize=8):
+            written += done
+            advance(1)
         stride = len(voices)
         seconds = options.hours * 3600 / options.voices
         make = partial(_make_synthetic, options, seconds, stride)
         # every voice gets only its own share of the open texts: the whole collection is large
         jobs = [(index, voice, texts[index::stride]) for index, voice in enumerate(voices)]
-        for count, done in enumerate(pool.map(make, jobs), 1):
+        for done in pool.map(make, jobs):
             written += done
-            logger.info("voice %d of %d: %s", count, len(voices), voices[count - 1].name)
+            advance(1)
     return written
+
+
+def corpus_voices(options: CorpusOptions) -> tuple[VoiceRecipe, ...]:
+    """Return the synthetic voices of a corpus, held-out ones first."""
+    return HELD_OUT[: options.held_out] + training_voices(options.voices, options.seed)
 
 
 def _make_synthetic(
