@@ -1,6 +1,4 @@
-"""Turns the state of a training run into files that survive a kill -9, and keeps a second trainer
-out.
-"""
+"""Keeps the state of a training run in files that survive a kill -9, and a second trainer out."""
 
 import json
 import logging

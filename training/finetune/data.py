@@ -1,4 +1,4 @@
-"""A folder of prepared utterances to the examples that a voice is fine-tuned on.
+"""The list of prepared utterances, and the examples that a voice is fine-tuned on.
 
 ``data.json`` lists the utterances with their text ids; ``tokens/<name>.npz`` holds the semantic,
 coarse and fine tokens of each as a history prompt, so any of them can be spoken with."""

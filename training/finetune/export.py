@@ -1,6 +1,4 @@
-"""A base model and one stage's new weights to a complete model folder that any Bark of this house
-loads.
-"""
+"""Writes a complete model folder: a base model with one stage's new weights."""
 
 from __future__ import annotations
 

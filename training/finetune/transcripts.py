@@ -1,10 +1,8 @@
-"""A folder of recordings and their transcript to utterances, and to the lines that cannot be used
-and why.
+"""Reads the transcript of a folder of recordings, and names the lines that cannot be used.
 
 Two layouts: LJSpeech's, ``metadata.csv`` of lines ``id|text`` or ``id|text|normalised text`` beside
 ``wavs/<id>.wav``; and ``train.txt`` of lines ``path|text``, the path being relative to the folder,
-with ``valid.txt`` of such lines beside it if some are to validate and not to train.
-"""
+with ``valid.txt`` of such lines beside it if some are to validate and not to train."""
 
 from __future__ import annotations
 

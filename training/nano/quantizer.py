@@ -1,5 +1,4 @@
-"""A finished nano and its HuBERT to pairs it spoke itself, and to the LSTM quantizer trained on
-them.
+"""Lets a finished nano speak pairs, and trains its LSTM quantizer on them.
 
 This is how the real Bark's community quantizers arise: the model speaks, and a network learns to
 hear what it meant. The pairs also serve `benchmarks.quantizer_report`."""

@@ -1,4 +1,4 @@
-"""A corpus in tokens to the three trained networks of nano."""
+"""Trains the three networks of nano on the corpus in tokens."""
 
 from __future__ import annotations
 

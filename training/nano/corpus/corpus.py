@@ -1,5 +1,4 @@
-"""Texts, voice recipes and recordings to a speech corpus on disk, one file for each voice, and its
-reader.
+"""Makes and reads the corpus of speech that nano learns from, one file for each voice.
 
     python -m training.nano.corpus.corpus --work DIR [--real DIR] [--hours 8.5]
         [--voices 126] [--processes 2]

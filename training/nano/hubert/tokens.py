@@ -1,6 +1,4 @@
-"""HuBERT-nano and the corpus to k-means centres, every voice's semantic tokens, and a report on
-them.
-"""
+"""Fits the k-means units, tokenises every voice of the corpus, and reports on the units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The speech corpus to HuBERT-nano, its k-means units, and every utterance's semantic tokens.
+"""Trains HuBERT-nano on the corpus, with a teacher that knows phones.
 
     python -m training.nano.hubert.train train  --work DIR [--steps N] [--clusters K] [--out FOLDER]
     python -m training.nano.hubert.train tokens --work DIR [--out FOLDER] [--processes 2]
