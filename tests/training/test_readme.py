@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
-from hubert.clone import main as clone
+from booth.cli.clone import main as clone
 from tests.conftest import ROOT
 from training.finetune.command import main as finetune
 from training.finetune.prepare import main as prepare_voice
