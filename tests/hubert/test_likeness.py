@@ -1,7 +1,9 @@
 """hubert.likeness: the published speaker encoder, read by our own few lines."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from bark.errors import AudioError, CheckpointError, MissingFileError
 from bark.pipeline import Bark
 from hubert import likeness
 from hubert.likeness import Likeness, find_weights, main
+from tests.conftest import ROOT
 from tests.judges import skip_without_judges
 
 
@@ -55,6 +58,18 @@ def test_a_clip_is_like_itself(judge: Likeness) -> None:
     for silence in (np.zeros(0, np.float32), np.zeros(24_000, np.float32)):
         with pytest.raises(AudioError, match="no voice to compare"):
             judge(silence)
+
+
+def test_no_extra_asks_for_a_package_that_must_be_compiled_to_be_judged() -> None:
+    """resemblyzer asks for webrtcvad, which has no wheels: with it ``pip check`` complained."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    named = {
+        name: {re.split(r"[<>=\[]", each)[0] for each in wanted} for name, wanted in extras.items()
+    }
+    assert named["judge"] == {"pocketsphinx", "webrtcvad-wheels"}
+    assert not {"resemblyzer", "webrtcvad"} & set().union(*named.values())
 
 
 @pytest.fixture

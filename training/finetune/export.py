@@ -29,7 +29,7 @@ def export_model(
     ----------
     base : model name, folder or hub id: gives the other stages, codec, tokenizer, voices and, if it
         has its own, HuBERT.
-    weights : of the stage, under Bark's names; stored in the number type the base's stage has.
+    weights : of the stage, under Bark's names; stored in the dtype of the base's stage.
 
     Raises
     ------

@@ -138,9 +138,7 @@ def write_model(options: NanoOptions, progress: Progress = SILENT) -> None:
 
 
 def train_own_quantizer(options: NanoOptions, progress: Progress = SILENT) -> None:
-    """Let ``model/`` speak pairs and train the LSTM quantizer that hears them, in
-    ``hubert_nano/``.
-    """
+    """Let ``model/`` speak pairs and train its LSTM quantizer on them, in ``hubert_nano/``."""
     given = options.steps
     sizes: dict[str, Any] = (
         {} if given is None else {"steps": given, "pairs": min(given, QuantizerOptions.pairs)}

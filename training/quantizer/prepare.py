@@ -39,7 +39,7 @@ from .synthesize import SYNTHESIS, TAKES
 logger = logging.getLogger(__name__)
 
 REFUSED = "refused.txt"
-SAMPLE_RATE = 16_000  # Hz, what HuBERT hears
+SAMPLE_RATE = 16_000  # Hz, HuBERT's
 MAX_SECONDS = 60.0
 
 

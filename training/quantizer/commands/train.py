@@ -140,7 +140,8 @@ def _run(arguments: argparse.Namespace) -> str:
         f"written: {out / 'quantizer.pth'}, and beside it its settings, curves, model card"
     )
     told = f"python -m hubert.evaluate {out} {arguments.dataset}"
-    lines.append(f"next: {told}; python -m hubert.clone RECORDING --quantizer {out}/quantizer.pth")
+    clone = f"python -m hubert.clone RECORDING --quantizer {out / 'quantizer.pth'}"
+    lines.append(f"next: {told}; then {clone}")
     return "\n".join(lines)
 
 
