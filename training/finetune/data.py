@@ -157,7 +157,8 @@ class VoiceData:
         """Digest of everything that is learned from."""
         told = [(entry.name, entry.text_ids, entry.digest) for entry in self.entries]
         kept_out = [entry.name for entry in self.entries if entry.validates]
-        return hashlib.sha256(repr((self.validation, told, kept_out)).encode()).hexdigest()[:16]
+        content = (self.validation, told, kept_out) if kept_out else (self.validation, told)
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def token_file(folder: Path, name: str) -> Path:

@@ -171,15 +171,14 @@ WAVES = (
 )
 
 
-def run_all(options: NanoOptions, progress: Progress = SILENT) -> None:
+def run_all(options: NanoOptions) -> None:
     """Run every step, the lanes of a wave side by side."""
     for wave in WAVES:
         threads = max(1, torch.get_num_threads() // len(wave))
         with ThreadPoolExecutor(len(wave)) as lanes:
             lines = len(wave) > 1  # bars of two processes would overwrite each other
-            list(
-                lanes.map(partial(_run_lane, options, threads, lines), wave)
-            )  # raises what one did
+            work = partial(_run_lane, options, threads, lines)
+            list(lanes.map(work, wave))  # raises what a lane raised
 
 
 def _run_lane(options: NanoOptions, threads: int, lines: bool, steps: Sequence[str]) -> None:

@@ -249,7 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=CorpusOptions.seed)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        written = make_corpus(CorpusOptions(**vars(parser.parse_args(argv))))
+        options = CorpusOptions(**vars(parser.parse_args(argv)))
+        written = make_corpus(options, Progress(sys.stderr))
     except BarkError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -204,17 +204,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    out = args.out or args.work / "hubert_nano"
+    out, shown = args.out or args.work / "hubert_nano", Progress(sys.stderr)
     try:
         if args.step == "train":
             train_hubert(
                 HubertOptions(
                     args.work, out, steps=args.steps, clusters=args.clusters, seed=args.seed
-                )
+                ),
+                shown,
             )
         elif args.step == "tokens":
             logger.info(
-                "%d voices tokenised", make_tokens(args.work, out, processes=args.processes)
+                "%d voices tokenised",
+                make_tokens(args.work, out, processes=args.processes, progress=shown),
             )
         else:
             report = unit_report(args.work, out, args.real_eval)
