@@ -4,6 +4,7 @@ Library functions take a `Progress` and are silent without one; only a command's
 that writes. Every training, preparation and synthesis uses this.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 EVERY = 10.0  # s between plain lines
+NARROW = 80  # columns of a terminal that does not say how many it has
 SHARES = ("top", "majority", "accuracy")  # beginnings of figures that are shown in per cent
 NAMES = {"top1": "top 1", "top5": "top 5", "majority": "always the most frequent"}
 
@@ -59,10 +61,10 @@ class Progress:
         if self.stream is None:
             yield lambda count: None
         elif self.bar:
+            width = {"dynamic_ncols": True} if _has_width(self.stream) else {"ncols": NARROW}
             with tqdm(
-                total=total, initial=done, desc=what, unit=unit, file=self.stream,
-                dynamic_ncols=True,
-            ) as shown:  # fmt: skip
+                total=total, initial=done, desc=what, unit=unit, file=self.stream, **width
+            ) as shown:
                 self._shown = shown
                 try:
                     yield shown.update
@@ -70,6 +72,14 @@ class Progress:
                     self._shown = None
         else:
             yield _Lines(self, what, total, unit, done)
+
+
+def _has_width(stream: TextIO) -> bool:
+    """Tell whether a terminal knows its width; in containers some do not, and tqdm is mute."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
 
 
 class _Lines:

@@ -1,6 +1,9 @@
 """training.engine.progress: a bar on a terminal, lines elsewhere, nothing unless asked for."""
 
 import io
+import os
+import re
+import struct
 
 import pytest
 
@@ -65,3 +68,18 @@ def test_a_validation_is_a_line() -> None:
         "always the most frequent 6.2 %, guide 0.100"
     )
     assert "(best 2.400, step 20)" in validation_line(40, 400, figures, 2.4, 20)
+
+
+@pytest.mark.parametrize("columns", [0, 60, 120])
+def test_the_bar_is_seen_on_terminals_of_any_width(columns: int) -> None:
+    """A terminal in a container often says that it has no columns; tqdm alone shows nothing there."""
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(theirs, "w", encoding="utf-8") as stream:
+        with Progress(stream).task("training", 10, "step", done=4) as advance:
+            advance(6)
+        shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert "training:  40%" in shown and "step/s" in shown
+    assert max(map(len, re.split(r"[\r\n]+", shown))) <= (columns or 80)
