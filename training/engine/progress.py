@@ -13,7 +13,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 EVERY = 10.0  # s between plain lines
-NARROW = 80  # columns of a terminal that does not say how many it has
+NARROW = 80  # columns of a terminal that does not say how many it has, and more rows than two
 SHARES = ("top", "majority", "accuracy")  # beginnings of figures that are shown in per cent
 NAMES = {"top1": "top 1", "top5": "top 5", "majority": "always the most frequent"}
 
@@ -61,9 +61,10 @@ class Progress:
         if self.stream is None:
             yield lambda count: None
         elif self.bar:
-            width = {"dynamic_ncols": True} if _has_width(self.stream) else {"ncols": NARROW}
+            known = _has_size(self.stream)
+            size = {"dynamic_ncols": True} if known else {"ncols": NARROW, "nrows": NARROW}
             with tqdm(
-                total=total, initial=done, desc=what, unit=unit, file=self.stream, **width
+                total=total, initial=done, desc=what, unit=unit, file=self.stream, **size
             ) as shown:
                 self._shown = shown
                 try:
@@ -74,8 +75,8 @@ class Progress:
             yield _Lines(self, what, total, unit, done)
 
 
-def _has_width(stream: TextIO) -> bool:
-    """Tell whether a terminal knows its width; in containers some do not, and tqdm is mute."""
+def _has_size(stream: TextIO) -> bool:
+    """Tell whether a terminal knows its size; in containers some do not, and tqdm is mute."""
     try:
         return os.get_terminal_size(stream.fileno()).columns > 0
     except (OSError, ValueError):

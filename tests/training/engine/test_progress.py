@@ -75,7 +75,7 @@ def test_the_bar_is_seen_on_terminals_of_any_width(columns: int) -> None:
     """A terminal in a container often says that it has no columns; tqdm alone shows nothing there."""
     pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", columns // 3, columns, 0, 0))
     with open(theirs, "w", encoding="utf-8") as stream:
         with Progress(stream).task("training", 10, "step", done=4) as advance:
             advance(6)
