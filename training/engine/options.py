@@ -17,15 +17,13 @@ class TrainerOptions:
     final_rate: float = 0.02  # share of the learning rate left at the last step
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.03  # matrices only; vectors and tables of positions are left alone
-    optimizer: str = (
-        "adamw"  # or "muon": Muon for the matrices of hidden layers, AdamW for the rest
-    )
+    # or "muon": Muon for the matrices of hidden layers, AdamW for the rest
+    optimizer: str = "adamw"
     clip: float = 1.0  # norm of all gradients
     seed: int = 0
     validate_every: int = 250  # steps
-    patience: int | None = (
-        None  # validations without a better loss before the run stops; none: never
-    )
+    # validations without a better loss before the run stops; none: never
+    patience: int | None = None
     checkpoint_every: int = 250  # steps
     checkpoint_seconds: float = 30.0  # at the latest; rarer where writing one takes long
     keep: int = 2  # checkpoints

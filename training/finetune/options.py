@@ -22,9 +22,8 @@ class FinetuneOptions:
     steps: int = 1000  # at most
     batch_size: int = 4  # items as long as the stage's window
     learning_rate: float | None = None  # none: RATES
-    validate_every: int | None = (
-        None  # between validations and samples; none: an epoch, a tenth of the steps at most
-    )
+    # between validations and samples; none: an epoch, a tenth of the steps at most
+    validate_every: int | None = None
     patience: int = 8  # validations without a better loss before the run stops
     samples: int = 1  # validation texts spoken at each validation
     seed: int = 0

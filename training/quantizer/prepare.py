@@ -50,9 +50,8 @@ class PrepareOptions:
     vocabulary: int = BARK.semantic_vocab  # tokens are below it
     validation: float = 0.1  # share of pairs
     test: float = 0.1  # share of pairs
-    max_refused: float = (
-        0.05  # share of pairs above which the data are taken to be wrong as a whole
-    )
+    # share of pairs above which the data are taken to be wrong as a whole
+    max_refused: float = 0.05
 
     def __post_init__(self) -> None:
         for name in ("validation", "test", "max_refused"):

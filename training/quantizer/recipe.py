@@ -27,9 +27,8 @@ class QuantizerRecipe:
     shift: int = SHIFT  # token t belongs to frame t + shift
     init: Path | None = None  # a quantizer to start from; it decides version and width
     language: str | None = None  # what the pairs speak, for the model card
-    datastore: int = (
-        100_000  # frames of training pairs that version 2 looks up besides, at most; 0: none
-    )
+    # frames of training pairs that version 2 looks up besides, at most; 0: none
+    datastore: int = 100_000
 
     def __post_init__(self) -> None:
         if self.version not in VERSIONS:

@@ -62,9 +62,6 @@ class Clock:
         positions[:, self.cosine] = SCALE * angles.cos()
 
 
-Pairs = tuple[tuple[int, int], ...]  # of dimensions
-
-
 @dataclass(frozen=True)
 class Aim:
     """What a head begins to do."""
@@ -72,7 +69,9 @@ class Aim:
     offset: float  # in the clock's time
     source: Tensor  # dimensions it passes on
     target: Tensor | None = None  # dimensions it writes them to; None leaves that to training
-    prefer: Pairs = ()  # where the query has this dimension, keys with that one
+    prefer: tuple[
+        tuple[int, int], ...
+    ] = ()  # pairs: where the query has this dimension, keys with that one
 
 
 def aim_head(block: Any, head: int, heads: int, clock: Clock, aim: Aim) -> None:
@@ -148,7 +147,12 @@ def new_coarse(
     positions[window::2, first_book] = positions[window + 1 :: 2, second_book] = SCALE
     units = ((is_code, is_unit),)
     codes = ((is_code, is_code), (first_book, second_book), (second_book, second_book))
-    aims = _coarse_aims((unit, code, then), units, codes, frame, step)
+    # a position's input is the code before: for a first book, that of the frame before
+    first = [Aim(0, unit, unit, units), Aim(-frame, unit, then, units)]
+    first += [Aim(2 * step, unit, None, units), Aim(-frame, code, code, codes)]
+    second = [Aim(0, code, code), Aim(step, unit, None, units)]
+    second += [Aim(-2 * frame, code, None, codes), Aim(-3 * step, unit, None, units)]
+    aims: Sequence[Sequence[Aim]] = (first, second)
     blocks: Any = network.transformer.h
     for layer, (block, row) in enumerate(zip(blocks, aims, strict=False)):
         for head, aim in zip(range(heads), row, strict=False):
@@ -157,33 +161,6 @@ def new_coarse(
             else:
                 aim_head(block, head, heads, clock, aim)
     return network
-
-
-def _coarse_aims(
-    parts: tuple[Tensor, Tensor, Tensor],
-    units: Pairs,
-    codes: Pairs,
-    frame: float,
-    step: float,
-) -> Sequence[Sequence[Aim]]:
-    """Return what the heads of the first two layers look for, a row for each layer.
-
-    A position's input is the code before: for a first book, that of the frame before.
-    """
-    unit, code, then = parts
-    first = (
-        Aim(0, unit, unit, units),
-        Aim(-frame, unit, then, units),
-        Aim(2 * step, unit, None, units),
-        Aim(-frame, code, code, codes),
-    )
-    second = (
-        Aim(0, code, code),
-        Aim(step, unit, None, units),
-        Aim(-2 * frame, code, None, codes),
-        Aim(-3 * step, unit, None, units),
-    )
-    return first, second
 
 
 def _match_units(

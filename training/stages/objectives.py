@@ -37,11 +37,11 @@ class ObjectiveOptions:
     batch: int = 8  # items; semantic: items as long as the window, of shorter ones there are more
     real_share: float = 0.45  # of the items drawn from recordings, when both kinds are there
     no_history: float = 0.1  # share of items without a history prompt
-    joined: float = (
-        0.3  # semantic: share of batches of items of two utterances, one after the other
-    )
+    # semantic: share of batches whose items are two utterances spoken one after the other
+    joined: float = 0.3
     guidance: float = 0.2  # semantic: weight of each guided head's loss
-    cut_short: float = 0.4  # coarse: share of batches, fine: of windows, that end before the window
+    # coarse: share of batches, fine: of windows, that end before the window does
+    cut_short: float = 0.4
     validation_batches: int = 16
 
 
@@ -377,7 +377,9 @@ def _by_length(groups: list[list[Speaker]]) -> list[tuple[Speaker, int]]:
 
 
 def _sounding(example: Example, before: int) -> np.ndarray:
-    """Return the text position of each unit and of the end, ``(S + 1,)``, `before` tokens ahead."""
+    """Return the text places of an example's units and of its end, ``(S + 1,)``, `before` tokens in
+    front.
+    """
     if example.alignment is None or example.text is None:
         return np.full(len(example.semantic) + 1, IGNORE)
     known = np.where(example.alignment >= 0, example.alignment + before, IGNORE)
