@@ -33,10 +33,10 @@ lint: $(STAMP)
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt requirements-report.txt
+$(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
-	$(BIN)/python -m pip install -q -c constraints.txt --no-deps -r requirements-report.txt
+	-$(BIN)/python -m hubert.likeness # the weights that --best_of and the reports judge likeness by
 	touch $(STAMP)
 
 nano: $(STAMP) # SPEECH: a folder of recordings that codec, coarse and fine learn from as well

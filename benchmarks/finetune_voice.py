@@ -32,7 +32,7 @@ from bark.storage.atomic import atomic_write_text
 from bark.storage.weights import weights_digest
 from bark.voice.voice import Voice
 from hubert.clone import Cloner
-from training.finetune.prepare import prepare
+from training.finetune.encode import prepare
 from training.finetune.train import FinetuneOptions, finetune
 from training.nano.corpus.synthesis import SAMPLE_RATE
 from training.nano.corpus.synthesis import speak as say

@@ -1,10 +1,8 @@
-"""``python -m hubert.evaluate``: measure a quantizer; the work is in
-`training.quantizer.evaluate`.
-"""
+"""``python -m hubert.evaluate``: measure a quantizer; the work is in `training.quantizer`."""
 
 import sys
 
-from training.quantizer.evaluate import main
+from training.quantizer.commands.evaluate import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,8 +1,7 @@
-"""Turns speech into a verdict: which words a recogniser hears, how alike two voices are, which take
-is best.
+"""Judges speech offline: which words a recogniser hears, and which take of a text is best.
 
-The recogniser is pocketsphinx, the judge of likeness resemblyzer: both carry their models, need no
-network, and are no part of the package (``requirements-report.txt``)."""
+The recogniser is pocketsphinx, which brings its models; likeness is `hubert.likeness`. Both need
+the extra ``[judge]``."""
 
 import logging
 import math
@@ -12,10 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import soxr
 
-from bark.errors import AudioError, MissingFileError, TextError
+from bark.errors import MissingFileError, TextError
 from bark.pipeline import Bark
 from bark.text.english.phones import PAUSE, PhoneTokenizer
 from bark.voice.voice import Voice
+
+from .likeness import INSTALL
+from .likeness import Likeness as Likeness
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,6 @@ UNALIGNED = (
     -4.0
 )  # clarity of what cannot be aligned; the worst of 336 clips of nano that could had -2.7
 CLARITY = 0.2  # its weight beside likeness; on 84 clips .1 to .5 chose about as well
-EXTRAS = "pip install pocketsphinx librosa webrtcvad-wheels, then pip install --no-deps resemblyzer"
 
 
 class Recogniser:
@@ -48,7 +49,7 @@ class Recogniser:
         try:
             import pocketsphinx
         except ImportError as error:
-            raise MissingFileError("pocketsphinx is not installed", fix=EXTRAS) from error
+            raise MissingFileError("pocketsphinx is not installed", fix=INSTALL) from error
         self.phones = jsgf is None
         if jsgf is None:
             language = f"{pocketsphinx.get_model_path()}/en-us/en-us-phone.lm.bin"
@@ -97,28 +98,6 @@ class Recogniser:
         self.decoder.process_raw((samples * 32767).astype("<i2").tobytes(), full_utt=True)
         self.decoder.end_utt()
         return samples
-
-
-class Likeness:
-    """Voice embeddings of resemblyzer; the product of two is their cosine."""
-
-    def __init__(self) -> None:
-        try:
-            from resemblyzer import VoiceEncoder
-        except ImportError as error:
-            raise MissingFileError("resemblyzer is not installed", fix=EXTRAS) from error
-        self.encoder = VoiceEncoder("cpu", verbose=False)
-
-    def __call__(self, audio: np.ndarray, sample_rate: int = 24_000) -> np.ndarray:
-        """Return the unit embedding ``(256,)`` of ``(N,)`` audio; silence has none: an
-        `AudioError`.
-        """
-        from resemblyzer import preprocess_wav
-
-        if not np.any(audio):
-            raise AudioError("there is no voice to compare", got=f"{len(audio)} samples of silence")
-        prepared = preprocess_wav(np.asarray(audio, np.float32), source_sr=sample_rate)
-        return np.asarray(self.encoder.embed_utterance(prepared))
 
 
 def spoken_words(text: str) -> list[str]:
@@ -170,8 +149,8 @@ class TakeJudge:
     words.
 
     For ``bark.longform.speak_long(..., candidates=4, judge=TakeJudge(bark))``. Likeness is
-    resemblyzer's cosine to the sound of the voice's own codes; without a voice only words count,
-    and words only in English.
+    the speaker encoder's cosine to the sound of the voice's own codes; without a voice only words
+    count, and words only in English.
 
     Parameters
     ----------
@@ -179,7 +158,8 @@ class TakeJudge:
 
     Raises
     ------
-    MissingFileError : resemblyzer or pocketsphinx is not installed.
+    MissingFileError
+        If pocketsphinx or webrtcvad is not installed, or the weights for likeness are not there.
     """
 
     def __init__(self, bark: Bark) -> None:

@@ -1,10 +1,8 @@
-"""``python -m hubert.prepare``: prepare pairs for training; the work is in
-`training.quantizer.prepare`.
-"""
+"""``python -m hubert.prepare``: prepare pairs for training; the work is in `training.quantizer`."""
 
 import sys
 
-from training.quantizer.prepare import main
+from training.quantizer.commands.prepare import main
 
 if __name__ == "__main__":
     sys.exit(main())

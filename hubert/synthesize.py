@@ -1,10 +1,8 @@
-"""``python -m hubert.synthesize``: make pairs with Bark; the work is in
-`training.quantizer.synthesize`.
-"""
+"""``python -m hubert.synthesize``: make pairs with Bark; the work is in `training.quantizer`."""
 
 import sys
 
-from training.quantizer.synthesize import main
+from training.quantizer.commands.synthesize import main
 
 if __name__ == "__main__":
     sys.exit(main())

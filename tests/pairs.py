@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from bark.audio.write import save_audio
-from training.quantizer.dataset import PAIRS, PreparedDataset, pair_file, split_of, write_pair
+from training.engine.splits import split_by_hash
+from training.quantizer.dataset import PAIRS, PreparedDataset, pair_file, write_pair
 
 DIM, VOCABULARY = 8, 12
 
@@ -23,12 +24,14 @@ def make_dataset(
     generator = np.random.default_rng(seed)
     vectors = np.random.default_rng(99).normal(size=(VOCABULARY, DIM))
     entries = []
+    names = dict.fromkeys([f"pair-{number}" for number in range(count)], 1)
+    dealt = split_by_hash(names, {"test": 0.2, "validation": 0.2}, "train")
     for number in range(count):
         name = f"pair-{number}"
         length = frames + int(generator.integers(-5, 6))
         tokens = generator.integers(0, VOCABULARY, length)
         features = vectors[tokens] + noise * generator.normal(size=(length, DIM))
-        split = split_of(name, 0.2, 0.2) if splits == "hash" else splits.split(",")[number]
+        split = dealt[name] if splits == "hash" else splits.split(",")[number]
         entries.append(
             write_pair(
                 folder / PAIRS / pair_file(name), features, tokens, {"name": name, "split": split}

@@ -34,7 +34,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"api"},
     ],
     "hubert": [
-        {"consent", "reference", "features"},
+        {"consent", "reference", "features", "likeness"},
         {"quantizer"},
         {"encoder", "judge"},
         {"clone"},

@@ -1,3 +1,1 @@
-"""Recipes that train Bark's parts: corpus, HuBERT, codec and the three token models (repository
-only).
-"""
+"""Trains Bark's parts: quantizers, one stage for a voice, and nano from nothing."""

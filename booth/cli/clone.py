@@ -29,8 +29,8 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     if len(options.recordings) > 1 and options.output and Path(options.output).suffix == ".npz":
         parser.error("several recordings make several voices: give a folder with -o")
-    if absent := [str(path) for path in options.recordings if not path.expanduser().exists()]:
-        raise MissingFileError(f"no file {', '.join(absent)}")
+    if not any(path.expanduser().exists() for path in options.recordings):
+        raise MissingFileError(f"no file {', '.join(map(str, options.recordings))}")
     if options.check:
         return _each(options.recordings, lambda path: _checked(path, options.start, options.end))
     places = _places(options.recordings, options.output, options.force)

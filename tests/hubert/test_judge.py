@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from bark.errors import AudioError, TextError
+from bark.errors import TextError
 from bark.pipeline import Bark
 from hubert.judge import (
     Aligner,
-    Likeness,
     Recogniser,
     TakeJudge,
     is_english,
     own_words,
     spoken_words,
 )
+from tests.judges import skip_without_judges
 from training.engine.metrics import edit_distance
 from training.nano.report.measures import centroid, figure, intelligibility, nearest_voice, quality
 
@@ -86,8 +86,7 @@ def test_a_clip_is_heard_alike_whatever_was_heard_before() -> None:
 
 
 def test_a_judge_likes_the_voice_and_the_words(caplog: pytest.LogCaptureFixture) -> None:
-    pytest.importorskip("pocketsphinx")
-    pytest.importorskip("resemblyzer")
+    skip_without_judges()
     nano = Bark.from_pretrained("nano")
     judge = TakeJudge(nano)
     voices = [nano.resolve_voice(name) for name in ("alba", "bruno")]
@@ -115,21 +114,3 @@ def test_quality_falls_with_noise() -> None:
     much = speech + random.normal(0, 0.1, len(speech)).astype(np.float32)
     assert intelligibility(speech, little) > intelligibility(speech, much)
     assert quality(speech, little) > quality(speech, much)
-
-
-def test_a_clip_is_like_itself() -> None:
-    pytest.importorskip("resemblyzer")
-    random = np.random.default_rng(0)
-    time = np.arange(48_000) / 24_000
-    low, high = (
-        sum(np.sin(2 * np.pi * f * k * time) / k for k in range(1, 20)) * 0.1 for f in (100, 230)
-    )
-    ears = Likeness()
-    first, same, other = (
-        ears(clip + random.normal(0, 1e-3, len(clip))) for clip in (low, low, high)
-    )
-    assert first.shape == (256,) and np.linalg.norm(first) == pytest.approx(1, abs=1e-4)
-    assert first @ same > 0.95 > first @ other
-    for silence in (np.zeros(0, np.float32), np.zeros(24_000, np.float32)):
-        with pytest.raises(AudioError, match="no voice to compare"):
-            ears(silence)

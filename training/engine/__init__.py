@@ -1,1 +1,1 @@
-"""The training loop of every network here: accelerate's engine, run folders, optimisers."""
+"""The training loop of every network here, its run folders, optimisers and progress."""

@@ -1,4 +1,4 @@
-"""A network to the optimizers that train it."""
+"""Chooses the optimizers that a network is trained with: AdamW, or Muon for its matrices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A device to what pays on it in training: accelerate's engine, number type, attention kernels."""
+"""Chooses the mixed precision and the attention kernels that pay on a device."""
 
 from typing import Any
 

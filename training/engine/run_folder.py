@@ -1,6 +1,4 @@
-"""Turns the state of a training run into files that survive a kill -9, and keeps a second trainer
-out.
-"""
+"""Keeps the state of a training run in files that survive a kill -9, and a second trainer out."""
 
 import json
 import logging
@@ -20,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
+from bark.extras import from_extra
 from bark.storage.atomic import atomic_write, atomic_write_text
 
 logger = logging.getLogger(__name__)
@@ -128,9 +127,8 @@ class Metrics:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard import (
-            SummaryWriter,
-        )  # slow to import, and needed only while training
+        with from_extra("train", "training needs tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter  # slow, needed only while training
 
         self.path = folder / METRICS
         rows = [row for row in read_metrics(folder) if row["step"] <= step] if step else []

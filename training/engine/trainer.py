@@ -1,5 +1,4 @@
-"""Turns a network and an objective into trained weights: THE training loop of every network of the
-house.
+"""The training loop of every network here.
 
 What is random in a step is drawn from generators seeded by the run's seed and the number of the
 step, so a run that was killed goes on from its last checkpoint exactly as if nothing had happened:
@@ -11,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +21,11 @@ from torch.nn.attention import sdpa_kernel
 from bark.errors import CheckpointError, SettingError, StorageError
 
 from .optimizers import make_optimizers
+from .options import TrainerOptions as TrainerOptions
+from .options import TrainingResult as TrainingResult
+from .options import learning_rate as learning_rate
 from .precision import ANY_LENGTH, choose_precision, make_accelerator
+from .progress import SILENT, Progress, validation_line
 from .run_folder import (
     BEST,
     Metrics,
@@ -36,6 +38,8 @@ from .run_folder import (
 )
 
 logger = logging.getLogger(__name__)
+
+CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints that are written by the clock
 
 
 class Objective(Protocol):
@@ -62,47 +66,6 @@ class Objective(Protocol):
 
         A figure named ``weight`` says how much a validation batch counts in the mean over all of
         them."""
-
-
-@dataclass(frozen=True)
-class TrainerOptions:
-    """How long and how fast to train, and what to keep."""
-
-    steps: int
-    learning_rate: float = 1.5e-3
-    warmup: int = 60  # steps
-    final_rate: float = 0.02  # share of the learning rate left at the last step
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.03  # matrices only; vectors and tables of positions are left alone
-    # or "muon": Muon for the matrices of hidden layers, AdamW for the rest
-    optimizer: str = "adamw"
-    clip: float = 1.0  # norm of all gradients
-    seed: int = 0
-    validate_every: int = 250  # steps
-    # validations without a better loss before the run stops; none: never
-    patience: int | None = None
-    checkpoint_every: int = 250  # steps
-    keep: int = 2  # checkpoints
-    log_every: int = 25  # steps
-    mixed_precision: str = "auto"  # `choose_precision`; or "bf16", "fp16" (CUDA), "no"
-    device: str | None = None  # "cpu" keeps off a GPU
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a run ended."""
-
-    step: int  # steps done
-    best_step: int
-    best_loss: float  # validation loss at that step
-    early: bool  # stopped for want of progress
-
-
-def learning_rate(step: int, options: TrainerOptions) -> float:
-    """Return the rate of a step: linear warm-up times a cosine down to the final share."""
-    rise = min(1.0, (step + 1) / max(1, options.warmup))
-    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / options.steps)))
-    return options.learning_rate * rise * (options.final_rate + (1 - options.final_rate) * fall)
 
 
 class _LossModule(nn.Module):
@@ -137,7 +100,10 @@ class Trainer:
     on_validation : callable, optional
         Called with the number of steps done after each validation, to write samples for instance.
     fingerprint : dict, optional What a resumed run must share with its checkpoint: names and
-        values, of the data for instance."""
+        values, of the data for instance.
+    progress : Progress, optional
+        Shows steps and validations, as `what`.
+    """
 
     def __init__(
         self,
@@ -147,12 +113,16 @@ class Trainer:
         options: TrainerOptions,
         on_validation: Callable[[int], None] | None = None,
         fingerprint: dict[str, str] | None = None,
+        progress: Progress = SILENT,
+        what: str = "training",
     ) -> None:
         self.network, self.objective, self.options = network, objective, options
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.on_validation, self.fingerprint = on_validation, fingerprint or {}
         self.accelerator = make_accelerator(options.device == "cpu", options.mixed_precision)
+        self.progress = progress if self.accelerator.is_main_process else SILENT
+        self.what = what
         # Newton and Schulz are content with bfloat16, where the hardware has it
         exact = choose_precision(self.accelerator.device) == "no"
         rates = options.learning_rate, options.weight_decay, options.betas
@@ -162,6 +132,7 @@ class Trainer:
         self.step = 0
         self.best_loss, self.best_step, self.stale, self.seconds = math.inf, 0, 0, 0.0
         self.not_saved: StorageError | None = None
+        self.saved_at, self.saving = time.monotonic(), 0.0  # when, and how long the last one took
         self._resume()
         self._check_same_step()
 
@@ -175,15 +146,20 @@ class Trainer:
             last state could not be written; earlier checkpoints stay."""
         options = self.options
         main = self.accelerator.is_main_process
-        with locked(self.folder) if main else nullcontext(), sdpa_kernel(ANY_LENGTH):
+        with (
+            locked(self.folder) if main else nullcontext(),
+            sdpa_kernel(ANY_LENGTH),
+            self.progress.task(self.what, options.steps, "step", self.step) as advance,
+        ):
             writer = Metrics(self.folder, self.step) if main else None
-            early = self._stale()
+            early, self.saved_at = self._stale(), time.monotonic()
             try:
                 while self.step < options.steps and not early:
                     started = time.monotonic()
                     figures = self._train_step()
                     done = self.step = self.step + 1
                     self.seconds += time.monotonic() - started
+                    advance(1)
                     last = done == options.steps
                     if done % options.log_every == 0 or last:
                         self._report(writer, "train", figures | {"seconds": self.seconds})
@@ -192,7 +168,7 @@ class Trainer:
                         early = self._stale()
                         if self.on_validation and main:
                             self.on_validation(done)
-                    if done % options.checkpoint_every == 0 or last or early:
+                    if done % options.checkpoint_every == 0 or last or early or self._is_due():
                         self._save_checkpoint()
             finally:
                 if writer:
@@ -200,6 +176,11 @@ class Trainer:
         if self.not_saved:
             raise self.not_saved
         return TrainingResult(self.step, self.best_step, self.best_loss, early)
+
+    def _is_due(self) -> bool:
+        """Tell whether the last checkpoint was written so long ago that a kill would cost much."""
+        pause = max(self.options.checkpoint_seconds, self.saving / CHECKPOINT_SHARE)
+        return time.monotonic() - self.saved_at >= pause
 
     def _train_step(self) -> dict[str, float]:
         options, step = self.options, self.step
@@ -268,6 +249,10 @@ class Trainer:
             named = dict(zip(figures, means.tolist(), strict=True))
             named.pop("weight", None)
             writer.write(phase, self.step, named)
+            if phase == "validation":
+                best = self.best_loss, self.best_step
+                told = validation_line(self.step, self.options.steps, named, *best)
+                self.progress.line(told)
 
     def _stale(self) -> bool:
         return self.options.patience is not None and self.stale >= self.options.patience
@@ -298,6 +283,7 @@ class Trainer:
         return True
 
     def _save_checkpoint(self) -> None:
+        started = time.monotonic()
         tensors = {
             f"network.{name}": tensor for name, tensor in network_tensors(self.network).items()
         }
@@ -318,6 +304,8 @@ class Trainer:
         if self._save(f"checkpoint-{self.step:07d}.safetensors", tensors, state_of_run):
             for old in checkpoints(self.folder)[: -self.options.keep]:
                 old.unlink()
+        self.saved_at = time.monotonic()
+        self.saving = self.saved_at - started
 
     def _resume(self) -> None:
         for path in reversed(checkpoints(self.folder)):

@@ -1,4 +1,4 @@
-"""A folder of prepared utterances to the examples that a voice is fine-tuned on.
+"""The list of prepared utterances, and the examples that a voice is fine-tuned on.
 
 ``data.json`` lists the utterances with their text ids; ``tokens/<name>.npz`` holds the semantic,
 coarse and fine tokens of each as a history prompt, so any of them can be spoken with."""
@@ -18,7 +18,10 @@ from bark.storage.atomic import atomic_write_text
 from bark.storage.weights import read_json
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
+from training.engine.splits import split_by_hash
 from training.stages.examples import Example, Speaker
+
+from .transcripts import TRAIN, VALID
 
 DATA = "data.json"
 TOKENS = "tokens"
@@ -36,17 +39,13 @@ class Entry:
     tokens: int  # semantic
     frames: int
     digest: str  # of semantic, coarse and fine tokens
+    validates: bool = False  # the transcript says so
 
     def fits_semantic(self, layout: TokenLayout) -> bool:
         """Tell whether text and speech fit the windows of the semantic stage; the others take any
         length.
         """
         return len(self.text_ids) <= layout.text_window and self.tokens < layout.max_semantic
-
-    @property
-    def place(self) -> str:
-        """The hash of the name: who validates depends on it alone, so more data move no one."""
-        return hashlib.sha256(self.name.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ class VoiceData:
         Raises
         ------
         SettingError
-            If fewer than two can be used.
+            If fewer than two can be used, or none of those that the transcript keeps for
+            validation.
         """
         usable = [
             entry
@@ -139,7 +139,14 @@ class VoiceData:
             raise SettingError(
                 f"utterances for the {stage} stage in {self.folder}", len(usable), "2 or more"
             )
-        return split_entries(usable, self.validation)
+        train, validation = split_entries(usable, self.validation)
+        if not validation or not train:
+            raise SettingError(
+                f"utterances of {TRAIN} and {VALID} that the {stage} stage can use",
+                f"{len(train)} and {len(validation)}",
+                "1 or more of each",
+            )
+        return train, validation
 
     def speaker(self, entries: Sequence[Entry]) -> Speaker:
         """Read utterances as those of one voice."""
@@ -149,7 +156,9 @@ class VoiceData:
     def fingerprint(self) -> str:
         """Digest of everything that is learned from."""
         told = [(entry.name, entry.text_ids, entry.digest) for entry in self.entries]
-        return hashlib.sha256(repr((self.validation, told)).encode()).hexdigest()[:16]
+        kept_out = [entry.name for entry in self.entries if entry.validates]
+        content = (self.validation, told, kept_out) if kept_out else (self.validation, told)
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def token_file(folder: Path, name: str) -> Path:
@@ -160,10 +169,17 @@ def token_file(folder: Path, name: str) -> Path:
 def split_entries(
     entries: Sequence[Entry], validation: float
 ) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Return those that train and those that validate, at least one each, by the hash of their
-    names.
+    """Return those that train and those that validate.
+
+    Where the transcript keeps some for validation, those validate; where not, a share of them, at
+    least one, chosen by the hash of their names.
     """
-    ordered = sorted(entries, key=lambda entry: entry.place)
-    below = sum(int(entry.place[:8], 16) / 2**32 < validation for entry in ordered)
-    count = min(max(below, 1), len(ordered) - 1)
-    return tuple(ordered[count:]), tuple(ordered[:count])
+    if any(entry.validates for entry in entries):
+        splits = {entry.name: VALID if entry.validates else TRAIN for entry in entries}
+    else:
+        sizes = {entry.name: 1 for entry in entries}
+        splits = split_by_hash(sizes, {VALID: validation}, rest=TRAIN)
+    train, validating = (
+        tuple(entry for entry in entries if splits[entry.name] == name) for name in (TRAIN, VALID)
+    )
+    return train, validating

@@ -1,6 +1,4 @@
-"""A base model and one stage's new weights to a complete model folder that any Bark of this house
-loads.
-"""
+"""Writes a complete model folder: a base model with one stage's new weights."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ def export_model(
     ----------
     base : model name, folder or hub id: gives the other stages, codec, tokenizer, voices and, if it
         has its own, HuBERT.
-    weights : of the stage, under Bark's names; stored in the number type the base's stage has.
+    weights : of the stage, under Bark's names; stored in the dtype of the base's stage.
 
     Raises
     ------

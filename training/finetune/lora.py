@@ -1,4 +1,4 @@
-"""A network to one that learns through low-rank adapters only (LoRA), and back to plain weights."""
+"""Lets a network learn through low-rank adapters only (LoRA), and merges them afterwards."""
 
 from __future__ import annotations
 

@@ -1,30 +1,26 @@
-"""Prepared utterances of a voice and a Bark to a Bark with one stage fine-tuned on that voice.
+"""Fine-tunes one stage of a Bark on prepared utterances of a voice.
 
-    python -m training.finetune --stage semantic|coarse|fine --data DIR --out RUN [--lora R]
-
-RUN gets ``model/`` (a complete model folder), ``voice.npz`` (a prompt of the voice), ``samples/``,
-``metrics.jsonl``, TensorBoard events and checkpoints. Run it again after a crash and it goes on
-from the last checkpoint, to the same weights."""
+The run's folder gets ``model/`` (a complete model folder), ``voice.npz`` (a prompt of the voice),
+``samples/``, ``metrics.jsonl``, TensorBoard events and checkpoints. After a crash the same call
+goes on from the last checkpoint, to the same weights."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bark import commandline
 from bark.audio.write import AI_TAG, save_audio
 from bark.checkpoints.find import ModelFiles, check_layout, find_model, load_stage
-from bark.checkpoints.formats import STAGES, Network, build_network
+from bark.checkpoints.formats import Network, build_network
 from bark.devices import choose_device
 from bark.errors import BarkError, SettingError
 from bark.pipeline import Bark
@@ -35,6 +31,7 @@ from bark.storage.atomic import atomic_write_text
 from bark.storage.weights import read_json, weights_digest
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
+from training.engine.progress import SILENT, Progress
 from training.engine.run_folder import BEST, load_network, load_tensors
 from training.engine.trainer import Objective, Trainer, TrainerOptions
 from training.stages.attention import use_block_attention
@@ -44,6 +41,8 @@ from training.stages.objectives import OBJECTIVES, ObjectiveOptions
 from .data import Entry, VoiceData
 from .export import export_model
 from .lora import add_lora, plain_weights
+from .options import RATES
+from .options import FinetuneOptions as FinetuneOptions
 
 logger = logging.getLogger(__name__)
 
@@ -52,30 +51,6 @@ PROMPT_SECONDS = 6.0  # of the utterance that samples are spoken with
 SAMPLE_SEED = 0
 STAGE_TYPES: dict[str, Any] = {"semantic": SemanticStage, "coarse": CoarseStage, "fine": FineStage}
 CHECKPOINT_EVERY = 250  # steps, at most
-RATES = {"full": 1e-4, "lora": 5e-4}
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """What to train, and how long."""
-
-    stage: str  # "semantic", "coarse" or "fine"
-    data: Path  # made by training.finetune.prepare
-    out: Path  # folder of the run
-    model: str | None = None  # the Bark to start from; none: the one the data was prepared for
-    init: Path | None = None  # weights to start the stage from instead of that Bark's
-    lora: int | None = None  # rank of adapters; none: all weights learn
-    steps: int = 1000  # at most
-    batch_size: int = 4  # items as long as the stage's window
-    learning_rate: float | None = None  # none: RATES
-    # between validations and samples; none: an epoch, a tenth of the steps at most
-    validate_every: int | None = None
-    patience: int = 8  # validations without a better loss before the run stops
-    samples: int = 1  # validation texts spoken at each validation
-    seed: int = 0
-    mixed_precision: str = "auto"
-    device: str = "auto"
-    log_every: int = 10  # steps
 
 
 @dataclass(frozen=True)
@@ -90,7 +65,7 @@ class FinetuneResult:
     main_process: bool
 
 
-def finetune(options: FinetuneOptions) -> FinetuneResult:
+def finetune(options: FinetuneOptions, progress: Progress = SILENT) -> FinetuneResult:
     """Fine-tune one stage and export the whole model with the weights of the best validation.
 
     Raises
@@ -127,8 +102,12 @@ def finetune(options: FinetuneOptions) -> FinetuneResult:
     fingerprint = {"data": data.fingerprint, "start": start, **_identity(options)}
     with _memory_named(options.batch_size):
         settings = trainer_options(options, epoch)
-        trainer = Trainer(network, objective, options.out, settings, speak, fingerprint)
+        what = f"training {options.stage}"
+        trainer = Trainer(
+            network, objective, options.out, settings, speak, fingerprint, progress, what
+        )
         before = loss_before(trainer, options.out)
+        trainer.progress.line(f"validation loss before training: {before:.3f}")
         done = trainer.run()
     trainer.accelerator.wait_for_everyone()
     main_process = trainer.accelerator.is_main_process
@@ -190,6 +169,7 @@ def trainer_options(options: FinetuneOptions, epoch: int) -> TrainerOptions:
         seed=options.seed,
         validate_every=every,
         checkpoint_every=min(every, CHECKPOINT_EVERY),
+        checkpoint_seconds=options.checkpoint_seconds,
         patience=options.patience,
         log_every=options.log_every,
         mixed_precision=options.mixed_precision,
@@ -306,93 +286,3 @@ def _memory_named(batch: int) -> Iterator[None]:
             f"--batch-size {batch}",
             fix="Lower it, or add --lora 16",
         ) from error
-
-
-# ---- the command
-# --------------------------------------------------------------------------------------
-
-
-def build_parser() -> commandline.OneLineParser:
-    """Return the parser of the command line."""
-    parser = commandline.OneLineParser(
-        prog="python -m training.finetune",
-        description=(__doc__ or "").splitlines()[0],
-        epilog=commandline.EXIT_CODES,
-    )
-    defaults = {field.name: field.default for field in fields(FinetuneOptions)}
-    count = commandline.whole(1)
-    flags: dict[str, tuple[commandline.Kind, str]] = {
-        "stage": (commandline.choice(*STAGES), "the stage that learns"),
-        "data": (commandline.FOLDER, "folder made by training.finetune.prepare"),
-        "out": (commandline.FOLDER, "folder of the run"),
-        "model": (
-            commandline.MODEL,
-            "the Bark to start from (default: the one the data was prepared for)",
-        ),
-        "init": (commandline.FILE, "weights to start the stage from: Suno's .pt or a model folder"),
-        "lora": (count, "train adapters of this rank only, merged in the result"),
-        "steps": (count, f"at most (default: {defaults['steps']})"),
-        "batch_size": (count, f"windows in a step (default: {defaults['batch_size']})"),
-        "learning_rate": (
-            commandline.number(0, above=True),
-            f"default: {RATES['full']:g}, with --lora {RATES['lora']:g}",
-        ),
-        "validate_every": (count, "steps between validations (default: an epoch, at most a tenth)"),
-        "patience": (
-            count,
-            f"validations without progress before the end (default: {defaults['patience']})",
-        ),
-        "samples": (
-            commandline.whole(0),
-            f"texts spoken each time (default: {defaults['samples']})",
-        ),
-        "seed": (commandline.SEED, "default: 0"),
-        "mixed_precision": (
-            commandline.choice("auto", "no", "bf16", "fp16"),
-            "auto: bf16 where the hardware has it (default)",
-        ),
-        "device": (commandline.DEVICE, "auto (default), cpu, cuda or mps"),
-    }
-    for name, (kind, meaning) in flags.items():
-        needed = name in ("stage", "data", "out")
-        parser.flag(
-            f"--{name.replace('_', '-')}",
-            kind,
-            meaning,
-            None if needed else defaults[name],
-            required=needed,
-        )
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if there is a model."""
-    return commandline.run("finetune", lambda: _work(argv))
-
-
-def _work(argv: Sequence[str] | None) -> int:
-    asked = vars(build_parser().parse_args(argv))
-    asked |= {name: Path(asked[name]) for name in ("data", "out", "init") if asked[name]}
-    options = FinetuneOptions(**asked)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        result = finetune(options)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "Give the same command again to go on from the last checkpoint."
-        ) from interrupt
-    if result.main_process:
-        commandline.say(
-            f"{result.model}: validation loss {result.loss_before:.3f} before, "
-            f"{result.best_loss:.3f} "
-            f"after {result.best_step} of {result.step} steps"
-        )
-        if result.best_loss >= result.loss_before:
-            commandline.say(
-                "no better than the base: lower --learning-rate or give more data", sys.stderr
-            )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,20 +1,20 @@
-"""A folder of recordings and their transcript to utterances, and to the lines that cannot be used
-and why.
+"""Reads the transcript of a folder of recordings, and names the lines that cannot be used.
 
 Two layouts: LJSpeech's, ``metadata.csv`` of lines ``id|text`` or ``id|text|normalised text`` beside
-``wavs/<id>.wav``; and ``train.txt`` of lines ``path|text``, the path being relative to the folder.
-"""
+``wavs/<id>.wav``; and ``train.txt`` of lines ``path|text``, the path being relative to the folder,
+with ``valid.txt`` of such lines beside it if some are to validate and not to train."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bark.errors import BarkError, MissingFileError
 
-METADATA, TRAIN = "metadata.csv", "train.txt"
+METADATA, TRAIN, VALID = "metadata.csv", "train.txt", "valid.txt"
 RECORDINGS = "wavs"
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a")
 LONGEST_NAME = 100  # characters
@@ -32,6 +32,12 @@ class Utterance:
     name: str  # the recording's path without suffix, safe as a file name
     recording: Path
     text: str
+    transcript: str = METADATA  # name of the file the line stands in
+
+    @property
+    def validates(self) -> bool:
+        """Tell whether the transcript keeps it out of training."""
+        return self.transcript == VALID
 
 
 @dataclass(frozen=True)
@@ -40,19 +46,28 @@ class BadLine:
 
     line: int
     why: str
+    transcript: str = METADATA
 
 
 @dataclass(frozen=True)
 class Transcript:
     """What a folder's transcript says."""
 
-    path: Path
+    path: Path  # of the training lines
     utterances: tuple[Utterance, ...]
     refused: tuple[BadLine, ...]
 
+    @property
+    def has_valid(self) -> bool:
+        """Tell whether some of its lines stand in ``valid.txt``."""
+        lines = [line.transcript for line in self.utterances]
+        return VALID in lines + [line.transcript for line in self.refused]
+
 
 def read_transcript(folder: Path) -> Transcript:
-    """Read ``metadata.csv`` or else ``train.txt``; empty lines do not count.
+    """Read ``metadata.csv``, or else ``train.txt`` and a ``valid.txt`` beside it.
+
+    Empty lines do not count.
 
     Raises
     ------
@@ -68,22 +83,31 @@ def read_transcript(folder: Path) -> Transcript:
         )
     utterances: list[Utterance] = []
     refused: list[BadLine] = []
-    lines_of: dict[str, int] = {}
-    for number, raw in enumerate(
-        path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1
-    ):
-        if not raw.strip():
-            continue
+    first: dict[str, Utterance] = {}
+    for name, number, raw in _lines(path):
         try:
-            utterance = _utterance(folder, path.name, number, raw)
-            if earlier := lines_of.get(utterance.name.casefold()):
-                raise LineError(f"the same recording as line {earlier}", got=utterance.name)
+            utterance = _utterance(folder, name, number, raw)
+            if earlier := first.get(utterance.name.casefold()):
+                where = "" if earlier.transcript == name else f" of {earlier.transcript}"
+                raise LineError(
+                    f"the same recording as line {earlier.line}{where}", got=utterance.name
+                )
         except LineError as error:
-            refused.append(BadLine(number, str(error)))
+            refused.append(BadLine(number, str(error), name))
             continue
-        lines_of[utterance.name.casefold()] = number
+        first[utterance.name.casefold()] = utterance
         utterances.append(utterance)
     return Transcript(path, tuple(utterances), tuple(refused))
+
+
+def _lines(path: Path) -> Iterator[tuple[str, int, bytes]]:
+    """Yield transcript, number and content of each line that is not empty."""
+    valid = path.with_name(VALID)
+    for file in (path, valid) if path.name == TRAIN and valid.is_file() else (path,):
+        content = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        for number, raw in enumerate(content.split(b"\n"), start=1):
+            if raw.strip():
+                yield file.name, number, raw
 
 
 def _utterance(folder: Path, transcript: str, number: int, raw: bytes) -> Utterance:
@@ -103,7 +127,7 @@ def _utterance(folder: Path, transcript: str, number: int, raw: bytes) -> Uttera
     recording = _recording(folder / RECORDINGS, name) if most == 3 else folder / name
     if not recording.is_file():
         raise LineError("there is no such recording", got=name)
-    return Utterance(number, _safe_name(name), recording, text)
+    return Utterance(number, _safe_name(name), recording, text, transcript)
 
 
 def _safe_name(name: str) -> str:

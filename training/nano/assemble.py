@@ -1,6 +1,4 @@
-"""Trained weights of a work folder to nano's model folder: config, float16 weights,
-preset voices.
-"""
+"""Assembles nano's model folder from trained weights: config, float16 weights, preset voices."""
 
 from __future__ import annotations
 

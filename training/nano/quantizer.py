@@ -1,5 +1,4 @@
-"""A finished nano and its HuBERT to pairs it spoke itself, and to the LSTM quantizer trained on
-them.
+"""Lets a finished nano speak pairs, and trains its LSTM quantizer on them.
 
 This is how the real Bark's community quantizers arise: the model speaks, and a network learns to
 hear what it meant. The pairs also serve `benchmarks.quantizer_report`."""
@@ -15,6 +14,7 @@ from bark.storage.weights import weights_digest
 from hubert.encoder import QUANTIZER_FILES
 from hubert.features import HubertFeatures
 from hubert.quantizer.lstm import LSTMQuantizer
+from training.engine.progress import SILENT, Progress
 from training.nano.corpus.texts import TextSource
 from training.quantizer.dataset import PreparedDataset
 from training.quantizer.evaluate import Evaluation, evaluate
@@ -41,7 +41,12 @@ class QuantizerOptions:
 
 
 def speak_pairs(
-    model: str | Path, hubert: str | Path, folder: Path, count: int, device: str = "cpu"
+    model: str | Path,
+    hubert: str | Path,
+    folder: Path,
+    count: int,
+    device: str = "cpu",
+    progress: Progress = SILENT,
 ) -> PreparedDataset:
     """Let a nano speak `count` texts of the grammar in its preset voices, unless it has, and
     prepare them.
@@ -70,20 +75,26 @@ def speak_pairs(
     # takes of an earlier model under this name are refused, not mixed in
     spoken_by = f"{model} {weights}"
     plan = SynthesisPlan(texts, tuple(voices), count, 0, spoken_by, vocabulary, batch=BATCH)
-    kept = synthesize(plan, folder, local_engine(bark_speaker(bark, plan.settings)), progress=True)
+    kept = synthesize(
+        plan, folder, local_engine(bark_speaker(bark, plan.settings)), progress=progress
+    )
     logger.info("takes: %s", dict(kept))
     features = HubertFeatures.from_pretrained(hubert)
-    options = PrepareOptions(vocabulary, validation=0.1, test=0.2, max_refused=0.2, progress=True)
+    options = PrepareOptions(vocabulary, validation=0.1, test=0.2, max_refused=0.2)
     heard_by = {
         "hubert": str(hubert),
         "layer": features.layer,
         "weights": weights_digest(features.network),
     }
-    return prepare(folder, folder, features, heard_by, options).dataset
+    return prepare(folder, folder, features, heard_by, options, progress).dataset
 
 
 def train_quantizer(
-    dataset: PreparedDataset, run: Path, hubert: Path, options: QuantizerOptions
+    dataset: PreparedDataset,
+    run: Path,
+    hubert: Path,
+    options: QuantizerOptions,
+    progress: Progress = SILENT,
 ) -> Evaluation:
     """Train version 2 on the pairs and write it, in float16, beside the k-means of a HuBERT folder.
 
@@ -99,7 +110,7 @@ def train_quantizer(
         validate_every=max(1, options.steps // 12),
         device=options.device,
     )
-    quantizer, _, _ = train(dataset, run, recipe, settings)
+    quantizer, _, _ = train(dataset, run, recipe, settings, progress)
     path = LSTMQuantizer(quantizer.to("cpu").network.half(), quantizer.datastore).save(
         hubert / QUANTIZER_FILES["lstm"]
     )

@@ -1,9 +1,10 @@
-"""A corpus in tokens to the three trained networks of nano."""
+"""Trains the three networks of nano on the corpus in tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from bark.stages.gpt_fine import FineGPT
 from bark.storage.weights import weights_digest
 from bark.text.english.phones import SYMBOLS, PhoneTokenizer
 from bark.tokens import TokenLayout
+from training.engine.progress import SILENT, Progress
 from training.engine.run_folder import load_network, load_tensors
 from training.engine.trainer import Trainer, TrainerOptions, TrainingResult
 from training.nano.corpus.corpus import load_voice
@@ -75,7 +77,9 @@ class StageOptions:
         return NetworkSize(width, layers, usual.heads)
 
 
-def train_stage(stage: str, work: Path, chosen: StageOptions) -> TrainingResult:
+def train_stage(
+    stage: str, work: Path, chosen: StageOptions, progress: Progress = SILENT
+) -> TrainingResult:
     """Train one stage in ``runs/<stage>``; goes on where an earlier run stopped.
 
     Validation is on the prompt utterances of held-out voices and on real speakers kept back; the
@@ -113,7 +117,9 @@ def train_stage(stage: str, work: Path, chosen: StageOptions) -> TrainingResult:
         checkpoint_every=250,
     )
     start = {"start": weights_digest(network), "seed": str(chosen.seed)}
-    return Trainer(network, objective, work / "runs" / stage, settings, fingerprint=start).run()
+    shown: dict[str, Any] = {"progress": progress, "what": f"training {stage}"}
+    run = work / "runs" / stage
+    return Trainer(network, objective, run, settings, fingerprint=start, **shown).run()
 
 
 def new_network(

@@ -1,5 +1,4 @@
-"""Turns pairs of HuBERT features and semantic tokens on disk into the batches a quantizer is
-trained on.
+"""The data set a quantizer is trained on: its files, its splits, and batches of it.
 
 A prepared data set is a folder with ``dataset.json`` and ``pairs/<digest of the
 name>.safetensors``, one file for each pair: ``features`` (S, D) float16 and ``tokens`` (S',) int32.
@@ -7,7 +6,8 @@ S and S' may differ by a few frames."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,14 @@ class PreparedDataset:
             )
         return features.astype(np.float32), tokens.astype(np.int64)
 
+    def most_frequent(self, split: str) -> int:
+        """Return the token that most frames of a split have: the guess to beat."""
+        counts = np.zeros(self.vocabulary, dtype=np.int64)
+        for entry in self.split(split):
+            with _opened(self.folder / PAIRS / entry.file) as file:  # the features stay on disk
+                counts += np.bincount(file.get_tensor("tokens"), minlength=self.vocabulary)
+        return int(counts.argmax())
+
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hex digits that change with any pair, split or setting."""
@@ -132,19 +140,6 @@ def pair_file(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:24] + ".safetensors"
 
 
-def split_of(name: str, validation: float, test: float) -> str:
-    """Return a pair's split, which depends on its name alone: more data never move a pair to
-    another split.
-
-    >>> split_of("sentence-1", 0.1, 0.1), split_of("sentence-1", 0.0, 1.0)
-    ('train', 'test')
-    """
-    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64  # in [0, 1)
-    if place < test:
-        return "test"
-    return "validation" if place < test + validation else "train"
-
-
 def write_pair(
     path: Path, features: np.ndarray, tokens: np.ndarray, info: dict[str, str]
 ) -> PairEntry:
@@ -154,8 +149,8 @@ def write_pair(
     ----------
     features : (S, D); kept as float16.
     tokens : (S',)
-    info : ``name`` and ``split`` of the pair, and what is kept to tell whether its sources have
-        changed."""
+    info : ``name`` of the pair, its ``split`` where that is known, and what is kept to tell whether
+        its sources have changed."""
     arrays: dict[str, np.ndarray] = {
         "features": features.astype(np.float16),
         "tokens": tokens.astype(np.int32),
@@ -166,7 +161,7 @@ def write_pair(
     text = json.dumps(info | {"digest": digest}, sort_keys=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(arrays, metadata={"info": text}))
-    return PairEntry(info["name"], len(features), len(tokens), info["split"], digest)
+    return PairEntry(info["name"], len(features), len(tokens), info.get("split", "train"), digest)
 
 
 def read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
@@ -177,20 +172,28 @@ def read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     DatasetError
         If the file is damaged.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            info = json.loads((file.metadata() or {})["info"])
-            features, tokens = file.get_tensor("features"), file.get_tensor("tokens")
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise DatasetError(
-            f"cannot read {path}", got=error, fix="Run hubert.prepare again"
-        ) from error
+    with _opened(path) as file:
+        info = json.loads((file.metadata() or {})["info"])
+        features, tokens = file.get_tensor("features"), file.get_tensor("tokens")
     digest = hashlib.sha256(features.tobytes() + tokens.tobytes()).hexdigest()[:24]
     if digest != info.get("digest"):
         raise DatasetError(
             f"cannot read {path}", got="damaged content", fix="Run hubert.prepare again"
         )
     return features, tokens, info
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        if isinstance(error, BarkError):
+            raise
+        raise DatasetError(
+            f"cannot read {path}", got=error, fix="Run hubert.prepare again"
+        ) from error
 
 
 def align(

@@ -1,35 +1,25 @@
-"""Turns a quantizer and pairs it was not trained on into figures: how often, and how, it errs.
+"""Measures how often, and how, a quantizer errs on pairs it was not trained on."""
 
-python -m hubert.evaluate RUN|quantizer.pth DIR [--split test] [--round-trip 20 --model nano]
-"""
-
-import argparse
-import json
-import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bark import commandline
-from bark.commandline import OneLineParser, choice, say, whole
 from bark.errors import SettingError
 from bark.extras import from_extra
-from bark.storage.atomic import atomic_write, atomic_write_text
-from hubert.quantizer.base import MAX_SHIFT, Quantizer, shifted
+from bark.storage.atomic import atomic_write
+from hubert.quantizer.base import Quantizer, shifted
 from hubert.quantizer.files import QUANTIZER, load_quantizer, quantizer_settings
 from hubert.quantizer.lstm import LSTMQuantizer
 from training.engine.metrics import edit_distance
+from training.engine.progress import SILENT, Progress
 
-from .dataset import SPLITS, DatasetError, PreparedDataset, align
+from .dataset import DatasetError, PreparedDataset, align
 
 if TYPE_CHECKING:
     from bark.pipeline import Bark
-
-logger = logging.getLogger(__name__)
 
 SHOWN = 20  # tokens in the confusion table
 Speak = Callable[[np.ndarray, int], np.ndarray]  # tokens (S,) and a seed → audio
@@ -58,7 +48,11 @@ class Evaluation:
 
 
 def evaluate(
-    quantizer: Quantizer, dataset: PreparedDataset, split: str = "test", shift: int = 0
+    quantizer: Quantizer,
+    dataset: PreparedDataset,
+    split: str = "test",
+    shift: int = 0,
+    progress: Progress = SILENT,
 ) -> Evaluation:
     """Compare a quantizer's tokens with the true ones of a split.
 
@@ -73,17 +67,17 @@ def evaluate(
     entries = dataset.split(split)
     if not entries:
         raise DatasetError(f"{dataset.folder} has no {split} pairs", fix="Try --split validation")
-    counts = np.zeros(dataset.vocabulary, dtype=np.int64)
-    for entry in dataset.split("train") or entries:
-        counts += np.bincount(dataset.read(entry)[1], minlength=dataset.vocabulary)
+    frequent = dataset.most_frequent("train" if dataset.split("train") else split)
     truth, named, among, edits = [], [], 0, 0
-    for entry in entries:
-        features, tokens = align(*dataset.read(entry), shift)
-        guess, ranked = _ranked(quantizer, features)
-        truth.append(tokens)
-        named.append(guess)
-        among += int((ranked == tokens[:, None]).any(axis=1).sum())
-        edits += edit_distance(guess, tokens)
+    with progress.task(f"measuring ({split})", len(entries), "pair") as advance:
+        for entry in entries:
+            features, tokens = align(*dataset.read(entry), shift)
+            guess, ranked = _ranked(quantizer, features)
+            truth.append(tokens)
+            named.append(guess)
+            among += int((ranked == tokens[:, None]).any(axis=1).sum())
+            edits += edit_distance(guess, tokens)
+            advance(1)
     every, guesses = np.concatenate(truth), np.concatenate(named)
     shown, confusion = _confusion(every, guesses, dataset.vocabulary)
     return Evaluation(
@@ -91,7 +85,7 @@ def evaluate(
         tokens=len(every),
         top1=float(np.mean(every == guesses)),
         top5=among / len(every),
-        majority=float(np.mean(every == counts.argmax())),
+        majority=float(np.mean(every == frequent)),
         edit=edits / len(every),
         shown=shown,
         confusion=confusion,
@@ -127,6 +121,7 @@ def round_trip(
     listen: Listen,
     split: str = "test",
     shift: int = 0,
+    progress: Progress = SILENT,
 ) -> dict[str, float]:
     """Let Bark speak the tokens heard in reference audio, and hear what it says.
 
@@ -139,11 +134,13 @@ def round_trip(
     if not entries:
         raise DatasetError(f"{dataset.folder} has no {split} pairs", fix="Try --split validation")
     edits = total = 0
-    for seed, entry in enumerate(entries):
-        tokens = shifted(quantizer(dataset.read(entry)[0]), shift)
-        again = shifted(quantizer(listen(speak(tokens, seed))), shift)
-        edits += edit_distance(again, tokens)
-        total += len(tokens)
+    with progress.task("round trip", len(entries), "pair") as advance:
+        for seed, entry in enumerate(entries):
+            tokens = shifted(quantizer(dataset.read(entry)[0]), shift)
+            again = shifted(quantizer(listen(speak(tokens, seed))), shift)
+            edits += edit_distance(again, tokens)
+            total += len(tokens)
+            advance(1)
     return {"pairs": len(entries), "edit": round(edits / total, 4)}
 
 
@@ -249,98 +246,3 @@ def open_quantizer(path: Path) -> tuple[Quantizer, dict[str, Any]]:
     """
     file = path / QUANTIZER if path.is_dir() else path
     return load_quantizer(file), quantizer_settings(file)
-
-
-def build_parser() -> OneLineParser:
-    """Return the parser of the command line."""
-    parser = OneLineParser(
-        prog="python -m hubert.evaluate",
-        description="Measure a quantizer on pairs it was not trained on.",
-        epilog=commandline.EXIT_CODES,
-    )
-    parser.add_argument(
-        "quantizer", type=Path, help="folder of a training run, or a quantizer file"
-    )
-    parser.add_argument("dataset", type=Path, help="folder made by hubert.prepare")
-    parser.flag("--split", choice(*SPLITS), "default: test", "test")
-    frames = commandline.Kind("FRAMES", whole(-MAX_SHIFT, MAX_SHIFT))
-    parser.flag(
-        "--shift", frames, "token t belongs to frame t + shift (default: the run's, else 0)"
-    )
-    parser.flag("--round-trip", whole(0), "pairs to send through Bark and back", 0)
-    parser.flag("--model", commandline.MODEL, "Bark for the round trip (default: large)", "large")
-    parser.flag(
-        "--out", commandline.FOLDER, "folder of table and picture (default: beside the quantizer)"
-    )
-    parser.flag("--device", commandline.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if the figures were written."""
-    return commandline.run("evaluate", lambda: _work(argv))
-
-
-def _work(argv: Sequence[str] | None) -> int:
-    arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    say(_run(arguments).rstrip())
-    return 0
-
-
-def _run(arguments: argparse.Namespace) -> str:
-    from bark.devices import choose_device
-
-    dataset = PreparedDataset.load(arguments.dataset)
-    quantizer, settings = open_quantizer(arguments.quantizer)
-    quantizer = quantizer.to(choose_device(arguments.device))
-    shift = settings.get("shift", 0) if arguments.shift is None else arguments.shift
-    if settings.get("data", dataset.fingerprint) != dataset.fingerprint:
-        logger.warning(
-            "it was trained on other data, or on other splits of these: some pairs may be in both"
-        )
-    result = evaluate(quantizer, dataset, arguments.split, shift)
-    trip = None
-    if arguments.round_trip:
-        trip = _bark_round_trip(quantizer, dataset, arguments, shift)
-    beside = arguments.quantizer if arguments.quantizer.is_dir() else arguments.quantizer.parent
-    out = Path(arguments.out or beside)
-    text = table(result, trip)
-    atomic_write_text(
-        out / "evaluation.md", f"# {arguments.split} split of {dataset.folder.name}\n\n{text}"
-    )
-    record = result.figures() | ({"round_trip": trip} if trip else {})
-    atomic_write_text(out / "evaluation.json", json.dumps(record, indent=1) + "\n")
-    try:
-        draw(result, out / "evaluation.png")
-    except SettingError as error:
-        logger.warning("%s", error)
-    return text
-
-
-def _bark_round_trip(
-    quantizer: Quantizer, dataset: PreparedDataset, arguments: argparse.Namespace, shift: int
-) -> dict[str, float]:
-    from bark.audio.read import resample
-    from bark.pipeline import Bark
-    from hubert.features import HubertFeatures
-
-    bark = Bark.from_pretrained(arguments.model, device=arguments.device)
-    encoder = dataset.encoder
-    features = HubertFeatures.from_pretrained(encoder["hubert"], encoder["layer"])
-    if quantizer.output_size != bark.layout.semantic_vocab:
-        raise SettingError(
-            f"{arguments.model} speaks another vocabulary",
-            bark.layout.semantic_vocab,
-            quantizer.output_size,
-        )
-
-    def listen(audio: np.ndarray) -> np.ndarray:
-        return features(resample(audio, bark.layout.sample_rate, features.sample_rate))
-
-    speak, count = bark_speak(bark), arguments.round_trip
-    return round_trip(quantizer, dataset, count, speak, listen, arguments.split, shift)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Turns hidden rows and token ids into cross-entropy and its gradients, a few rows at a time.
+"""The cross-entropy of a quantizer's head and its gradients, a few rows at a time.
 
 With 10 000 tokens the logits of a batch are what takes memory and time: they are never all there,
 and no float32 copy of them is kept."""

@@ -1,6 +1,4 @@
-"""Turns a prepared data set into the batches and the loss that `training.engine.trainer` trains a
-quantizer with.
-"""
+"""The batches and the loss that a quantizer is trained with."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -47,6 +45,7 @@ class QuantizerObjective:
                     got=f"{len(dataset.entries)} pairs in all",
                     fix="Add pairs, or run hubert.prepare with another --validation",
                 )
+        self.majority = dataset.most_frequent("train")  # the guess that a quantizer has to beat
         self.step, self.seed = 0, 0
         self.order: tuple[int, list[list[PairEntry]]] = (-1, [])  # epoch and its batches
 
@@ -98,6 +97,7 @@ class QuantizerObjective:
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == tokens[:, None]
         figures = {
             "top1": float(ranked[:, 0].float().mean()),
+            "majority": float((tokens == self.majority).float().mean()),
             "top5": float(ranked.any(1).float().mean()),
         }
         return loss, figures | {"weight": float(len(tokens))}

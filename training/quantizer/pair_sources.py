@@ -1,5 +1,4 @@
-"""Turns a folder of training material, whoever laid it out, into pairs of audio and tokens found by
-stem.
+"""Finds pairs of audio and tokens in a folder, however it is laid out, by their stems.
 
 Archives are strangers' work: their members are read one at a time, into memory and within fixed
 limits, and nothing is ever written under a name an archive gives. What cannot be paired or trusted

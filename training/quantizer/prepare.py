@@ -1,32 +1,27 @@
-"""Turns pairs of audio and semantic tokens into a data set with HuBERT features, ready for
-`hubert.train`.
-
-    python -m hubert.prepare DIR [--out DIR] [--hubert nano]
+"""Makes the data set a quantizer is trained on: pairs of HuBERT features and semantic tokens.
 
 Finished pairs are kept: an interrupted run goes on where it stopped, and one bad file costs one
 pair."""
 
-import argparse
 import logging
 import shutil
-import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from bark import commandline
 from bark.audio.read import load_audio
-from bark.commandline import OneLineParser, number, say, whole
-from bark.errors import BarkError, MissingFileError, SettingError, StorageError
+from bark.errors import BarkError, SettingError, StorageError
 from bark.storage.atomic import atomic_write_text
 from bark.storage.npz import read_npy
-from bark.storage.weights import read_json, weights_digest
+from bark.storage.weights import read_json
 from bark.tokens import BARK
+from training.engine.progress import SILENT, Progress
+from training.engine.splits import split_by_hash
 
 from .dataset import (
     MAX_DIFFERENCE,
@@ -36,7 +31,6 @@ from .dataset import (
     PreparedDataset,
     pair_file,
     read_pair,
-    split_of,
     write_pair,
 )
 from .pair_sources import MAX_AUDIO_BYTES, Found, Source, find_pairs, read_tokens
@@ -45,7 +39,7 @@ from .synthesize import SYNTHESIS, TAKES
 logger = logging.getLogger(__name__)
 
 REFUSED = "refused.txt"
-SAMPLE_RATE = 16_000  # Hz, what HuBERT hears
+SAMPLE_RATE = 16_000  # Hz, HuBERT's
 MAX_SECONDS = 60.0
 
 
@@ -58,7 +52,6 @@ class PrepareOptions:
     test: float = 0.1  # share of pairs
     # share of pairs above which the data are taken to be wrong as a whole
     max_refused: float = 0.05
-    progress: bool = False  # show a bar
 
     def __post_init__(self) -> None:
         for name in ("validation", "test", "max_refused"):
@@ -86,6 +79,7 @@ def prepare(
     features: Callable[[np.ndarray], np.ndarray],
     encoder: dict[str, Any],
     options: PrepareOptions | None = None,
+    progress: Progress = SILENT,
 ) -> PrepareReport:
     """Make a data set of all pairs below `folder`.
 
@@ -111,25 +105,37 @@ def prepare(
     entries: list[PairEntry] = []
     dims: Counter[int] = Counter()
     kept = 0
-    leaders = _first_with_the_text(folder, sorted(found.pairs))
-    for name in tqdm(found.pairs, disable=not options.progress, unit="pair"):
-        split = split_of(leaders.get(name, name), options.validation, options.test)
-        try:
-            entry, dim, fresh = _prepare_pair(name, split, found, out, features, encoder, options)
-        except StorageError as error:
-            raise _full(error, out, len(entries)) from error
-        except BarkError as error:
-            refused.append((name, str(error)))
-            continue
-        entries.append(entry)
-        dims[dim] += 1
-        kept += not fresh
+    with progress.task("preparing", len(found.pairs), "pair") as advance:
+        for name in found.pairs:
+            advance(1)
+            try:
+                entry, dim, fresh = _prepare_pair(name, found, out, features, encoder, options)
+            except StorageError as error:
+                raise _full(error, out, len(entries)) from error
+            except BarkError as error:
+                refused.append((name, str(error)))
+                continue
+            entries.append(entry)
+            dims[dim] += 1
+            kept += not fresh
     atomic_write_text(out / REFUSED, "".join(f"{name}\t{reason}\n" for name, reason in refused))
     _check(folder, out, entries, refused, dims, options)
-    entries.sort(key=lambda entry: entry.name)
+    entries = _with_splits(folder, entries, options)
     dataset = PreparedDataset(out, encoder, next(iter(dims)), options.vocabulary, tuple(entries))
     dataset.save()
     return PrepareReport(dataset, found.layout, len(entries) - kept, kept, tuple(refused))
+
+
+def _with_splits(
+    folder: Path, entries: list[PairEntry], options: PrepareOptions
+) -> list[PairEntry]:
+    """Return the pairs sorted by name, each with its split."""
+    entries = sorted(entries, key=lambda entry: entry.name)
+    leaders = _first_with_the_text(folder, [entry.name for entry in entries])
+    sizes = Counter(leaders.get(entry.name, entry.name) for entry in entries)
+    shares = {"test": options.test, "validation": options.validation}
+    splits = split_by_hash(sizes, shares, rest="train")
+    return [replace(entry, split=splits[leaders.get(entry.name, entry.name)]) for entry in entries]
 
 
 def _first_with_the_text(folder: Path, names: list[str]) -> dict[str, str]:
@@ -148,17 +154,18 @@ def _first_with_the_text(folder: Path, names: list[str]) -> dict[str, str]:
 
 def _prepare_pair(
     name: str,
-    split: str,
     found: Found,
     out: Path,
     features: Callable[[np.ndarray], np.ndarray],
     encoder: dict[str, Any],
     options: PrepareOptions,
 ) -> tuple[PairEntry, int, bool]:
-    """Return a pair's entry, the width of its features, and whether they were computed now."""
+    """Return a pair's entry, its split not chosen yet, the width of its features, and whether they
+    were computed now.
+    """
     heard, token_source = found.pairs[name]
     path = out / PAIRS / pair_file(name)
-    info = {"name": name, "split": split, "sources": f"{heard.stamp} {token_source.stamp}"}
+    info = {"name": name, "sources": f"{heard.stamp} {token_source.stamp}"}
     info |= {"encoder": str(sorted(encoder.items()))}
     tokens = read_tokens(token_source)
     if tokens.min() < 0 or tokens.max() >= options.vocabulary:
@@ -173,12 +180,10 @@ def _prepare_pair(
         except DatasetError as error:
             logger.warning("%s; made anew", error)
         else:
-            # The split is not kept but looked up: it costs nothing, and other shares may have been
-            # asked for.
-            if {**known, "split": split, "digest": ""} == {**info, "digest": ""}:
-                entry = PairEntry(name, len(earlier), len(tokens), split, known["digest"])
+            if info == {key: known.get(key) for key in info}:
+                entry = PairEntry(name, len(earlier), len(tokens), "train", known["digest"])
                 return entry, earlier.shape[1], False
-    frames = _ready_features(heard) if heard_is_ready(heard) else features(_audio(heard, out))
+    frames = _ready_features(heard) if heard_is_ready(heard) else features(_audio(heard))
     if not np.isfinite(frames).all() or np.abs(frames).max() > np.finfo(np.float16).max:
         raise DatasetError("features hold NaN, infinite or absurdly large values")
     if abs(len(frames) - len(tokens)) > MAX_DIFFERENCE:
@@ -205,24 +210,24 @@ def _ready_features(source: Source) -> np.ndarray:
     return frames
 
 
-def _audio(source: Source, out: Path) -> np.ndarray:
-    """Return a source's audio (N,) float32 at 16 kHz; a member of an archive goes through a scratch
-    file.
+def _audio(source: Source) -> np.ndarray:
+    """Return a source's audio (N,) float32 at 16 kHz; a member of an archive goes through a
+    temporary file.
     """
     if not source.member:
         return load_audio(source.path, SAMPLE_RATE, max_seconds=MAX_SECONDS)
-    scratch = out / f".scratch{PurePosixPath(source.member).suffix.lower()}"
     data = source.read(MAX_AUDIO_BYTES)
+    suffix = PurePosixPath(source.member).suffix.lower()
     try:
-        scratch.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(data)
-        return load_audio(scratch, SAMPLE_RATE, max_seconds=MAX_SECONDS)
+        with tempfile.TemporaryDirectory(prefix="hubert.prepare.") as folder:
+            scratch = Path(folder) / f"member{suffix}"
+            scratch.write_bytes(data)
+            return load_audio(scratch, SAMPLE_RATE, max_seconds=MAX_SECONDS)
     except OSError as error:
         if isinstance(error, BarkError):
             raise
-        raise StorageError(f"cannot write {scratch}", got=error.strerror) from error
-    finally:
-        scratch.unlink(missing_ok=True)
+        where = tempfile.gettempdir()
+        raise StorageError(f"cannot write a temporary file in {where}", error.strerror) from error
 
 
 def _full(error: StorageError, out: Path, finished: int) -> StorageError:
@@ -288,76 +293,3 @@ def vocabulary_of(folder: Path) -> int:
         if path.is_file()
         else BARK.semantic_vocab
     )
-
-
-def build_parser() -> OneLineParser:
-    """Return the parser of the command line."""
-    parser = OneLineParser(
-        prog="python -m hubert.prepare",
-        description="Make a training data set: pair audio with tokens by file stem, compute "
-        "HuBERT features.",
-        epilog=commandline.EXIT_CODES,
-    )
-    parser.add_argument(
-        "folder", type=Path, help="pairs of audio and tokens, or gitmylo's folders of zips"
-    )
-    parser.flag("--out", commandline.FOLDER, "folder of the data set (default: the same folder)")
-    parser.flag(
-        "--hubert", commandline.MODEL, "nano, a folder, a file or a hub id (default: HuBERT base)"
-    )
-    parser.flag("--layer", whole(0), "HuBERT layer (default: the model's own, 9 for HuBERT base)")
-    parser.flag(
-        "--vocabulary",
-        whole(1),
-        "number of tokens (default: what hubert.synthesize noted, else 10000)",
-    )
-    share = number(0, 1)
-    parser.flag("--validation", share, "share of pairs (default: 0.1)", 0.1)
-    parser.flag("--test", share, "share of pairs (default: 0.1)", 0.1)
-    parser.flag("--max-refused", share, "share of bad pairs to live with (default: 0.05)", 0.05)
-    parser.flag("--device", commandline.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if a data set was made."""
-    return commandline.run("prepare", lambda: _work(argv))
-
-
-def _work(argv: Sequence[str] | None) -> int:
-    arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        say(summary(_run(arguments)))
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "Finished pairs are kept: give the same command again."
-        ) from interrupt
-    return 0
-
-
-def _run(arguments: argparse.Namespace) -> PrepareReport:
-    from bark.devices import choose_device
-    from hubert.features import HUB_REPO, HubertFeatures
-
-    if not arguments.folder.is_dir():
-        raise MissingFileError(f"no folder {arguments.folder}")
-    name = arguments.hubert or HUB_REPO
-    features = HubertFeatures.from_pretrained(
-        name, arguments.layer, device=choose_device(arguments.device)
-    )
-    options = PrepareOptions(
-        vocabulary=arguments.vocabulary or vocabulary_of(arguments.folder),
-        validation=arguments.validation,
-        test=arguments.test,
-        max_refused=arguments.max_refused,
-    )
-    encoder = {"hubert": name, "layer": features.layer, "weights": weights_digest(features.network)}
-    out = Path(arguments.out or arguments.folder)
-    return prepare(
-        arguments.folder, out, features, encoder, replace(options, progress=sys.stderr.isatty())
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Turns a finished training run into what people look at: curves and a model card."""
+"""Draws the curves of a finished training run and writes its model card."""
 
 from pathlib import Path
 from typing import Any

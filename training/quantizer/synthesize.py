@@ -1,17 +1,11 @@
-"""Turns a list of texts into training pairs: Bark speaks each, and its own semantic tokens are the
-truth.
-
-    python -m hubert.synthesize --texts sentences.txt --out DIR [--model nano] [--voices a,b]
-        [--count 1000]
+"""Lets Bark speak texts and keeps its semantic tokens beside the audio, as training pairs.
 
 `DIR/wav/<name>.wav` and `DIR/semantic/<name>.npy` are a pair; `DIR/takes/<name>.json` says how it
 was made, and is written last: an interrupted run makes again only what has none. Bad takes are
 noted there, not kept."""
 
-import argparse
 import json
 import logging
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,15 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
-from bark import commandline
 from bark.audio.write import save_audio
-from bark.commandline import SEED, OneLineParser, choice, number, say, whole
 from bark.errors import BarkError, MissingFileError, SettingError, TextError
 from bark.extras import from_extra
 from bark.storage.atomic import atomic_write, atomic_write_text
 from bark.tokens import BARK
+from training.engine.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from bark.pipeline import Bark, Generation
@@ -35,7 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SYNTHESIS, TAKES = "synthesis.json", "takes"
-NO_VOICE = "none"  # on the command line: Bark chooses whose voice
 FRAME_SECONDS = 0.02
 SILENCE_BELOW = -40.0  # dB under the loudest frame
 CLIPPED_FROM = 0.999
@@ -68,7 +59,7 @@ class SynthesisPlan:
         if not self.texts:
             raise TextError("no texts to speak", allowed="one sentence a line")
         if not self.voices:
-            raise SettingError("no voices to speak with", allowed=f"names, files or {NO_VOICE}")
+            raise SettingError("no voices to speak with", allowed="names, files or None")
         for name in ("count", "batch"):
             if getattr(self, name) < 1:
                 raise SettingError(name, got=getattr(self, name), allowed="1 or more")
@@ -116,7 +107,7 @@ def plan_takes(plan: SynthesisPlan) -> list[list[Take]]:
 
 
 def synthesize(
-    plan: SynthesisPlan, out: Path, engine: Engine, *, progress: bool = False
+    plan: SynthesisPlan, out: Path, engine: Engine, *, progress: Progress = SILENT
 ) -> Counter[str]:
     """Speak every take of a plan that is not there yet.
 
@@ -143,12 +134,12 @@ def synthesize(
     batches = plan_takes(plan)
     waiting = [batch for batch in batches if any(not _note(out, take).is_file() for take in batch)]
     if waiting:
-        with tqdm(total=sum(map(len, waiting)), disable=not progress, unit="take") as bar:
+        with progress.task("speaking", sum(map(len, waiting)), "take") as advance:
             for spoken in engine(waiting):
                 for result in spoken:
                     if not _note(out, result.take).is_file():
                         _keep(plan, out, result)
-                bar.update(len(spoken))
+                advance(len(spoken))
     notes = (
         json.loads(_note(out, take).read_text(encoding="utf-8"))
         for batch in batches
@@ -324,101 +315,3 @@ def _check_same_plan(plan: SynthesisPlan, out: Path) -> None:
             )
         mine = earlier | mine
     atomic_write_text(path, json.dumps(mine, ensure_ascii=False, indent=1) + "\n")
-
-
-def build_parser() -> OneLineParser:
-    """Return the parser of the command line."""
-    parser = OneLineParser(
-        prog="python -m hubert.synthesize",
-        description="Make training pairs for a quantizer: Bark speaks texts, its own tokens are "
-        "the truth.",
-        epilog=commandline.EXIT_CODES,
-    )
-    limits = TakeLimits()
-    parser.flag(
-        "--texts", commandline.FILE, "one sentence a line, UTF-8, any language", required=True
-    )
-    parser.flag("--out", commandline.FOLDER, "folder of the pairs", required=True)
-    parser.flag(
-        "--model",
-        commandline.MODEL,
-        "nano, small, large, a folder or a hub id (default: large)",
-        "large",
-    )
-    voices = f"names or files, commas between; {NO_VOICE}: Bark chooses (default)"
-    parser.flag("--voices", commandline.WORD, voices, NO_VOICE)
-    parser.flag("--count", whole(1), "takes to make (default: one for each text)")
-    parser.flag("--seed", SEED, "of all takes together (default: 0)", 0)
-    parser.flag("--batch", whole(1), "takes spoken at once (default: 8)", 8)
-    parser.flag(
-        "--temperature", number(above=True), "of semantic and coarse tokens (default: the model's)"
-    )
-    parser.flag("--min-seconds", number(), "refuse shorter takes", limits.min_seconds)
-    parser.flag("--max-silence", number(0, 1), "refuse a larger share", limits.max_silence)
-    parser.flag(
-        "--engine", choice("local", "ray"), "ray: several machines (default: local)", "local"
-    )
-    parser.flag("--workers", whole(1), "Ray workers (default: one for each GPU, else CPU)")
-    parser.flag("--device", commandline.DEVICE, "auto, cpu, cuda or mps (default: auto)", "auto")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if at least one pair is there."""
-    return commandline.run("synthesize", lambda: _work(argv))
-
-
-def _work(argv: Sequence[str] | None) -> int:
-    arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        counts = _run(arguments)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "Finished takes are kept: give the same command again."
-        ) from interrupt
-    say(f"{counts['kept']} of {counts.total()} takes kept in {arguments.out}")
-    for reason, number_of in counts.most_common():
-        if reason != "kept":
-            say(f"refused {number_of}: {reason}")
-    return 0 if counts["kept"] else commandline.FAILED
-
-
-def _run(arguments: argparse.Namespace) -> Counter[str]:
-    from bark.checkpoints.find import find_model
-    from bark.pipeline import Bark
-
-    texts, files = read_texts(Path(arguments.texts)), find_model(arguments.model)
-    voices = tuple(
-        None if name == NO_VOICE else name for name in arguments.voices.split(",") if name
-    )
-    for (
-        voice
-    ) in voices:  # a wrong name would otherwise be found out one refused take after the other
-        files.resolve_voice(voice)
-    heat = arguments.temperature
-    plan = SynthesisPlan(
-        texts=texts,
-        voices=voices,
-        count=len(texts) if arguments.count is None else arguments.count,
-        seed=arguments.seed,
-        model=arguments.model,
-        semantic_vocab=files.layout.semantic_vocab,
-        batch=arguments.batch,
-        settings={} if heat is None else {"semantic_temperature": heat, "coarse_temperature": heat},
-        limits=TakeLimits(arguments.min_seconds, arguments.max_silence),
-    )
-    name, device = arguments.model, arguments.device
-
-    def make_speaker() -> Speaker:
-        return bark_speaker(Bark.from_pretrained(name, device=device), plan.settings)
-
-    if arguments.engine == "ray":
-        engine = ray_engine(make_speaker, arguments.workers)
-    else:
-        engine = local_engine(make_speaker())
-    return synthesize(plan, Path(arguments.out), engine, progress=sys.stderr.isatty())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

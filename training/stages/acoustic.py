@@ -1,5 +1,4 @@
-"""A codec's codebooks and k-means centres to coarse and fine networks that look at the right
-places.
+"""First weights of the coarse and fine networks: heads that attend where the answer is.
 
 All of it is plain weight initialisation of `GPT` and `FineGPT`. The width is divided: some
 dimensions hold what a token sounds like, others the time it stands for. Heads of the first layers

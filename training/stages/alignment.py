@@ -1,6 +1,4 @@
-"""A synthesiser's phone labels and an utterance's text tokens to the text token that sounds in each
-frame.
-"""
+"""Finds the text token that sounds in each frame, from a synthesiser's phone labels."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Queries, keys and values to attention as training wants it: by blocks on a CPU, and guided along
-a text.
+"""Attention for training: by blocks of queries on a CPU, and guided along a text.
 
 `block_attention` makes the same sums as `torch.nn.functional.scaled_dot_product_attention`, with
 other rounding. Queries go in blocks of 192, and a causal block looks at no key behind its end; on

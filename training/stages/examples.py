@@ -1,4 +1,4 @@
-"""Token files of a corpus to the examples that the three stages learn from, speaker by speaker."""
+"""Reads the examples that the three stages learn from, speaker by speaker."""
 
 from __future__ import annotations
 

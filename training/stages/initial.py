@@ -1,4 +1,4 @@
-"""Sizes and k-means centres to nano's layout and a text → semantic network with a sense of time.
+"""nano's token layout, and the first weights of its text → semantic network.
 
 What comes out is an ordinary `GPT`; only its first weights are chosen. Positions are sinusoids of
 the time in seconds that a position stands for, text and speech alike, and two heads of the first

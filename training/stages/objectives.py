@@ -1,5 +1,4 @@
-"""Examples of speakers to batches and losses of the three stages, in the very windows that the
-stages feed.
+"""The batches and losses of the three stages, in the windows they see when they speak.
 
 Semantic: text and history share the first positions, then the infer token, then the units to
 predict and the end. Coarse: a window of units, the infer token, then the flattened first codebooks

@@ -30,6 +30,7 @@ from booth.voices.coqui_folder import SOURCE_HASH
 from hubert.judge import TakeJudge
 from hubert.reference import Finding
 from tests.conftest import ROOT
+from tests.judges import skip_without_judges
 
 WORDS = "One two three four five six."
 # The random model may end its speech with the very first token, which is an error.
@@ -557,8 +558,7 @@ class Stopper:
 def test_the_best_of_several_takes_is_kept_and_replayed(
     bark: Any, loaded: Bark, tmp_path: Path
 ) -> None:
-    for extra in ("resemblyzer", "pocketsphinx"):
-        pytest.importorskip(extra)
+    skip_without_judges()
     voice = a_voice(loaded, tmp_path / "me.npz")
     flags = [
         "--text",
@@ -595,11 +595,11 @@ def test_the_best_of_several_takes_is_kept_and_replayed(
 def test_a_choice_without_its_judges_is_one_line(
     bark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    monkeypatch.setitem(sys.modules, "webrtcvad", None)
     done = bark("--text", WORDS, "--split_by_words", "2", "--best_of", "2")
     assert (
         done.code == 2
-        and "resemblyzer is not installed" in done.err[-1]
+        and "webrtcvad is not installed" in done.err[-1]
         and "pip install" in done.err[-1]
     )
     assert not list((tmp_path / "out").iterdir())  # no run that would be gone on with

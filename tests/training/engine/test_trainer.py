@@ -1,5 +1,6 @@
 """training.engine.trainer: a run that is killed, poisoned or crowded ends as one that was left alone."""
 
+import io
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from bark.errors import CheckpointError, SettingError, StorageError
 from bark.stages.gpt import GPT, GPTConfig
 from training.engine.optimizers import Muon, make_optimizers, orthogonalised
+from training.engine.progress import Progress
 from training.engine.run_folder import (
     LOCK,
     checkpoints,
@@ -134,6 +136,51 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(
     )
     kept = [row for row in read_metrics(folder) if row["phase"] == "validation"]
     assert kept == [row for row in read_metrics(tmp_path / "whole") if row["phase"] == "validation"]
+
+
+def test_a_short_run_that_is_killed_goes_on_by_the_clock(tmp_path: Path) -> None:
+    """100 steps and a checkpoint every 250: before, a kill before the end began it anew."""
+    changes = {"steps": 100, "checkpoint_every": 250, "checkpoint_seconds": 0.05}
+    options = TrainerOptions(**(vars(OPTIONS) | changes))
+    whole = weights(run(tmp_path / "whole", options=options))
+    folder = tmp_path / "killed"
+    job = multiprocessing.get_context("fork").Process(target=_run_slowly, args=(folder, options))
+    job.start()
+    for _ in range(1000):
+        if folder.is_dir() and checkpoints(folder):
+            break
+        time.sleep(0.01)
+    os.kill(job.pid or 0, signal.SIGKILL)
+    job.join()
+    assert 0 < load_tensors(checkpoints(folder)[-1])[1]["step"] < 100
+    assert weights(run(folder, options=options)) == whole
+
+
+def test_checkpoints_by_the_clock_take_a_small_share_of_the_time(tmp_path: Path) -> None:
+    trainer = Trainer(network(), Line(), tmp_path, OPTIONS)
+    now = time.monotonic()
+    for ago, took, due in ((31, 0.1, True), (29, 0.1, False), (100, 10, False), (201, 10, True)):
+        trainer.saved_at, trainer.saving = now - ago, took
+        assert trainer._is_due() is due
+
+
+def test_progress_is_shown_only_where_it_is_asked_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "silent")
+    assert capfd.readouterr() == ("", "")
+    stream = io.StringIO()
+    shown = Progress(stream, every=0.0)
+    run(tmp_path / "shown", progress=shown, what="fitting")
+    lines = stream.getvalue().splitlines()
+    validations = [line for line in lines if line.startswith("step ")]
+    assert [line.split(":")[0] for line in validations] == [
+        f"step {step} of 30" for step in (6, 12, 18, 24, 30)
+    ]
+    assert any(line.startswith("fitting: 7 of 30 steps, ") for line in lines)
+    lowest = min(float(line.split("loss ")[1].split()[0]) for line in validations)
+    best = validations[-1].split("(best ")[-1].split(",")[0]
+    assert best == f"{lowest:.3f}" or "the best so far" in validations[-1]
 
 
 def test_a_run_goes_on_after_more_steps_are_asked_for(tmp_path: Path) -> None:

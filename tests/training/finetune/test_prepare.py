@@ -1,7 +1,7 @@
 """training.finetune.prepare: both layouts, every bad line named by number, nothing finished is done twice."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from hubert.encoder import SemanticEncoder
 from tests.listening import make_tiny_hubert
 from tests.speech import phrase
 from tests.tiny import LAYOUT, make_tiny_model
-from training.finetune import prepare as prepare_module
+from training.finetune import encode as prepare_module
 from training.finetune.data import Entry, VoiceData, split_entries
-from training.finetune.prepare import PrepareReport, main, prepare
+from training.finetune.encode import PrepareReport, prepare, summary
+from training.finetune.prepare import main
 from training.finetune.transcripts import read_transcript
 
 TEXTS = ("one two three", "Dr. Bell has 2 cats.", "four five", "never mind the rain")
@@ -159,7 +160,7 @@ def test_every_bad_line_is_named_and_the_rest_is_used(
         assert expected in bad.why
         assert str(tmp_path) not in bad.why
     written = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
-    assert written["refused"] == [{"line": bad.line, "why": bad.why} for bad in report.refused]
+    assert written["refused"] == [asdict(bad) for bad in report.refused]
     assert (written["lines"], written["usable"], written["train"], written["validation"]) == (
         17,
         4,
@@ -227,14 +228,48 @@ def test_other_encoders_make_other_tokens(ljspeech: Path, cloner: Cloner, tmp_pa
     assert report.computed == 4 and report.data.fingerprint != first.fingerprint
 
 
-def test_the_split_depends_on_the_name_alone() -> None:
+def test_the_split_depends_on_the_names_and_has_the_share_asked_for() -> None:
     entries = [Entry(f"line-{number}", number, "a", (1,), 10, 15, "d") for number in range(200)]
     train, validation = split_entries(entries, 0.1)
-    assert 8 <= len(validation) <= 35 and not set(train) & set(validation)
-    fewer_train, fewer_validation = split_entries(entries[:100], 0.1)
-    assert set(fewer_train) <= set(train) and set(fewer_validation) <= set(validation)
+    assert len(validation) == 20 and not set(train) & set(validation)
+    assert set(split_entries(entries[::-1], 0.1)[1]) == set(validation)
     for share in (1e-9, 1 - 1e-9):  # one of each at least
         assert min(map(len, split_entries(entries[:3], share))) == 1
+
+
+def serp(folder: Path, source: Path, train: str, valid: str) -> Path:
+    """Lay the recordings of `source` out as serp-ai's notebook does: train.txt and valid.txt."""
+    folder.mkdir()
+    for name, numbers in (("train.txt", train), ("valid.txt", valid)):
+        lines = [f"{source}/wavs/u{n}.wav|{TEXTS[int(n)]}" for n in numbers]
+        (folder / name).write_text("\n".join(lines), "utf-8")
+    return folder
+
+
+def test_the_lines_of_valid_txt_validate_and_no_others(
+    ljspeech: Path, cloner: Cloner, tmp_path: Path
+) -> None:
+    data = VoiceData.load(
+        run(serp(tmp_path / "a", ljspeech, "01", "23"), tmp_path / "out", cloner).data.folder
+    )
+    for stage in ("coarse", "fine"):
+        train, validation = data.split(stage)
+        assert [entry.text for entry in train] == list(TEXTS[:2])
+        assert [entry.text for entry in validation] == list(TEXTS[2:4])
+    again = run(serp(tmp_path / "b", ljspeech, "012", "3"), tmp_path / "out", cloner)
+    assert again.computed == 0 and again.data.fingerprint != data.fingerprint
+
+
+def test_faults_of_valid_txt_are_named_by_its_lines(
+    ljspeech: Path, cloner: Cloner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = run(serp(tmp_path / "a", ljspeech, "012", "23"), tmp_path / "out", cloner)
+    assert [(bad.transcript, bad.line) for bad in report.refused] == [("valid.txt", 1)]
+    assert "the same recording as line 3 of train.txt" in report.refused[0].why
+    told = summary(report)
+    assert "1 validate, as valid.txt says" in told and "valid.txt line 1: " in told
+    with pytest.raises(SettingError, match="train.txt and valid.txt: got 3 and 0; allowed: 1 or"):
+        run(serp(tmp_path / "b", ljspeech, "012", "2"), tmp_path / "out2", cloner)
 
 
 def test_what_cannot_be_trained_on_is_refused(

@@ -14,6 +14,7 @@ from bark.errors import MissingFileError
 from bark.pipeline import Bark
 from hubert.judge import Likeness, Recogniser
 from tests.conftest import ROOT
+from tests.judges import skip_without_judges
 from training.engine.metrics import edit_distance
 from training.nano.report.measures import intelligibility, nearest_voice
 
@@ -35,7 +36,7 @@ def clip(name: str) -> np.ndarray:
 def spoken() -> list[tuple[int, str, np.ndarray]]:
     """Return voice, text and audio of each clip, made on one thread."""
     pytest.importorskip("pocketsphinx")
-    pytest.importorskip("resemblyzer")
+    skip_without_judges()
     try:
         find_model("nano")
     except MissingFileError as error:

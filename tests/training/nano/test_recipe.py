@@ -16,7 +16,9 @@ from bark.pipeline import Bark
 from bark.voice.voice import Voice
 from training.nano import stages
 from training.nano.assemble import LARGEST_FILE, assemble, folder_size
-from training.nano.recipe import STEPS, NanoOptions, main, run_all
+from training.nano.command import main
+from training.nano.options import STEPS, NanoOptions
+from training.nano.recipe import WORK_OF, run_all
 from training.nano.speakers import load_speakers
 from training.stages.initial import NetworkSize
 
@@ -120,23 +122,17 @@ def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> N
         32,
         1,
     )
-    assert (
-        main(["coarse", "--work", str(work), "--steps", "3", "--device", "cpu"]) == 1
-    )  # another network
-    assert main(["coarse", "--work", str(work), "--steps", "3", "--width", "50"]) == 1
-    assert main(["coarse", "--work", str(work), "--steps", "3", "--layers", "0"]) == 1
-    best = work / "runs" / "fine" / "best.safetensors"
-    assert (
-        main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--seed", "1"]) == 1
-    )
-    assert (
-        main(["fine", "--work", str(work), "--steps", "3", "--device", "cpu", "--init", str(best)])
-        == 1
-    )
-    with pytest.raises(SystemExit):
-        main(["codec", "--work", str(work), "--learning-rate", "1"])
-    with pytest.raises(SystemExit):
-        main(["codec", "--work", str(work), "--width", "0"])
+    best = str(work / "runs" / "fine" / "best.safetensors")
+    for words in (
+        "coarse --steps 3",  # another network
+        "coarse --steps 3 --width 50",
+        "coarse --steps 3 --layers 0",
+        "fine --steps 3 --seed 1",
+        f"fine --steps 3 --init {best}",
+        "codec --learning-rate 1",
+        "codec --width 0",
+    ):
+        assert main([*words.split(), "--work", str(work), "--device", "cpu"]) == 2, words
     held = load_speakers(work, "heldout", ("tokens", "codes"))[0].examples[0]
     voice = Voice(held.semantic, held.codes[:2], held.codes)
     spoken = bark.generate("one two", voice, seed=3, max_duration_s=0.4, allow_early_stop=False)
@@ -156,10 +152,10 @@ def test_kept_back_people_train_in_no_disguise(work: Path) -> None:
 def test_missing_steps_are_named(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["codes", "--work", str(tmp_path)]) == 1
+    assert main(["codes", "--work", str(tmp_path)]) == 2
     assert "codec file not found" in capsys.readouterr().err
     write_voice(tmp_path, "flite_a", "train", 0)
-    assert main(["fine", "--work", str(tmp_path)]) == 1
+    assert main(["fine", "--work", str(tmp_path)]) == 2
     assert "Run the step codes first" in capsys.readouterr().err
     with pytest.raises(MissingFileError, match="Run the step hubert first"):
         assemble(tmp_path, tmp_path / "model")
@@ -172,12 +168,13 @@ def test_lanes_share_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         command: list[str], *, env: dict[str, str], check: bool
     ) -> subprocess.CompletedProcess[str]:
         ran[command[3]] = env["OMP_NUM_THREADS"]
+        assert ("--lines" in command) == (env["OMP_NUM_THREADS"] == "2"), "no two bars at once"
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", noting)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     run_all(NanoOptions(tmp_path))
-    assert set(ran) == set(STEPS)
+    assert set(ran) == set(STEPS) == set(WORK_OF)
     assert {step for step, threads in ran.items() if threads == "2"} == {
         *"codec codes fine hubert tokens".split()
     }

@@ -16,7 +16,6 @@ from training.quantizer.dataset import (
     align,
     collate,
     read_pair,
-    split_of,
     write_pair,
 )
 from training.quantizer.objective import epoch_batches
@@ -80,18 +79,6 @@ def test_a_missing_pair_is_named(tmp_path: Path) -> None:
     (tmp_path / PAIRS / dataset.entries[0].file).unlink()
     with pytest.raises(DatasetError, match=dataset.entries[0].file):
         dataset.read(dataset.entries[0])
-
-
-def test_the_split_is_a_pure_function_of_the_name_with_the_shares_asked_for() -> None:
-    names = [f"sentence {i}" for i in range(4000)]
-    splits = [split_of(name, 0.1, 0.2) for name in names]
-    assert splits == [split_of(name, 0.1, 0.2) for name in names]
-    assert abs(splits.count("test") / 4000 - 0.2) < 0.03
-    assert abs(splits.count("validation") / 4000 - 0.1) < 0.03
-    kept = [name for name in names if split_of(name, 0.1, 0.1) == "test"]
-    assert all(split_of(name, 0.1, 0.2) == "test" for name in kept), (
-        "a larger test split holds the smaller"
-    )
 
 
 @pytest.mark.parametrize("shift", range(-2, 3))

@@ -12,13 +12,13 @@ from hubert.quantizer.kmeans import KMeansQuantizer
 from hubert.quantizer.lstm import LSTMQuantizer
 from hubert.quantizer.networks import LSTMNetwork, QuantizerSizes
 from tests.pairs import DIM, VOCABULARY, make_dataset
+from training.quantizer.commands.evaluate import main
 from training.quantizer.dataset import DatasetError
 from training.quantizer.evaluate import (
     check_fits,
     draw,
     edit_distance,
     evaluate,
-    main,
     open_quantizer,
     round_trip,
     table,

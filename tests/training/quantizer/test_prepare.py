@@ -17,9 +17,10 @@ import pytest
 
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
 from tests.pairs import DIM, VOCABULARY, frames_of, write_material
-from training.quantizer.dataset import PAIRS, DatasetError, PreparedDataset, split_of
+from training.quantizer.commands.prepare import main
+from training.quantizer.dataset import PAIRS, DatasetError, PreparedDataset
 from training.quantizer.pair_sources import find_pairs
-from training.quantizer.prepare import REFUSED, PrepareOptions, PrepareReport, main, prepare
+from training.quantizer.prepare import REFUSED, PrepareOptions, PrepareReport, prepare
 
 ENCODER = {"hubert": "stub", "layer": 1}
 LIVE = PrepareOptions(vocabulary=VOCABULARY, max_refused=1.0)
@@ -364,9 +365,29 @@ def test_takes_of_one_text_share_a_split(tmp_path: Path) -> None:
     assert all(
         splits[first] == splits[second] for first, second in zip(names, names[20:], strict=False)
     )
-    assert [splits[name] for name in names[:20]] == [
-        split_of(name, 0.3, 0.3) for name in names[:20]
-    ]
+    found = list(splits.values())
+    assert [found.count(name) for name in ("train", "validation", "test")] == [16, 12, 12]
+
+
+def test_the_shares_are_those_asked_for_and_the_same_each_time(tmp_path: Path) -> None:
+    write_material(tmp_path, [f"sentence-{number}" for number in range(12)])
+    options = PrepareOptions(vocabulary=VOCABULARY, validation=0.3, test=0.2)
+    report = run(tmp_path, options=options)
+    counts = [len(report.dataset.split(name)) for name in ("train", "validation", "test")]
+    assert counts == [6, 4, 2]  # a hash compared with the share gave other counts: 2, 9 and 1
+    again = run(tmp_path, options=options)
+    assert (again.kept, again.dataset) == (12, report.dataset)
+
+
+def test_a_link_beside_the_archives_is_not_written_through(tmp_path: Path) -> None:
+    archives(tmp_path / "data", ["a", "b"])
+    outside = tmp_path / "outside.wav"
+    outside.write_bytes(b"precious")
+    for name in (".scratch.wav", "scratch.wav", "member.wav"):
+        (tmp_path / "data" / name).symlink_to(outside)
+    assert len(run(tmp_path / "data").dataset.entries) == 2
+    assert outside.read_bytes() == b"precious"
+    assert (tmp_path / "data" / ".scratch.wav").is_symlink(), "nor removed"
 
 
 def test_pairs_of_an_interrupted_change_are_not_mixed_in(tmp_path: Path) -> None:

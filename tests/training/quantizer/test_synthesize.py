@@ -14,6 +14,7 @@ from bark.audio.read import load_audio
 from bark.errors import MissingFileError, SettingError, TextError
 from bark.tokens import BARK, TokenLayout
 from bark.voice.voice import Voice
+from training.quantizer.commands.synthesize import main
 from training.quantizer.pair_sources import find_pairs
 from training.quantizer.synthesize import (
     Spoken,
@@ -24,7 +25,6 @@ from training.quantizer.synthesize import (
     clipped_ratio,
     fault_of,
     local_engine,
-    main,
     plan_takes,
     ray_engine,
     read_texts,

@@ -30,13 +30,11 @@ from hubert.quantizer.networks import (
 from tests.conftest import ROOT
 from tests.pairs import DIM, VOCABULARY, make_dataset
 from training.engine.run_folder import read_metrics
+from training.quantizer.commands.train import main
 from training.quantizer.dataset import IGNORED, DatasetError, PreparedDataset, collate
 from training.quantizer.evaluate import evaluate
-from training.quantizer.evaluate import main as evaluate_main
 from training.quantizer.objective import QuantizerObjective
-from training.quantizer.prepare import main as prepare_main
-from training.quantizer.synthesize import main as synthesize_main
-from training.quantizer.train import QuantizerRecipe, build, main, quantizer_options, train
+from training.quantizer.train import QuantizerRecipe, build, quantizer_options, train
 
 RECIPE = QuantizerRecipe(version=0, hidden_size=16, batch=4)
 FAST = {
@@ -431,42 +429,3 @@ def test_too_little_memory_names_the_flag_to_change(
         train(dataset, tmp_path / "run", recipe, options)
     with pytest.raises(RuntimeError, match="^another fault$"):
         train(dataset, tmp_path / "run", recipe, options)
-
-
-def test_the_walkthrough_in_the_readme_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every command of the walkthrough, with the sizes of a test added at its end."""
-    if not (ROOT / "bark" / "nano" / "config.json").is_file():
-        pytest.skip("needs nano, which is not in this checkout")
-    mains = {
-        "synthesize": synthesize_main,
-        "prepare": prepare_main,
-        "train": main,
-        "evaluate": evaluate_main,
-    }
-    smaller = {
-        "synthesize": "--count 12 --device cpu",
-        "prepare": "--validation 0.3 --test 0.3 --max-refused 0.5 --device cpu",
-        "train": "--steps 4 --validate-every 2 --hidden-size 16 --batch 2 --device cpu",
-        "evaluate": "--round-trip 1 --device cpu",
-    }
-    text = (ROOT / "training" / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(
-        r"```sh\n\s*(.*?)\n\s*```",
-        text.split("# Train a quantizer for your language")[1].split("\n# ")[0],
-    )
-    monkeypatch.chdir(tmp_path)
-    ran = []
-    for command in commands:
-        if command.startswith("for "):
-            subprocess.run(["bash", "-c", command], check=True)
-            continue
-        name = re.match(r"python -m hubert\.(\w+) ", command).group(1)  # type: ignore[union-attr]
-        assert mains[name]([*shlex.split(command)[3:], *shlex.split(smaller[name])]) == 0, command
-        ran.append(name)
-    assert ran == ["synthesize", "prepare", "train", "evaluate"]
-    assert (
-        Path("run/quantizer.pth").is_file()
-        and "round trip" in Path("run/evaluation.md").read_text()
-    )

@@ -1,5 +1,4 @@
-"""Texts, voice recipes and recordings to a speech corpus on disk, one file for each voice, and its
-reader.
+"""Makes and reads the corpus of speech that nano learns from, one file for each voice.
 
     python -m training.nano.corpus.corpus --work DIR [--real DIR] [--hours 8.5]
         [--voices 126] [--processes 2]
@@ -24,6 +23,7 @@ import numpy as np
 
 from bark.errors import BarkError, MissingFileError, SettingError
 from bark.storage.atomic import atomic_write
+from training.engine.progress import SILENT, Progress
 from training.stages.alignment import UNKNOWN
 
 from .recordings import Recording, find_recordings, read_recording
@@ -108,28 +108,39 @@ def split_of(path: Path) -> str:
         return str(file["split"])
 
 
-def make_corpus(options: CorpusOptions) -> int:
+def make_corpus(options: CorpusOptions, progress: Progress = SILENT) -> int:
     """Synthesise and convert whatever is not yet on disk; return how many files were written."""
     if options.voices < 1 or options.hours <= 0 or not 0 <= options.held_out <= len(HELD_OUT):
         raise SettingError(
             "voices, hours and held_out must be positive", allowed=f"held_out ≤ {len(HELD_OUT)}"
         )
+    voices = corpus_voices(options)
     texts = open_texts(options.seed)
-    voices = HELD_OUT[: options.held_out] + training_voices(options.voices, options.seed)
     # recordings first in line: they take seconds, and the coarse and fine models need them
     recordings = find_recordings(options.real, options.seed) if options.real else ()
     written = 0
-    with ProcessPoolExecutor(options.processes) as pool:
-        written += sum(pool.map(partial(_make_real, options), recordings, chunksize=8))
+    count = len(recordings) + len(voices)
+    with (
+        ProcessPoolExecutor(options.processes) as pool,
+        progress.task("speech", count, "voice") as advance,
+    ):
+        for done in pool.map(partial(_make_real, options), recordings, chunksize=8):
+            written += done
+            advance(1)
         stride = len(voices)
         seconds = options.hours * 3600 / options.voices
         make = partial(_make_synthetic, options, seconds, stride)
         # every voice gets only its own share of the open texts: the whole collection is large
         jobs = [(index, voice, texts[index::stride]) for index, voice in enumerate(voices)]
-        for count, done in enumerate(pool.map(make, jobs), 1):
+        for done in pool.map(make, jobs):
             written += done
-            logger.info("voice %d of %d: %s", count, len(voices), voices[count - 1].name)
+            advance(1)
     return written
+
+
+def corpus_voices(options: CorpusOptions) -> tuple[VoiceRecipe, ...]:
+    """Return the synthetic voices of a corpus, held-out ones first."""
+    return HELD_OUT[: options.held_out] + training_voices(options.voices, options.seed)
 
 
 def _make_synthetic(
@@ -238,7 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=CorpusOptions.seed)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        written = make_corpus(CorpusOptions(**vars(parser.parse_args(argv))))
+        options = CorpusOptions(**vars(parser.parse_args(argv)))
+        written = make_corpus(options, Progress(sys.stderr))
     except BarkError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

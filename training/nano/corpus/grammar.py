@@ -1,6 +1,4 @@
-"""A table of rules to the sentences of a small closed language, and to grammars for a
-recogniser.
-"""
+"""The sentences of a small closed language, and the grammars a recogniser needs for it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A folder of recordings to utterances on the corpus's grid, and each speaker to four
-neighbours.
-"""
+"""Cuts recordings into utterances, and widens each speaker by four neighbours."""
 
 from __future__ import annotations
 

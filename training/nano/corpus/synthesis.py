@@ -1,4 +1,4 @@
-"""One sentence and one voice recipe to audio at 24 kHz with a phone label for each 20 ms.
+"""Speaks a sentence with a Debian synthesiser and says which phone sounds in each 20 ms.
 
 The synthesisers are Debian packages run as programs: flite, festival (with two voices) and
 espeak-ng."""

@@ -1,5 +1,4 @@
-"""English to speak while learning: Debian's word list, Bible and fortunes, and a closed grammar,
-all by seed.
+"""Draws the English texts that the corpus speaks, by seed: Debian's texts and a closed grammar.
 
 Whole texts are held out by their own checksum (`is_held_out`), so no run can train on a text that
 another tests. Every text is already in the spoken form that

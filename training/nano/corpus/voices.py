@@ -1,5 +1,4 @@
-"""The synthetic speakers: a synthesiser's few voices, widened by resampling, pitch, tempo and
-spectral tilt.
+"""Designs the synthetic speakers by resampling, pitch, tempo and tilt of a few real voices.
 
 Resampling by r > 1 raises every formant as a shorter vocal tract would; the synthesiser speaks
 slower by r and lower by r beforehand, so that pitch and tempo are free choices. Held-out voices are

@@ -1,6 +1,4 @@
-"""The corpus to random augmented crops at 16 kHz with their phone labels, for training the
-listener.
-"""
+"""Draws random augmented crops at 16 kHz, with their phone labels, to train nano's HuBERT."""
 
 from __future__ import annotations
 

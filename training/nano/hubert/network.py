@@ -1,5 +1,4 @@
-"""HuBERT-nano's shape and first weights: a narrow `transformers.HubertModel` whose front end begins
-as a filter bank.
+"""Builds HuBERT-nano: a narrow `HubertModel` whose front end begins as a filter bank.
 
 HuBERT's grid is kept (a frame of 400 samples every 320), its seven small convolutions are not: in
 minutes of training they never learn to see frequencies. Two do instead. The first holds windowed

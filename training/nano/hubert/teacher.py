@@ -1,4 +1,4 @@
-"""Log-mel spectra to phones: the small convolutional network that teaches HuBERT-nano.
+"""The small convolutional network that names phones and so teaches HuBERT-nano.
 
 It learns from flite's own phone alignments in about a CPU-minute, and then labels speech that has
 none."""

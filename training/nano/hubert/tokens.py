@@ -1,6 +1,4 @@
-"""HuBERT-nano and the corpus to k-means centres, every voice's semantic tokens, and a report on
-them.
-"""
+"""Fits the k-means units, tokenises every voice of the corpus, and reports on the units."""
 
 from __future__ import annotations
 
@@ -17,6 +15,7 @@ from transformers import HubertModel
 from bark.storage.atomic import atomic_write, atomic_write_text
 from hubert.features import HubertFeatures
 from hubert.quantizer.kmeans import KMeansQuantizer
+from training.engine.progress import SILENT, Progress
 from training.nano.corpus.corpus import VoiceAudio, iter_voices, load_voice, voice_paths
 from training.nano.corpus.recordings import find_recordings, read_recording
 from training.stages.alignment import UNKNOWN
@@ -24,6 +23,7 @@ from training.stages.alignment import UNKNOWN
 from .crops import HOP, TAIL, Listening, waveform_for_units
 from .units import kmeans, normalised_information, purity
 
+PART = 8  # voices that a process tokenises with one loaded HuBERT
 KMEANS_SECONDS = 6  # of each crop that k-means is fitted on
 
 
@@ -81,16 +81,27 @@ def collect_features(
     return torch.cat(rows)
 
 
-def make_tokens(work: Path, folder: Path, *, processes: int = 2) -> int:
+def make_tokens(
+    work: Path, folder: Path, *, processes: int = 2, progress: Progress = SILENT
+) -> int:
     """Write the semantic tokens of every voice that lacks them or has another listener's; return
     how many.
     """
     mark = listener_mark(folder)
     # held-out and synthetic voices first: the text model can begin before the recordings are done
     paths = sorted(voice_paths(work), key=lambda path: (path.stem.startswith("real_"), path.stem))
-    with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        parts = [paths[index::processes] for index in range(processes)]
-        return sum(pool.map(partial(_tokenise, work, folder, mark), parts))
+    written = 0
+    with (
+        ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        progress.task("units", len(paths), "voice") as advance,
+    ):
+        parts = [paths[start : start + PART] for start in range(0, len(paths), PART)]
+        for part, done in zip(
+            parts, pool.map(partial(_tokenise, work, folder, mark), parts), strict=True
+        ):
+            written += done
+            advance(len(part))
+    return written
 
 
 def listener_mark(folder: Path) -> str:

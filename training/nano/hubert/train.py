@@ -1,4 +1,4 @@
-"""The speech corpus to HuBERT-nano, its k-means units, and every utterance's semantic tokens.
+"""Trains HuBERT-nano on the corpus, with a teacher that knows phones.
 
     python -m training.nano.hubert.train train  --work DIR [--steps N] [--clusters K] [--out FOLDER]
     python -m training.nano.hubert.train tokens --work DIR [--out FOLDER] [--processes 2]
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bark.errors import BarkError
+from training.engine.progress import SILENT, Progress
 from training.engine.trainer import Trainer, TrainerOptions
 from training.nano.corpus.corpus import iter_voices
 from training.stages.alignment import UNKNOWN
@@ -52,16 +54,16 @@ class HubertOptions:
     device: str | None = None  # "cpu" keeps off a GPU
 
 
-def train_hubert(options: HubertOptions) -> None:
+def train_hubert(options: HubertOptions, progress: Progress = SILENT) -> None:
     """Train teacher, student and k-means and write the HuBERT folder; skip what is done already."""
     voices = to_listening(iter_voices(options.work, "train"))
     held_out = Crops(to_listening(iter_voices(options.work, "heldout")))
     known = [voice for voice in voices if (voice.phones != UNKNOWN).any()]
     unknown = [voice for voice in voices if not (voice.phones != UNKNOWN).any()]
     logger.info("%d voices with phone labels, %d without", len(known), len(unknown))
-    teacher = train_teacher(options, Crops(known), held_out)
+    teacher = train_teacher(options, Crops(known), held_out, progress)
     student = train_student(
-        options, teacher, Crops(known), Crops(unknown) if unknown else None, held_out
+        options, teacher, Crops(known), Crops(unknown) if unknown else None, held_out, progress
     )
     newest = max(
         path.stat().st_mtime for path in (options.work / RUNS / "hubert").glob("checkpoint-*")
@@ -73,7 +75,9 @@ def train_hubert(options: HubertOptions) -> None:
         save_listener(hubert, voices, options.out, **sizes, seed=options.seed)
 
 
-def train_teacher(options: HubertOptions, crops: Crops, held_out: Crops) -> Teacher:
+def train_teacher(
+    options: HubertOptions, crops: Crops, held_out: Crops, progress: Progress = SILENT
+) -> Teacher:
     """Train the log-mel network, or take it from its checkpoint."""
     torch.manual_seed(options.seed)
     teacher = Teacher()
@@ -85,12 +89,18 @@ def train_teacher(options: HubertOptions, crops: Crops, held_out: Crops) -> Teac
         seed=options.seed,
         device=options.device,
     )
-    Trainer(teacher, objective, options.work / RUNS / "teacher", rates).run()
+    shown: dict[str, Any] = {"progress": progress, "what": "training the teacher"}
+    Trainer(teacher, objective, options.work / RUNS / "teacher", rates, **shown).run()
     return teacher.cpu().eval().requires_grad_(False)
 
 
 def train_student(
-    options: HubertOptions, teacher: Teacher, known: Crops, unknown: Crops | None, held_out: Crops
+    options: HubertOptions,
+    teacher: Teacher,
+    known: Crops,
+    unknown: Crops | None,
+    held_out: Crops,
+    progress: Progress = SILENT,
 ) -> Student:
     """Train HuBERT-nano, or take it from its checkpoint."""
     student = Student(new_hubert(options.seed))
@@ -107,7 +117,8 @@ def train_student(
         seed=options.seed,
         device=options.device,
     )
-    Trainer(student, objective, options.work / RUNS / "hubert", rates).run()
+    shown: dict[str, Any] = {"progress": progress, "what": "training HuBERT"}
+    Trainer(student, objective, options.work / RUNS / "hubert", rates, **shown).run()
     return student
 
 
@@ -193,17 +204,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    out = args.out or args.work / "hubert_nano"
+    out, shown = args.out or args.work / "hubert_nano", Progress(sys.stderr)
     try:
         if args.step == "train":
             train_hubert(
                 HubertOptions(
                     args.work, out, steps=args.steps, clusters=args.clusters, seed=args.seed
-                )
+                ),
+                shown,
             )
         elif args.step == "tokens":
             logger.info(
-                "%d voices tokenised", make_tokens(args.work, out, processes=args.processes)
+                "%d voices tokenised",
+                make_tokens(args.work, out, processes=args.processes, progress=shown),
             )
         else:
             report = unit_report(args.work, out, args.real_eval)

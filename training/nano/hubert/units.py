@@ -1,6 +1,4 @@
-"""Features and labels to k-means centres, and to figures that say what units carry: phones or
-speakers.
-"""
+"""Fits k-means, and measures what its units carry: phones or speakers."""
 
 from __future__ import annotations
 

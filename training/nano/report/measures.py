@@ -1,8 +1,6 @@
-"""Audio and words to figures: word and phone errors, likeness of voices, codec quality, and their
-spread.
+"""The figures of the report: word and phone errors, likeness, codec quality, intervals.
 
-Quality is pystoi's and pesq's; words and likeness come from `hubert.judge`.
-"""
+Quality is pystoi's and pesq's; words and likeness come from `hubert.judge`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of clips to one picture: spectrograms of references and clones side by side."""
+"""Draws spectrograms of references and clones side by side."""
 
 from __future__ import annotations
 

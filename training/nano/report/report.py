@@ -1,17 +1,8 @@
-"""A trained nano and voices it never heard to REPORT.md: every figure with its trials, spread and
-target.
-
-    python -m training.nano.report --work DIR --real FOLDER [--model nano] [--texts 20]
-        [--out bark/nano/REPORT.md]
-
-FOLDER holds one folder of recordings for each real speaker, none of them used in training.
-"""
+"""Measures a trained nano with voices it never heard, and writes every figure with its spread."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +13,6 @@ import numpy as np
 
 from bark.checkpoints.find import find_model
 from bark.codec.base import Codec
-from bark.errors import BarkError
 from bark.pipeline import Bark
 from bark.storage.atomic import atomic_write_text
 from bark.text.english.phones import PhoneTokenizer
@@ -31,6 +21,7 @@ from hubert.clone import Cloner
 from hubert.encoder import hubert_folder
 from hubert.judge import Likeness, Recogniser
 from training.engine.metrics import edit_distance
+from training.engine.progress import SILENT, Progress
 from training.nano.corpus.synthesis import SAMPLE_RATE
 from training.nano.corpus.texts import jsgf
 from training.nano.hubert.tokens import unit_report
@@ -40,8 +31,6 @@ from .measures import Figure, centroid, figure, intelligibility, nearest_voice, 
 from .pictures import draw_spectrograms
 from .speed import measure_speed
 from .trials import Clip, TestVoice, choose, copy_synthesis, held_out_voices, recorded_voices, speak
-
-logger = logging.getLogger(__name__)
 
 SAMPLE_TEXT = "The old man found seven red boats near the river."
 SHORTEST_PHONE = 2  # units
@@ -323,42 +312,24 @@ def write_report(path: Path, rows: Sequence[Row], notes: Sequence[str]) -> None:
     atomic_write_text(path, "\n".join(lines) + "\n" + "".join(by_hand))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `python -m training.nano.report`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.nano.report", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--work", type=Path, required=True, help="the folder nano was made in")
-    parser.add_argument(
-        "--real", type=Path, required=True, help="a folder for each real speaker, unseen"
-    )
-    parser.add_argument("--model", default="nano", help="nano, or a model folder")
-    parser.add_argument("--texts", type=int, default=20, help="texts of each kind and voice")
-    parser.add_argument("--out", type=Path, default=Path("bark/nano/REPORT.md"))
-    options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        report(options)
-    except BarkError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
-def report(options: argparse.Namespace) -> None:
+def report(options: argparse.Namespace, progress: Progress = SILENT) -> None:
     """Measure everything and write the report."""
     bark = Bark.from_pretrained(options.model)
     cloner = Cloner.from_pretrained(options.model)
     hubert = hubert_folder(options.model) or options.work / HUBERT
     ears = Ears()
     real = recorded_voices(options.real)
-    rows = codec_rows(cloner.codec, real, ears)
-    logger.info("codec measured")
-    rows += unit_rows(options.work, hubert, options.real)
-    rows += synthetic_rows(bark, cloner, options.work, hubert, options.texts, ears)
-    logger.info("synthetic voices measured")
-    rows += real_rows(bark, cloner, options.work, real, ears)
-    speed = measure_speed(options.model)
+    with progress.task("measuring", 5, "part") as advance:
+        rows = codec_rows(cloner.codec, real, ears)
+        advance(1)
+        rows += unit_rows(options.work, hubert, options.real)
+        advance(1)
+        rows += synthetic_rows(bark, cloner, options.work, hubert, options.texts, ears)
+        advance(1)
+        rows += real_rows(bark, cloner, options.work, real, ears)
+        advance(1)
+        speed = measure_speed(options.model)
+        advance(1)
     rows += [
         Row("speed: seconds from import to the first audio file", 6, speed.first, above=False),
         Row("speed: real-time factor", 0.5, speed.factor, above=False),
@@ -384,7 +355,3 @@ def report(options: argparse.Namespace) -> None:
         f"![spectrograms of references and clones]({picture.name})",
     ]
     write_report(options.out, rows, notes)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""A model to what its user waits for: import to first audio file, speech rate, peak memory."""
+"""Measures what a user waits for: first audio file, speech rate, peak memory."""
 
 from __future__ import annotations
 

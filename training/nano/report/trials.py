@@ -1,5 +1,4 @@
-"""A model folder and voices it never heard to clips: cloned, spoken, copied; what the report then
-measures.
+"""Makes the clips that the report measures: held-out voices cloned, spoken and copied.
 
 A trial has a voice, a text and the audio made of it. Reference clips go through the cloner as a
 user's would: audio in, voice out. Likeness is measured against utterances that the cloner did not

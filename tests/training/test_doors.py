@@ -1,0 +1,120 @@
+"""The commands of training: their help is there at once, Ctrl-C is one line, nothing is silent."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hubert.quantizer.networks import NETWORKS, WIDTHS
+from tests.conftest import ROOT
+from training.nano.corpus import packages
+from training.nano.corpus.corpus import CorpusOptions, corpus_voices
+from training.quantizer.commands import train as train_command
+from training.quantizer.recipe import VERSIONS
+
+DOORS = (
+    "hubert.train",
+    "hubert.prepare",
+    "hubert.synthesize",
+    "hubert.evaluate",
+    "training.finetune",
+    "training.finetune.prepare",
+    "training.nano",
+    "training.nano.report",
+)
+PROGRAM = """
+import runpy, sys
+{before}
+sys.argv = [{door!r}, "--help"]
+try:
+    runpy.run_module({door!r}, run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    assert end.code == {code}, end.code
+heavy = {{"torch", "transformers", "sklearn", "matplotlib", "librosa"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_help_is_shown_before_anything_heavy_is_imported(door: str) -> None:
+    done = python(PROGRAM.format(door=door, before="", code=0))
+    assert done.returncode == 0, done.stderr
+    assert f"usage: python -m {door}" in done.stdout and done.stderr == ""
+
+
+INTERRUPTED = """
+class Finder:  # a Ctrl-C that arrives while torch is being imported
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+"""
+WORDS = {
+    "hubert.train": "{0} --out {0}/run",
+    "hubert.prepare": "{0}",
+    "hubert.synthesize": "--texts {0}/texts.txt --out {0}/pairs --model nano",
+    "hubert.evaluate": "{0} {0}",
+    "training.finetune": "--stage fine --data {0} --out {0}/run",
+    "training.finetune.prepare": "{0} --out {0}/data --model nano",
+    "training.nano": "codes --work {0}",
+}
+
+
+@pytest.mark.parametrize("door", WORDS)
+def test_ctrl_c_during_the_imports_is_one_line(door: str, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("one two")
+    (tmp_path / "train.txt").write_text("a.wav|one\nb.wav|two")
+    program = PROGRAM.format(door=door, before=INTERRUPTED, code=130)
+    words = WORDS[door].format(tmp_path).split()
+    done = python(
+        program.replace("'--help'", "*" + repr(words)).replace('"--help"', "*" + repr(words))
+    )
+    assert done.returncode == 0, done.stderr
+    assert "interrupted." in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_the_help_of_training_says_what_the_networks_are() -> None:
+    assert set(VERSIONS) == set(NETWORKS)
+    told = train_command.build_parser().format_help()
+    assert f"width (default: {WIDTHS[0]}; version 2: {WIDTHS[2]})" in " ".join(told.split())
+
+
+def test_all_missing_packages_are_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training.nano.command import main
+
+    monkeypatch.setattr(packages.shutil, "which", lambda program: None)
+    for name in ("WORDNET", "FORTUNES", "FESTIVAL_VOICES"):
+        monkeypatch.setattr(packages, name, tmp_path / "none")
+    assert main(["all", "--work", str(tmp_path / "work")]) == 2
+    told = capsys.readouterr().err
+    wanted = "wordnet-base bible-kjv fortunes flite festival festvox-us-slt-hts festvox-kdlpc16k"
+    assert told.rstrip().endswith(f"apt-get install {wanted} espeak-ng") and told.count("\n") == 1
+    assert not (tmp_path / "work").exists(), "nothing was begun"
+    few = corpus_voices(CorpusOptions(tmp_path, voices=8))  # all of them flite's
+    assert packages.missing_packages(few)[3:] == ("flite",)
+    monkeypatch.setattr(packages.shutil, "which", lambda program: program)
+    assert set(packages.missing_packages(few)) == {"wordnet-base", "fortunes"}
+
+
+def test_the_report_names_what_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training.nano.report.command import main
+
+    for name in ("pesq", "pystoi"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["--work", str(tmp_path), "--real", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "pystoi, pesq" in told and "bark-voice-booth[report,plot]" in told
+    assert told.count("\n") == 1
