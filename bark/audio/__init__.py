@@ -1,5 +1,6 @@
 """Recordings in, speech out: one reader for every file and array, one writer for every format."""
 
+from .limiter import limited as limited
 from .read import AudioSource as AudioSource
 from .read import check_audio as check_audio
 from .read import load_audio as load_audio
