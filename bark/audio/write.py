@@ -94,8 +94,10 @@ def _encoded(
     All in memory: a full disk must meet our own write, soundfile answers it with a bare assertion.
     """
     if kind not in (allowed := formats()):
-        fix = "pip install 'bark-voice-booth[media]'" if kind in FORMATS else None
-        raise AudioError("unknown audio format", kind or "none", ", ".join(allowed), fix)
+        if kind in FORMATS and FORMATS[kind].ffmpeg:
+            fix = "pip install 'bark-voice-booth[media]'"
+            raise AudioError(f"{kind} is written by PyAV, which is missing", fix=fix)
+        raise AudioError("unknown audio format", kind or "none", ", ".join(allowed))
     if unknown := sorted(set(tags) - set(TAGS)):
         raise AudioError("unknown tags", unknown, TAGS)
     samples, rate = channels_of(audio, sample_rate, "audio to write ")

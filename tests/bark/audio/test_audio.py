@@ -127,6 +127,14 @@ def test_a_missing_pyav_is_named(tmp_path, monkeypatch):
         open_audio(path)
 
 
+def test_a_missing_pyav_is_named_in_writing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(AudioError, match=r"m4a is written by PyAV, which is missing\. pip install"):
+        save_audio(tmp_path / "a.m4a", tone())
+    with pytest.raises(AudioError, match="allowed: wav, flac, mp3, ogg, opus, pcm$"):
+        save_audio(tmp_path / "a.xyz", tone())
+
+
 def test_the_suffix_does_not_matter(tmp_path):
     for name in ("a.raw", "a.txt", "a", "a.mp3"):
         path = write(tmp_path / name, tone(), kind="FLAC")
