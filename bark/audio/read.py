@@ -1,28 +1,36 @@
-"""Turns any audio file or array into mono float32 samples, and samples into wav,
-flac, mp3 or ogg.
-"""
+"""Read recordings: files of every format and samples of every kind, as mono float32."""
 
 import logging
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bark.errors import AudioError
+from bark.errors import AudioError, MissingFileError
 
-from .decoders import COMPLETE, probe, regular_file, sample_blocks
+from . import decoders, isolation
+from .container import COMPLETE
+from .samples import (
+    MAX_CHANNELS,
+    MAX_RATE,
+    MIN_RATE,
+    SILENCE,
+    Mixer,
+    check_rate,
+    refuse_unusable,
+    samples_of,
+)
 
 logger = logging.getLogger(__name__)
 
-MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz
-MAX_CHANNELS = 32
 MAX_SECONDS = 2 * 3600.0  # 24 kHz float32: 0.7 GB
-BLOCK = 1 << 16  # samples written at once
-SILENCE = 1e-3  # RMS of full scale, -60 dBFS
-LOUDEST = 8.0  # of full scale; a float file above it holds other units
+MAX_COUNTED = 24 * 3600.0  # seconds decoded to find a length that no header tells
+DELAY = 0.1  # seconds by which containers of FFmpeg may overstate a length: what encoders pad
 DC_LIMIT = 0.01  # of full scale
 
 
@@ -35,6 +43,7 @@ class AudioSource:
     channels: int
     frames: int  # samples of each channel
     demuxer: str | None = None  # for PyAV; None is read by libsndfile
+    isolated: bool = False  # decoded by a worker process
 
     @property
     def duration(self) -> float:
@@ -48,7 +57,7 @@ class AudioSource:
         sample_rate: int | None = None,
         max_seconds: float = MAX_SECONDS,
     ) -> np.ndarray:
-        """Decode [start, end) seconds to mono (N,) float32, the mean of the channels.
+        """Decode [start, end) seconds to mono (N,) float32, the channels mixed.
 
         Parameters
         ----------
@@ -60,7 +69,7 @@ class AudioSource:
         """
         first, last = self._samples(start, end, max_seconds)
         rate = self.sample_rate if sample_rate is None else sample_rate
-        _check_rate(rate)
+        check_rate(rate)
         audio = np.empty(math.ceil((last - first) * rate / self.sample_rate) + 1, dtype=np.float32)
         filled = 0
         for block in _resampled(self._mono_blocks(first, last), self.sample_rate, rate):
@@ -82,31 +91,30 @@ class AudioSource:
         return round(first * self.sample_rate), round(last * self.sample_rate)
 
     def _mono_blocks(self, first: int, last: int) -> Iterator[np.ndarray]:
-        """Yield the samples [first, last) block by block; a fault in the file is an
-        `AudioError`.
-        """
+        """Yield the samples [first, last) by blocks; a fault of the file is an `AudioError`."""
         at = first
-        for block in sample_blocks(
-            self.path, self.demuxer, self.sample_rate, first
-        ):  # (n, channels)
-            mono = (
-                block[: last - at].mean(axis=1, dtype=np.float32)
-                if block.shape[1] > 1
-                else block[: last - at, 0]
-            )
-            if not np.isfinite(mono).all():
-                refuse_non_finite(mono, f"{self.path}: ", at, self.sample_rate)
-            at += len(mono)
-            yield mono
-            if at >= last:
-                return
-        if at - first < COMPLETE * (last - first):
-            raise AudioError(
-                f"{self.path}: is cut short",
-                f"{at / self.sample_rate:.2f} s decoded",
-                f"the {last / self.sample_rate:.2f} s its header declares",
-                "Export it again",
-            )
+        mix = Mixer(f"{self.path}: ")
+        with closing(self._blocks(first)) as blocks:
+            for block in blocks:  # (n, channels)
+                block = block[: last - at]
+                if not len(block):
+                    continue
+                refuse_unusable(block, f"{self.path}: ", at, self.sample_rate)
+                at += len(block)
+                yield mix(block)
+                if at >= last:
+                    return
+        if self._is_short(at - first, last - first):
+            _refuse_short(self, at, last)
+
+    def _is_short(self, found: int, declared: int) -> bool:
+        slack = DELAY * self.sample_rate if self.demuxer else 0
+        return found < COMPLETE * declared - slack
+
+    def _blocks(self, first: int) -> Generator[np.ndarray, None, None]:
+        way = isolation if self.isolated else decoders
+        with _named(self.path):
+            yield from way.sample_blocks(self.path, self.demuxer, self.sample_rate, first)
 
 
 def _span(
@@ -131,63 +139,94 @@ def _span(
     return start, end
 
 
-def open_audio(path: str | Path) -> AudioSource:
+def open_audio(path: str | Path, *, isolated: bool = False) -> AudioSource:
     """Look into an audio file: its content, not its name, tells what it is.
 
-    wav, flac, ogg (Vorbis, Opus), mp3, aiff, au and more through libsndfile; m4a, aac, webm and
-    video files with the extra ``media``.
+    wav, flac, ogg (Vorbis, Opus), mp3, aiff, au and more through libsndfile; m4a, aac, webm, amr
+    and video files with the extra ``media``.
+
+    Parameters
+    ----------
+    isolated : decode in a worker process whatever it is, as for the uploads of strangers. What
+        needs FFmpeg, mp3 and rare formats are always decoded there.
 
     Raises
     ------
     MissingFileError : there is no such file.
     AudioError : it is no regular file, no audio, cut short, or outside the limits.
     """
-    path = regular_file(path)
-    demuxer, rate, channels, frames = probe(path)
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise AudioError(f"{path}: sample rate", f"{rate} Hz", f"{MIN_RATE} to {MAX_RATE} Hz")
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioError(f"{path}: channels", channels, f"1 to {MAX_CHANNELS}")
-    if frames < 1:
+    path = _regular_file(path)
+    with _named(path):
+        apart = isolated or not decoders.safe_here(path)
+        found = (isolation if apart else decoders).probe(path)
+        if not MIN_RATE <= found.sample_rate <= MAX_RATE:
+            allowed = f"{MIN_RATE} to {MAX_RATE} Hz"
+            raise AudioError("sample rate", f"{found.sample_rate} Hz", allowed)
+        if not 1 <= found.channels <= MAX_CHANNELS:
+            raise AudioError("channels", found.channels, f"1 to {MAX_CHANNELS}")
+    source = AudioSource(
+        path, found.sample_rate, found.channels, found.frames, found.demuxer, apart
+    )
+    if not found.counted:
+        source = _counted(source)
+    if source.frames < 1:
         raise AudioError(f"{path}: holds no samples", fix="It may be cut short; export it again")
-    return AudioSource(path, rate, channels, frames, demuxer)
+    return source
+
+
+def _refuse_short(source: AudioSource, found: int, declared: int) -> None:
+    raise AudioError(
+        f"{source.path}: is cut short",
+        f"{found / source.sample_rate:.2f} s decoded",
+        f"the {declared / source.sample_rate:.2f} s its header declares",
+        "Export it again",
+    )
+
+
+def _counted(source: AudioSource) -> AudioSource:
+    """Decode once to count the samples; `source.frames` is the least there should be."""
+    count, most = 0, round(MAX_COUNTED * source.sample_rate)
+    for block in source._blocks(0):
+        count += len(block)
+        if count > most:
+            raise AudioError(f"{source.path}: is too long", allowed=f"{MAX_COUNTED / 3600:g} hours")
+    if source._is_short(count, source.frames):
+        _refuse_short(source, count, source.frames)
+    return replace(source, frames=count)
 
 
 def load_audio(
-    source: str | Path | np.ndarray,
+    source: Any,
     sample_rate: int,
     *,
     source_rate: int | None = None,
     start: float | None = None,
     end: float | None = None,
     max_seconds: float = MAX_SECONDS,
+    isolated: bool = False,
 ) -> np.ndarray:
     """Load a recording as mono (N,) float32 at `sample_rate`, ready for a network.
 
     Parameters
     ----------
-    source : a file, or samples (N,) or (N, channels) with their `source_rate`. Integers are scaled
-        to ±1.
+    source : a file, or samples of any kind that `samples_of` takes: numpy or torch with their
+        `source_rate`, or the pair (rate, samples).
     start, end : seconds.
+    isolated : decode a file in a worker process whatever its format; see `open_audio`.
 
     Raises
     ------
-    MissingFileError, AudioError Besides faults of the file: NaN or infinity, samples far above full
-        scale, silence, an empty array."""
+    MissingFileError, AudioError : besides faults of the file NaN or infinity, samples far above
+        full scale, silence, an empty array.
+    """
     if isinstance(source, (str, Path)):
-        opened = open_audio(source)
+        opened = open_audio(source, isolated=isolated)
         return check_audio(opened.read(start, end, sample_rate, max_seconds), f"{opened.path}: ")
-    if source_rate is None:
-        raise AudioError("samples need their source_rate", None, f"{MIN_RATE} to {MAX_RATE} Hz")
-    _check_rate(source_rate)
-    mono = _mono_array(source)
+    mono, rate = samples_of(source, source_rate)
     if len(mono):
-        duration = len(mono) / source_rate
-        first, last = _span(start, end, duration, max_seconds, "samples")
-        mono = mono[round(first * source_rate) : round(last * source_rate)]
-    if not np.isfinite(mono).all():
-        refuse_non_finite(mono, "", 0, source_rate)
-    return check_audio(resample(mono, source_rate, sample_rate))
+        first, last = _span(start, end, len(mono) / rate, max_seconds, "samples")
+        mono = mono[round(first * rate) : round(last * rate)]
+    return check_audio(resample(mono, rate, sample_rate))
 
 
 def check_audio(audio: np.ndarray, where: str = "") -> np.ndarray:
@@ -196,14 +235,7 @@ def check_audio(audio: np.ndarray, where: str = "") -> np.ndarray:
     """
     if not len(audio):
         raise AudioError(f"{where}holds no samples")
-    peak = float(np.abs(audio).max())
-    if peak > LOUDEST:
-        raise AudioError(
-            f"{where}samples reach far beyond full scale",
-            f"{peak:g}",
-            f"up to {LOUDEST:g}, normally 1",
-            "Divide integers kept as floats by their full scale",
-        )
+    refuse_unusable(audio, where)
     offset = float(audio.mean(dtype=np.float64))
     if abs(offset) > DC_LIMIT:
         logger.warning("%sconstant offset of %.3f removed", where, offset)
@@ -219,18 +251,14 @@ def check_audio(audio: np.ndarray, where: str = "") -> np.ndarray:
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resample (N,) to (about N * to_rate / from_rate,) float32 in one step."""
-    _check_rate(from_rate)
-    _check_rate(to_rate)
+    check_rate(from_rate)
+    check_rate(to_rate)
     audio = np.asarray(audio, dtype=np.float32)
     if from_rate == to_rate or not len(audio):
         return audio
     import soxr
 
     return soxr.resample(audio, from_rate, to_rate)
-
-
-# ---- reading
-# ------------------------------------------------------------------------------------------
 
 
 def _resampled(blocks: Iterator[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
@@ -246,49 +274,34 @@ def _resampled(blocks: Iterator[np.ndarray], from_rate: int, to_rate: int) -> It
     yield stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
 
 
-def _mono_array(source: Any) -> np.ndarray:
-    """Return samples of any numeric type, (N,) or (N, channels), as mono float32 in ±1."""
-    array = np.asarray(source)
-    if array.ndim == 2 and array.shape[1] > MAX_CHANNELS >= array.shape[0]:
-        array = array.T  # torch's order
-    if (
-        array.ndim not in (1, 2)
-        or array.dtype.kind not in "iuf"
-        or (array.ndim == 2 and not array.shape[1])
-    ):
-        raise AudioError(
-            "samples have the wrong shape or type",
-            f"{array.shape} {array.dtype}",
-            "numbers (N,) or (N, channels)",
-        )
-    scaled = array.astype(np.float32)
-    if array.dtype.kind in "iu":
-        half = float(
-            np.iinfo(array.dtype).max // 2 + 1
-            if array.dtype.kind == "u"
-            else np.iinfo(array.dtype).max + 1
-        )
-        scaled = (scaled - half if array.dtype.kind == "u" else scaled) / np.float32(half)
-    return scaled.mean(axis=1, dtype=np.float32) if array.ndim == 2 else scaled
+def _regular_file(path: str | Path) -> Path:
+    """Return the path of a readable regular file; a pipe, device or address is refused unopened."""
+    if isinstance(path, str) and "://" in path:
+        raise AudioError("audio is read from files, not addresses", path, fix="Download it first")
+    path = Path(path)
+    with suppress(RuntimeError):  # "~nosuchuser" is a name like any other
+        path = path.expanduser()
+    try:
+        there = path.exists()
+    except PermissionError as error:
+        raise AudioError(f"{path}: may not be read", fix="Change its permissions") from error
+    except (OSError, ValueError) as error:  # too long
+        raise AudioError("this is no file name", ascii(str(path)[:80])) from error
+    if not there:
+        raise MissingFileError(f"no file {path}")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise AudioError(f"{path}: is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise AudioError(f"{path}: may not be read", fix="Change its permissions")
+    return path
 
 
-def _check_rate(rate: int) -> None:
-    if (
-        isinstance(rate, bool)
-        or not isinstance(rate, (int, np.integer))
-        or not MIN_RATE <= rate <= MAX_RATE
-    ):
-        raise AudioError("sample rate", rate, f"{MIN_RATE} to {MAX_RATE} Hz")
-
-
-def refuse_non_finite(mono: np.ndarray, where: str, before: int, rate: int) -> None:
-    bad = np.flatnonzero(~np.isfinite(mono))
-    raise AudioError(
-        f"{where}holds NaN or infinity",
-        f"{len(bad)} such samples, the first at {(before + bad[0]) / rate:.4f} s",
-        "finite samples",
-    )
-
-
-# ---- writing
-# ------------------------------------------------------------------------------------------
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Begin the errors of the decoders with the name that the caller gave the file."""
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(f"{path}: {error.what}", error.got, error.allowed, error.fix) from error
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read", error.strerror or error) from error

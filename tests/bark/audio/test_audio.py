@@ -15,7 +15,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark.audio.read import BLOCK, load_audio, open_audio, resample
+from bark.audio.read import load_audio, open_audio, resample
+from bark.audio.sndfile import BLOCK
 from bark.audio.write import AI_TAG, encode_audio, save_audio
 from bark.errors import AudioError, MissingFileError, StorageError
 from tests.conftest import ROOT
@@ -124,6 +125,14 @@ def test_a_missing_pyav_is_named(tmp_path, monkeypatch):
         AudioError, match=r"PyAV is missing\. pip install 'bark-voice-booth\[media\]'"
     ):
         open_audio(path)
+
+
+def test_a_missing_pyav_is_named_in_writing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(AudioError, match=r"m4a is written by PyAV, which is missing\. pip install"):
+        save_audio(tmp_path / "a.m4a", tone())
+    with pytest.raises(AudioError, match="allowed: wav, flac, mp3, ogg, opus, pcm$"):
+        save_audio(tmp_path / "a.xyz", tone())
 
 
 def test_the_suffix_does_not_matter(tmp_path):
@@ -237,6 +246,11 @@ def test_only_regular_files_are_opened(tmp_path):
             open_audio(tmp_path / name)
 
 
+def test_a_name_that_begins_like_a_user_is_a_name():
+    with pytest.raises(MissingFileError, match="no file ~nosuchuser/a.wav"):
+        open_audio("~nosuchuser/a.wav")
+
+
 def test_no_address_is_ever_contacted(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
@@ -258,6 +272,12 @@ def test_no_address_is_ever_contacted(tmp_path):
 def test_odd_names_work(tmp_path, name):
     path = write(tmp_path / name, tone(), kind="WAV")
     assert len(load_audio(path, 24_000)) == 24_000
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_blocks_belong_to_the_caller(tmp_path, isolated):
+    for block in open_audio(write(tmp_path / "a.wav", tone()), isolated=isolated).blocks():
+        block *= 2
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
@@ -462,7 +482,7 @@ def test_clipping_is_counted(tmp_path, caplog):
     [
         (np.array([np.nan]), "a.wav", "audio to write holds NaN or infinity"),
         (np.zeros(0), "a.wav", r"wrong shape: got \(0,\); allowed: \(samples,\)"),
-        (np.zeros((2, 9)), "a.wav", r"wrong shape: got \(2, 9\)"),
+        (np.zeros((2, 9, 9)), "a.wav", r"wrong shape or type: got \(2, 9, 9\)"),
         (tone(), "a.xyz", "unknown audio format: got xyz; allowed: wav, flac, mp3, ogg"),
         (tone(), "a", "unknown audio format: got none"),
     ],
