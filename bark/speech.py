@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .audio.limiter import limited
 from .audio.write import AI_TAG, FORMATS, save_audio
 from .errors import AudioError, VoiceError
 from .settings import Settings
@@ -170,6 +171,9 @@ def write_speech(
     layout, audio = speech.layout, speech.audio
     for process in postprocess:
         audio = process(audio, layout.sample_rate)
+    audio, taken = limited(audio, layout.sample_rate)
+    if taken:
+        logger.warning("%s: %.1f dB taken off its loudest moments", path.stem, taken)
     save_audio(path, audio, layout.sample_rate, tags=speech_tags(record["text"], record["seed"]))
     prompt = None
     if voice:

@@ -112,9 +112,12 @@ def imported(path: Path, *, run_at_import: bool = False) -> set[str]:
 
 
 def is_front_door(path: Path) -> bool:
-    """The files that `python -m` starts may point up; they are a few lines, and `hubert.clone`'s last."""
+    """The files that `python -m` starts may point up; they are a few lines, and `hubert.clone`'s last.
+
+    So may `bark/__init__.py`, whose `clone_voice` is looked up when it is used.
+    """
     name = name_of(path)
-    return path.name == "__main__.py" or name in {
+    return path.name == "__main__.py" or name in {"bark/__init__.py"} | {
         f"hubert/{command}.py"
         for command in ("train", "prepare", "synthesize", "evaluate", "clone")
     }

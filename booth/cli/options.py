@@ -190,7 +190,7 @@ FLAGS = (
             "best_of",
             whole(1),
             "speak each part N times and keep the take that is most like the voice and says its "
-            "words most clearly; needs resemblyzer and pocketsphinx",
+            "words most clearly; needs the extra judge and python -m hubert.likeness",
             ("candidates",),
             1,
         ),

@@ -23,12 +23,12 @@ from bark.errors import (
 )
 from booth.cli import clone, replay, voices
 from booth.cli.main import main as bark
+from training.finetune import command as finetune
 from training.finetune import prepare
-from training.finetune import train as finetune
-from training.quantizer import evaluate as evaluate_quantizer
-from training.quantizer import prepare as prepare_pairs
-from training.quantizer import synthesize as synthesize_pairs
-from training.quantizer import train as train_quantizer
+from training.quantizer.commands import evaluate as evaluate_quantizer
+from training.quantizer.commands import prepare as prepare_pairs
+from training.quantizer.commands import synthesize as synthesize_pairs
+from training.quantizer.commands import train as train_quantizer
 
 Main = Callable[[list[str]], int]
 BY_KIND = {
