@@ -56,9 +56,9 @@ def commands(name: str) -> list[list[str]]:
 def command_module(name: str) -> ModuleType:
     """The module behind `python -m name`: of a package its `__main__`'s, of a front door the one it opens."""
     packages = {
-        "training.finetune": "training.finetune.train",
-        "training.nano": "training.nano.recipe",
-        "training.nano.report": "training.nano.report.report",
+        "training.finetune": "training.finetune.command",
+        "training.nano": "training.nano.command",
+        "training.nano.report": "training.nano.report.command",
     }
     module = import_module(packages.get(name, name))
     return import_module(module.main.__module__) if hasattr(module, "main") else module
