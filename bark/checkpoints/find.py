@@ -1,18 +1,19 @@
-"""Turns a model's name into its files, and those into ready networks, codec and tokenizer."""
+"""Where a model's files are, by its name; they load as networks, codec and tokenizer."""
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files as package_files
 from pathlib import Path
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 
 from bark.errors import CheckpointError, MissingFileError, MissingModelError, SettingError
 from bark.stages.gpt_fine import FineGPTConfig
+from bark.storage.files import expand
 from bark.storage.hub import (
     Wanted,
     cached,
@@ -22,11 +23,18 @@ from bark.storage.hub import (
     fetch_optional,
     user_cache,
 )
-from bark.storage.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
+from bark.storage.json import dataclass_from, read_as
+from bark.storage.weights import (
+    FAIRSEQ_STAND_INS,
+    read_torch_file,
+    read_weights,
+    shard_names,
+)
 from bark.tokens import BARK, TokenLayout
 from bark.voice.names import check_made_for
 from bark.voice.voice import Voice, VoiceLike, resolve_voice
 
+from .config import MOST_CONFIG, Section, read_config
 from .formats import (
     HF_WEIGHTS,
     STAGES,
@@ -84,6 +92,13 @@ HF_LAYOUT = {
         "n_fine_codebooks": "fine_books",
     },
 }
+# What a file may make of the token layout: windows that fit the largest network, rates of audio.
+LAYOUT_LIMITS = {
+    field.name: msgspec.Meta(ge=1, le=1 << 20)
+    if field.name.endswith(("_rate", "_vocab", "_offset", "_pad", "_infer", "codebook_size"))
+    else msgspec.Meta(ge=1, le=65_536)
+    for field in fields(TokenLayout)
+} | {"coarse_history_drop": msgspec.Meta(ge=0, le=65_536)}
 
 
 @dataclass(frozen=True)
@@ -202,7 +217,7 @@ def find_model(name: str | Path) -> ModelFiles:
                 fix="Install a released version of this package, or name another model",
             )
         return replace(_from_folder(folder), name=text)
-    folder = Path(name).expanduser()
+    folder = expand(name)
     if folder.is_dir():
         return _from_folder(folder)
     if folder.exists():
@@ -264,7 +279,7 @@ def hf_layout(config: Mapping[str, Any], where: str = "generation_config.json") 
             values.update(
                 {ours: stated[theirs] for theirs, ours in names.items() if theirs in stated}
             )
-    return _layout_from(values, where)
+    return dataclass_from(values, TokenLayout, LAYOUT_LIMITS, f"{where}: token layout")
 
 
 def _published(size: str) -> ModelFiles:
@@ -290,38 +305,30 @@ def _from_folder(folder: Path) -> ModelFiles:
     else:
         places["codec"] = Place(hf_weights(folder))
         stated = folder / "generation_config.json"
-        layout = hf_layout(read_json(stated), str(stated)) if stated.is_file() else BARK
+        if stated.is_file():
+            layout = hf_layout(read_as(stated, Section, most=MOST_CONFIG), str(stated))
     places["tokenizer"] = _tokenizer_place(folder)
     return ModelFiles(str(folder), places, layout, voices=_voices(folder))
 
 
 def _ours(folder: Path) -> ModelFiles:
-    config = read_json(folder / "config.json")
-    where = folder / "config.json"
+    config, where = read_config(folder), folder / "config.json"
     types = {}
     for part, allowed in (("codec", ("encodec", "mel")), ("tokenizer", ("bert", "phones"))):
-        entry = config.get(part)
-        types[part] = entry.get("type") if isinstance(entry, dict) else None
+        types[part] = (getattr(config, part) or {}).get("type")
         if types[part] not in allowed:
             raise CheckpointError(
                 f"{where}: type of {part}", repr(types[part]), " or ".join(allowed)
             )
-    defaults = config.get("defaults", {})
-    if not isinstance(defaults, dict) or not all(
-        isinstance(v, (int, float, NoneType)) for v in defaults.values()
-    ):
-        raise CheckpointError(
-            f"{where}: defaults", repr(defaults)[:80], "numbers by the names of Settings"
-        )
     places = {part: Place(folder) for part in (*STAGES, "codec")}
     places["tokenizer"] = (
         Place(folder) if types["tokenizer"] == "phones" else _tokenizer_place(folder)
     )
     return ModelFiles(
-        str(config.get("name") or folder),
+        config.name or str(folder),
         places,
-        _layout_from(config.get("layout", {}), where),
-        defaults,
+        dataclass_from(config.layout, TokenLayout, LAYOUT_LIMITS, f"{where}: token layout"),
+        config.defaults,
         _voices(folder),
         str(types["codec"]),
         str(types["tokenizer"]),
@@ -337,15 +344,13 @@ def _from_hub(repo: str) -> ModelFiles:
         fix = f"Where there is a network, run: hf download {repo} --include {patterns}"
         raise MissingModelError(error.what, fix=fix) from None
     folder = config.parent
-    if read_json(config).get("format") == "bark":
+    if read_config(folder).format == "bark":
         fetch_all([(repo, f"{part}.safetensors") for part in (*STAGES, "codec")])
         optional = [f"tokenizer/{name}" for name in TOKENIZER_FILES]
     else:
         weights = fetch_first(repo, HF_WEIGHTS)
         if weights.name.endswith(".index.json"):
-            shards = read_json(weights).get("weight_map")
-            names = sorted(set(shards.values())) if isinstance(shards, dict) else []
-            fetch_all([(repo, str(name)) for name in names])
+            fetch_all([(repo, name) for name in shard_names(weights)])
         optional = ["generation_config.json", *TOKENIZER_FILES]
     for file in optional:
         fetch_optional(repo, file)
@@ -362,7 +367,7 @@ def _codec_place(folder: Path | None = None) -> Place:
     code kept it.
     """
     found: list[Path] = []
-    torch_cache = Path(os.environ.get("TORCH_HOME") or user_cache() / "torch").expanduser()
+    torch_cache = expand(os.environ.get("TORCH_HOME") or user_cache() / "torch")
     looked = [folder] if folder else []
     if folder is not None:
         found = [
@@ -387,10 +392,3 @@ def _tokenizer_place(folder: Path | None = None) -> Place:
             if (found := cached(repo, name)) is not None:
                 return Place(found.parent)
     return Place(None, ((BERT_REPO, "vocab.txt"),), (folder,) if folder else ())
-
-
-def _layout_from(values: Any, where: str | Path) -> TokenLayout:
-    try:
-        return TokenLayout.from_dict(dict(values))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{where}: token layout", error) from error

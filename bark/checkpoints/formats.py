@@ -1,20 +1,19 @@
-"""Turns Bark's weights on disk into ready networks; reads three layouts: Suno's, Hugging Face's,
-ours.
-"""
+"""Networks from Bark's weights on disk, in any of three layouts: Suno's, Hugging Face's, ours."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from bark.errors import CheckpointError, MissingFileError, SettingError
+from bark.errors import SHOWN, CheckpointError, MissingFileError, SettingError, printable
 from bark.stages.gpt import GPT, GPTConfig
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
-from bark.storage.weights import read_json, read_torch_file, read_weights, tensors_of
+from bark.storage.weights import View, read_torch_file, read_weights, tensors_of, view_of
+
+from .config import ModelConfig, config_from, read_config
 
 STAGES = ("semantic", "coarse", "fine")
 FORMATS = ("suno", "hf", "ours")
@@ -52,17 +51,6 @@ HF_SIZES = {
     "dropout": "dropout",
     "n_codes_total": "n_codes_total",
     "n_codes_given": "n_codes_given",
-}
-# The largest network a file may ask for: far above any Bark, far below what hurts.
-LARGEST = {
-    "n_layer": 128,
-    "n_head": 256,
-    "n_embd": 16_384,
-    "block_size": 65_536,
-    "input_vocab_size": 4_000_000,
-    "output_vocab_size": 4_000_000,
-    "n_codes_total": 64,
-    "n_codes_given": 63,
 }
 _SHOWN = 5  # names an error lists before it only counts
 
@@ -111,18 +99,18 @@ def read_stage(path: str | Path, stage: str) -> tuple[GPTConfig, dict[str, torch
 
 def folder_format(folder: Path) -> str:
     """Tell which of the three layouts a folder holds."""
-    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
-    if config.get("format") == "bark":
-        version = config.get("format_version")
-        if version != FORMAT_VERSION:
+    there = (folder / "config.json").is_file()
+    config = read_config(folder) if there else ModelConfig()
+    if config.format == "bark":
+        if config.format_version != FORMAT_VERSION:
             raise CheckpointError(
                 f"{folder}: format_version",
-                version,
+                config.format_version,
                 FORMAT_VERSION,
                 "Install a newer version of this package",
             )
         return "ours"
-    if config.get("model_type") == "bark":
+    if config.model_type == "bark":
         return "hf"
     if any(
         (folder / f"{name}{size}.pt").is_file()
@@ -130,10 +118,8 @@ def folder_format(folder: Path) -> str:
         for size in ("_2", "")
     ):
         return "suno"
-    if config:
-        raise CheckpointError(
-            f"{folder} holds another kind of model", config.get("model_type"), "bark"
-        )
+    if there:
+        raise CheckpointError(f"{folder} holds another kind of model", config.model_type, "bark")
     raise MissingFileError(
         f"{folder} holds no Bark model",
         allowed="Suno's text.pt, coarse.pt and fine.pt (or _2.pt), a Hugging Face Bark, or our "
@@ -175,13 +161,7 @@ def build_network(
     if isinstance(config, FineGPTConfig):
         weights = _with_tied_heads(weights, config, where)
     _check_fit(weights, network, where)
-    network.load_state_dict(
-        {
-            name: _ready(tensor, name, where, dtype or torch.float32)
-            for name, tensor in weights.items()
-        },
-        assign=True,
-    )
+    network.load_state_dict(_ready(weights, where, dtype or torch.float32), assign=True)
     if isinstance(network, FineGPT):
         network.tie_heads()
     return network.eval()
@@ -196,36 +176,6 @@ class _Blank(TorchFunctionMode):
         if getattr(func, "__module__", "") == "torch.nn.init":
             return None  # no layer asks for it
         return func(*args, **(kwargs or {}))
-
-
-def config_from(values: Mapping[str, Any], stage: str, where: str) -> GPTConfig:
-    """Check the sizes a file states and return them; nothing is allocated."""
-    kind = FineGPTConfig if stage == "fine" else GPTConfig
-    known = {field.name for field in fields(kind)}
-    if unknown := sorted(str(name)[:40] for name in values if name not in known):
-        raise CheckpointError(f"{where}: unknown sizes", _some(unknown), ", ".join(sorted(known)))
-    for name, value in values.items():
-        if name == "bias":
-            good = isinstance(value, bool)
-            allowed = "true or false"
-        elif name == "dropout":
-            good = isinstance(value, (int, float)) and 0 <= value < 1
-            allowed = "0 … 1"
-        else:
-            good = type(value) is int and 1 <= value <= LARGEST[name]
-            allowed = f"1 … {LARGEST[name]}"
-        if not good:
-            raise CheckpointError(f"{where}: {name}", repr(value)[:40], allowed)
-    config = kind(**values)
-    if config.n_embd % config.n_head:
-        raise CheckpointError(
-            f"{where}: n_embd", config.n_embd, f"a multiple of n_head, {config.n_head}"
-        )
-    if isinstance(config, FineGPTConfig) and config.n_codes_given >= config.n_codes_total:
-        raise CheckpointError(
-            f"{where}: n_codes_given", config.n_codes_given, "less than n_codes_total"
-        )
-    return config
 
 
 def to_hf_name(name: str) -> str:
@@ -267,8 +217,8 @@ def _read_suno(path: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tenso
 def _read_hf(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
     path = hf_weights(folder)
     part = HF_PARTS[stage]
-    sizes = read_json(folder / "config.json").get(f"{part}_config")
-    if not isinstance(sizes, Mapping):
+    sizes = getattr(read_config(folder), f"{part}_config")
+    if sizes is None:
         raise CheckpointError(f"{folder / 'config.json'} has no {part}_config")
     stated = {ours: sizes[theirs] for ours, theirs in HF_SIZES.items() if theirs in sizes}
     stated = {
@@ -288,8 +238,8 @@ def _read_hf(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tenso
 
 
 def _read_ours(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
-    sizes = read_json(folder / "config.json").get(stage)
-    if not isinstance(sizes, Mapping):
+    sizes = getattr(read_config(folder), stage)
+    if sizes is None:
         raise CheckpointError(f"{folder / 'config.json'} has no sizes for {stage!r}")
     config = config_from(sizes, stage, f"{folder / 'config.json'}, {stage}")
     return config, read_weights(folder / f"{stage}.safetensors")
@@ -403,21 +353,31 @@ def _check_fit(weights: Mapping[str, torch.Tensor], network: Network, where: str
     }
     if any(faults.values()):
         text = "; ".join(f"{fault} {_some(names)}" for fault, names in faults.items() if names)
-        raise CheckpointError(f"{where} does not fit the sizes it states", text)
+        raise CheckpointError(f"{where} does not fit the sizes it states: {text}")
 
 
-def _ready(tensor: torch.Tensor, name: str, where: str, dtype: torch.dtype) -> torch.Tensor:
-    """Cast, lay out row by row (some files hold overlapping views) and refuse NaN."""
-    tensor = tensor.to(dtype).contiguous()
-    if not all(torch.isfinite(edge) for edge in tensor.aminmax()):
-        raise CheckpointError(
-            f"{where}: {name} holds NaN or infinity",
-            fix="Its training diverged, or the file is damaged",
-        )
-    return tensor
+def _ready(
+    weights: Mapping[str, torch.Tensor], where: str, dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """Cast, lay out row by row (some files hold overlapping views) and refuse NaN.
+
+    What a file holds once under several names is cast once, and stays shared.
+    """
+    views = {name: view_of(tensor) for name, tensor in weights.items()}
+    done: dict[View, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        if views[name] in done:
+            continue
+        ready = done[views[name]] = tensor.to(dtype).contiguous()
+        if not all(torch.isfinite(edge) for edge in ready.aminmax()):
+            raise CheckpointError(
+                f"{where}: {name} holds NaN or infinity",
+                fix="Its training diverged, or the file is damaged",
+            )
+    return {name: done[view] for name, view in views.items()}
 
 
 def _some(names: list[str]) -> str:
     """List the first few names, and count the rest."""
-    shown = ", ".join(name[:80] for name in names[:_SHOWN])
+    shown = ", ".join(printable(name, SHOWN) for name in names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown}, … ({len(names)} in all)"

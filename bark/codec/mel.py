@@ -10,9 +10,8 @@ a speech codec: tones and music are out of its reach.
 Analysis frames are centred in the 320 samples they stand for, so ``N`` samples give ``ceil(N /
 320)`` frames."""
 
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,37 +22,21 @@ from torch.nn import functional as F
 
 from bark.errors import CheckpointError, MissingFileError
 from bark.storage.atomic import atomic_write, atomic_write_text
-from bark.storage.weights import read_json, read_weights
+from bark.storage.json import dataclass_from, encode, read_json
+from bark.storage.weights import read_weights
 
 from .base import check_codes, check_samples
+from .mel_config import CODEBOOK_SIZE, FFT_LENGTH, LIMITS, NUM_CODEBOOKS
+from .mel_config import MelCodecConfig as MelCodecConfig
 
 SAMPLE_RATE = 24_000  # Hz
 HOP_LENGTH = 320  # samples a frame: 75 frames a second
-FFT_LENGTH = 1_024  # samples
 EDGE = (
     FFT_LENGTH - HOP_LENGTH
 ) // 2  # samples of silence on each side, so that a frame is centred in its hop
-NUM_CODEBOOKS = 8
-CODEBOOK_SIZE = 1_024
 MAX_LOG = 8.0  # natural log of mel magnitude; nothing in [-1, 1] audio comes near it
 MIN_MAGNITUDE = 1e-6
 WEIGHTS = "codec.safetensors"
-
-
-@dataclass(frozen=True)
-class MelCodecConfig:
-    """Sizes of the autoencoder and the settings of phase reconstruction."""
-
-    bands: int = 112  # mel bands
-    floor: float = 1e-2  # added to the mel magnitude before the logarithm
-    latent: int = 64  # width of a codebook entry
-    encoder_width: int = 160
-    encoder_blocks: int = 2
-    decoder_width: int = 224
-    decoder_blocks: int = 3
-    expansion: int = 3  # inner width of a block over its outer width
-    iterations: int = 30  # Griffin-Lim rounds
-    momentum: float = 0.99  # fast Griffin-Lim's momentum
 
 
 def mel_filterbank(bands: int) -> Tensor:
@@ -374,13 +357,14 @@ class MelCodec:
         kind = entry.pop("type", None)
         if kind != "mel":
             raise CheckpointError("codec type in config.json", got=kind, allowed="mel")
+        config = dataclass_from(entry, MelCodecConfig, LIMITS, f"{folder / 'config.json'}: codec")
+        state = {name: tensor.float() for name, tensor in read_weights(folder / WEIGHTS).items()}
         try:
-            network = MelAutoencoder(MelCodecConfig(**entry))
-            state = {
-                name: tensor.float() for name, tensor in read_weights(folder / WEIGHTS).items()
-            }
+            if sum(tensor.numel() for tensor in state.values()) < config.least_numbers():
+                raise RuntimeError("the weights are too few")  # before as many are allocated
+            network = MelAutoencoder(config)
             network.load_state_dict(state)
-        except (TypeError, RuntimeError) as error:
+        except RuntimeError as error:
             raise CheckpointError(
                 f"codec weights in {folder} do not fit their configuration", got=error
             ) from error
@@ -395,7 +379,7 @@ class MelCodec:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "config.json"
-        config = json.loads(path.read_text()) if path.is_file() else {}
+        config = read_json(path) if path.is_file() else {}
         config["codec"] = {"type": "mel", **asdict(self.network.config)}
         state = {
             name: tensor.half().cpu().contiguous()
@@ -403,4 +387,4 @@ class MelCodec:
         }
         with atomic_write(folder / WEIGHTS) as temporary:
             save_file(state, temporary)
-        atomic_write_text(path, json.dumps(config, indent=2) + "\n")
+        atomic_write_text(path, encode(config, indent=2) + "\n")

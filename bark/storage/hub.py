@@ -1,4 +1,4 @@
-"""THE network door: turns a model hub's repository and file name into a path on this computer.
+"""THE network door: files of a model hub's repository as paths on this computer.
 
 Downloads go through huggingface_hub into its cache: a broken connection goes on where it stopped,
 the files are shared with other programs, and never is half a file at the final name. What is cached
@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bark.errors import CheckpointError, MissingFileError, MissingModelError, StorageError
+
+from .files import expand
 
 logger = logging.getLogger(__name__)
 
@@ -112,14 +114,14 @@ def cached(repo: str, file: str) -> Path | None:
 def cache_folder() -> Path:
     """Return the hub's cache folder, as huggingface_hub chooses it."""
     if "HF_HUB_CACHE" in os.environ:
-        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+        return expand(os.environ["HF_HUB_CACHE"])
     home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else user_cache() / "huggingface") / "hub"
+    return (expand(home) if home else user_cache() / "huggingface") / "hub"
 
 
 def user_cache() -> Path:
     """Return XDG_CACHE_HOME, or ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
 
 
 def offline() -> bool:

@@ -1,11 +1,10 @@
-"""Turns a file of weights into named tensors, and runs nothing that the file asks for.
+"""Named tensors out of a file of weights; nothing that the file asks for is run.
 
 This is the only place that calls `torch.load`. A torch file is a pickle, that is, a program; here
 its calls are listed before it is opened, anything but tensors and plain containers is refused by
 name, and the few harmless foreign names real checkpoints carry become objects that do nothing."""
 
 import hashlib
-import json
 import pickletools
 import re
 import threading
@@ -15,11 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch._utils import IMPORT_MAPPING, NAME_MAPPING
 
-from bark.errors import CheckpointError, MissingFileError
+from bark.errors import SHOWN, CheckpointError, MissingFileError, printable
+
+from .files import check_file
+from .json import FileName, read_as
+from .json import read_json as read_json
 
 # numpy numbers such as best_val_loss, under numpy 1's and numpy 2's names; their values are never
 # needed.
@@ -53,9 +57,10 @@ _CALLS_BY_STACK = frozenset({"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1",
 # torch.save before zip files, torch < 1.6
 _LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_PICKLES = 5  # magic, protocol, machine, the object, its storages' names
-# times the file's size: tied and overlapping tensors are counted once for each name
-_MOST_COPIES = 4
-_MOST_HEADER = 64 * 2**20  # bytes of data.pkl
+_MOST_HEADER = 16 << 20  # bytes of data.pkl, or of a safetensors header
+_MOST_STEPS = 1_000_000  # of a pickle; large networks with their optimizer take some ten thousand
+_MOST_COPIED, _MOST_COPIES = 64 << 20, 16  # bytes, and times the file, that its tensors may take
+View = tuple[object, ...]  # see `view_of`
 _LOAD_LOCK = threading.Lock()  # torch keeps the names allowed for now in one place for all threads
 
 
@@ -90,7 +95,7 @@ def read_torch_file(path: str | Path, stand_ins: Iterable[str] = ()) -> Any:
     CheckpointError If the file calls anything else, is damaged, is not a torch file, or holds
         tensors larger than itself."""
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     with path.open("rb") as file:
         legacy = file.read(4) != b"PK\x03\x04"
     foreign = _foreign_names(path, legacy, (*NUMPY_STAND_INS, *stand_ins))
@@ -120,7 +125,7 @@ def read_weights(path: str | Path, prefix: str = "") -> dict[str, torch.Tensor]:
     name → tensor, in the file's type, mapped from the file where possible.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     if path.name.endswith(".index.json"):
         merged: dict[str, torch.Tensor] = {}
         for shard in _shards(path):
@@ -144,7 +149,9 @@ def tensors_of(state: Any, path: Path, prefix: str = "") -> dict[str, torch.Tens
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise CheckpointError(
-                f"{path}: entry {str(name)[:80]!r}", type(tensor).__name__, "a name with a tensor"
+                f"{path}: entry {printable(name, SHOWN)!r}",
+                type(tensor).__name__,
+                "a name with a tensor",
             )
         if name.startswith(prefix):
             tensors[name[len(prefix) :]] = tensor.detach()
@@ -160,21 +167,11 @@ def weights_digest(network: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a small JSON object such as a ``config.json``."""
-    _check_file(path)
-    if path.stat().st_size > _MOST_HEADER:
-        raise CheckpointError(f"{path} is too large", path.stat().st_size, f"{_MOST_HEADER} bytes")
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON", error) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a JSON object", type(content).__name__)
-    return content
-
-
 def _read_safetensors(path: Path, prefix: str) -> dict[str, torch.Tensor]:
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if _MOST_HEADER < header <= path.stat().st_size:
+        raise CheckpointError(f"{path} has too long a header", header, f"{_MOST_HEADER:,} bytes")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]
@@ -185,38 +182,24 @@ def _read_safetensors(path: Path, prefix: str) -> dict[str, torch.Tensor]:
         ) from error
 
 
+class _Index(msgspec.Struct):
+    """The list of shards beside the weights of a large model."""
+
+    weight_map: dict[str, FileName]
+
+
+def shard_names(index: Path) -> list[str]:
+    """Return the names of the files that a ``….index.json`` lists; all lie beside it."""
+    return sorted(set(read_as(index, _Index).weight_map.values()))
+
+
 def _shards(index: Path) -> list[Path]:
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise CheckpointError(f"{index} lists no weights", fix="Fetch it again")
-    shards = sorted(set(names.values()))
-    for name in shards:
-        if Path(name).name != name or "\\" in name:
-            raise CheckpointError(f"{index} names a file outside its folder", repr(name))
-    missing = [name for name in shards if not (index.parent / name).is_file()]
-    if missing:
+    shards = [index.parent / name for name in shard_names(index)]
+    if missing := [shard.name for shard in shards if not shard.is_file()]:
         raise MissingFileError(
-            f"parts of {index} are missing", ", ".join(missing), fix="Fetch them again"
+            f"parts of {index} are missing: {', '.join(missing)}", fix="Fetch them again"
         )
-    return [index.parent / name for name in shards]
-
-
-def _check_file(path: Path) -> None:
-    """Refuse what is absent, empty or a web page before a decoder sees it."""
-    if not path.is_file():
-        raise MissingFileError(f"no such file: {path}")
-    with path.open("rb") as file:
-        start = file.read(64).lstrip().lower()
-    if not start:
-        raise CheckpointError(f"{path} is empty", fix="Delete it and fetch it again")
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise CheckpointError(
-            f"{path} is a web page, not weights", fix="Delete it and fetch it again"
-        )
-    if start.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"{path} is a Git LFS pointer, not the weights", fix="Run `git lfs pull` in its folder"
-        )
+    return shards
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:
@@ -250,10 +233,17 @@ def _foreign_names(path: Path, legacy: bool, stand_ins: tuple[str, ...]) -> list
 
 def _global_names(path: Path, legacy: bool) -> Iterator[str]:
     """Yield each name the file's pickle refers to, as ``module.name``; nothing is executed."""
+    steps = 0
     try:
         with _pickle_of(path, legacy) as file:
             for _ in range(_LEGACY_PICKLES if legacy else 1):
                 for opcode, argument, _ in pickletools.genops(file):
+                    steps += 1
+                    if steps > _MOST_STEPS:
+                        raise CheckpointError(
+                            f"{path} is refused: its pickle has too many steps",
+                            allowed=f"{_MOST_STEPS:,}",
+                        )
                     if opcode.name in _CALLS_BY_STACK:
                         raise CheckpointError(
                             f"{path} is refused: its pickle hides what it calls ({opcode.name})",
@@ -306,17 +296,25 @@ def _pickle_of(path: Path, legacy: bool) -> Iterator[IO[bytes]]:
             yield file
 
 
+def view_of(tensor: torch.Tensor) -> View:
+    """Say which bytes a tensor shows, and how: equal for tensors that are tied."""
+    start = tensor.untyped_storage().data_ptr()
+    return start, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
 def _check_size(content: Any, path: Path) -> None:
-    """Refuse tensors that claim more than the file holds, such as one number repeated
-    2**40 times.
+    """Refuse tensors that take far more memory than the file, such as one number shown 2**40 times.
+
+    Tied tensors take it once. Those that overlap (slices of one array, rows that begin inside the
+    row before) take it each, and real files hold some.
     """
-    size = path.stat().st_size
-    total = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
-    if total > _MOST_COPIES * size:
+    bytes_of = {view_of(t): t.numel() * t.element_size() for t in _tensors(content)}
+    most = _MOST_COPIED + _MOST_COPIES * path.stat().st_size
+    if (total := sum(bytes_of.values())) > most:
         raise CheckpointError(
             f"{path} is refused: its tensors claim more than the file holds",
-            f"{total} bytes of tensors in {size} bytes of file",
-            f"{_MOST_COPIES} times the file",
+            f"{total:,} bytes",
+            f"{most:,}",
         )
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bark.errors import VoiceError
+from bark.errors import MissingFileError, VoiceError
 from bark.languages import SUPPORTED_LANGS
+from bark.storage.files import expand
 from bark.tokens import BARK, TokenLayout
 
 SUNO_MODELS = frozenset(
@@ -56,7 +57,7 @@ def check_name(name: str) -> str:
     if not plain or name.split(".")[0] in _DEVICES:
         raise VoiceError(
             "this is no name for a voice",
-            ascii(name[:80]),
+            name,
             "up to 64 of a-z 0-9 . _ -, beginning with a letter or digit; or a path that ends in "
             ".npz",
         )
@@ -92,10 +93,12 @@ def voice_folders(
     from platformdirs import user_data_path
 
     named = [Path(part) for part in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if part]
-    own = [user_data_path("bark", appauthor=False) / "voices"]
+    try:
+        own = [expand(user_data_path("bark", appauthor=False) / "voices")]
+    except (RuntimeError, MissingFileError):  # this user has no home folder, so none of this kind
+        own = []
     model = [Path(model_folder)] if model_folder is not None else []
-    ordered = [Path(folder).expanduser() for folder in (*folders, *named, *own, *model)]
-    return tuple(dict.fromkeys(ordered))
+    return tuple(dict.fromkeys(expand(folder) for folder in (*folders, *named, *own, *model)))
 
 
 def places_of(
@@ -159,7 +162,7 @@ def not_found(name: str, folders: Iterable[Path]) -> VoiceError:
     places = tuple(folders)
     near = difflib.get_close_matches(name, [*list_voices(places), *SUNO_PRESETS], n=3)
     return VoiceError(
-        f"no voice is named {name!r}",
-        f"nothing in {', '.join(str(place) for place in places)} or among Suno's presets",
+        f"no voice is named {name[:80]!r}, neither among Suno's presets nor in "
+        + ", ".join(map(str, places)),
         fix=f"Did you mean {' or '.join(near)}?" if near else "Give a path that ends in .npz",
     )

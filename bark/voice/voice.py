@@ -6,7 +6,6 @@ stage hears the last 256 semantic tokens (5.1 s), the coarse stage 313 frames (4
 stage 512 frames (6.8 s). Whatever lies before is never used."""
 
 import hashlib
-import json
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,9 @@ import numpy as np
 
 from bark.errors import BarkError, VoiceError
 from bark.storage.atomic import atomic_write, atomic_write_text
-from bark.storage.npz import read_bounded, read_npy, read_npz
+from bark.storage.files import expand, read_bounded
+from bark.storage.json import decode, encode, read_as
+from bark.storage.npz import MAX_FILE_BYTES, read_npy, read_npz
 from bark.tokens import BARK, TokenLayout
 
 from .names import check_name, find_voice, is_suno_preset, not_found, places_of, preset_files
@@ -268,8 +269,9 @@ class Voice:
         VoiceError : any other fault, in one sentence that names the file.
         """
         path = Path(path)
+        data = read_bounded(path, MAX_FILE_BYTES, VoiceError)
         try:
-            arrays, names = read_npz(read_bounded(path), {*KEYS, *PLAIN_KEYS, INFO_KEY})
+            arrays, names = read_npz(data, {*KEYS, *PLAIN_KEYS, INFO_KEY})
             if missing := [
                 k for k, p in zip(KEYS, PLAIN_KEYS, strict=True) if not {k, p} & arrays.keys()
             ]:
@@ -295,7 +297,7 @@ class Voice:
         voice = self.validate() if layout is None else self.canonical(layout)
         members: dict[str, np.ndarray] = voice.to_dict()
         if voice.info:
-            text = json.dumps(voice.info, ensure_ascii=False, sort_keys=True).encode()
+            text = encode(dict(sorted(voice.info.items()))).encode()
             if len(text) > MAX_INFO_BYTES:
                 raise VoiceError(
                     "info is too long", f"{len(text):,} bytes", f"up to {MAX_INFO_BYTES:,}"
@@ -314,12 +316,9 @@ class Voice:
         check_name(name)
         folder = Path(folder)
         index_path = folder / "speaker_embeddings_path.json"
-        try:
-            index = json.loads(index_path.read_text("utf-8")) if index_path.exists() else {}
-        except ValueError as error:
-            raise VoiceError(f"{index_path} is not JSON", fix="Repair or remove it") from error
-        if not isinstance(index, dict):
-            raise VoiceError(f"{index_path} is not a JSON object", fix="Repair or remove it")
+        index: dict[str, Any] = {}
+        if index_path.exists():
+            index = read_as(index_path, dict[str, Any], VoiceError)
         index.setdefault("repo_or_path", ".")
         index[name] = {}
         for key, tokens in self.validate().to_hf_preset().items():
@@ -327,7 +326,7 @@ class Voice:
             with atomic_write(folder / place) as temporary:
                 np.save(temporary, tokens, allow_pickle=False)
             index[name][key] = place
-        atomic_write_text(index_path, json.dumps(index, indent=1) + "\n")
+        atomic_write_text(index_path, encode(index, indent=1) + "\n")
         return index_path
 
 
@@ -361,7 +360,7 @@ def resolve_voice(
     if isinstance(voice, Mapping):
         return Voice.from_dict(voice, layout)
     if isinstance(voice, Path) or (isinstance(voice, str) and voice.lower().endswith(".npz")):
-        return Voice.load(Path(voice).expanduser(), layout)
+        return Voice.load(expand(voice), layout)
     if not isinstance(voice, str):
         raise VoiceError(
             "this is no voice", type(voice).__name__, "a name, a path, a dictionary or a Voice"
@@ -380,8 +379,9 @@ def _load_parts(paths: list[Path], layout: TokenLayout) -> Voice:
     """Read a voice kept as Hugging Face keeps it, one ``.npy`` for each of the three keys."""
     arrays = {}
     for path, key in zip(paths, KEYS, strict=True):
+        data = read_bounded(path, MAX_FILE_BYTES, VoiceError)
         try:
-            arrays[key] = read_npy(read_bounded(path), key)
+            arrays[key] = read_npy(data, key)
         except VoiceError as error:
             raise _named(path, error) from error
     return Voice.from_dict(arrays, layout)
@@ -416,20 +416,16 @@ def _as_tokens(values: Any, key: str) -> np.ndarray:
 
 def _read_info(raw: Any) -> dict[str, str]:
     """Read the JSON member; a broken one is only a loss of notes, so it warns."""
+    array = np.asarray(raw)
     try:
-        array = np.asarray(raw)
-        values = (
-            json.loads(array.tobytes())
-            if array.dtype == np.uint8 and array.size <= MAX_INFO_BYTES
-            else None
-        )
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        logger.warning("%s is not a short JSON object and is ignored", INFO_KEY)
+        if array.dtype != np.uint8 or array.size > MAX_INFO_BYTES:
+            raise VoiceError(INFO_KEY, f"{array.size} of {array.dtype}")
+        values = decode(array.tobytes(), dict[str, Any], INFO_KEY, VoiceError)
+    except VoiceError as error:
+        logger.warning("%s is not a short JSON object and is ignored: %s", INFO_KEY, error)
         return {}
     return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
+        key: value if isinstance(value, str) else encode(value) for key, value in values.items()
     }
 
 

@@ -177,7 +177,7 @@ def test_generation_config_gives_the_layout(golden, tmp_path):
     config["semantic_config"]["max_new_tokens"] = -1
     (tmp_path / "generation_config.json").write_text(json.dumps(config))
     with pytest.raises(
-        CheckpointError, match="token layout: got token layout: max_semantic: got -1"
+        CheckpointError, match="token layout: max_semantic: got -1; allowed: int >= 1"
     ):
         find_model(tmp_path)
 
@@ -208,8 +208,12 @@ def test_a_name_may_be_a_string_or_a_path(tmp_path):
         ({"codec": None}, "type of codec: got None"),
         ({"tokenizer": {}}, "type of tokenizer: got None; allowed: bert or phones"),
         ({"layout": {"semantic_vocab": 0}}, "semantic_vocab"),
-        ({"layout": {"colour": 1}}, "unknown fields"),
-        ({"layout": 3}, "token layout"),
+        ({"layout": {"colour": 1}}, "token layout: got Object contains unknown field colour"),
+        ({"layout": 3}, "layout: got int; allowed: object"),
+        (
+            {"layout": {"max_semantic": 2**40}},
+            "max_semantic: got 1099511627776; allowed: int <= 65536",
+        ),
         ({"defaults": [1]}, "defaults"),
         ({"defaults": {"min_eos_p": "low"}}, "defaults"),
         ({"format_version": 99}, "Install a newer version"),

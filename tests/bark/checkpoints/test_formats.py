@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from bark.checkpoints.config import config_from
 from bark.checkpoints.formats import (
     STAGES,
-    config_from,
     from_hf_name,
     load_stage,
     read_stage,
@@ -208,7 +208,7 @@ def test_integer_weights_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_layer": 10**6}, r"n_layer: got 1000000; allowed: 1 … 128"),
+        ({"n_layer": 10**6}, "n_layer: got 1000000; allowed: int <= 64"),
         ({"n_embd": 2**31}, "n_embd: got 2147483648"),
         ({"n_embd": 6, "n_head": 4}, "n_embd: got 6; allowed: a multiple of n_head, 4"),
         ({"n_head": 0}, "n_head: got 0"),
@@ -216,9 +216,9 @@ def test_integer_weights_are_refused(tmp_path):
         ({"n_layer": "12"}, "n_layer: got '12'"),
         ({"n_layer": True}, "n_layer: got True"),
         ({"n_layer": None}, "n_layer: got None"),
-        ({"bias": 1}, "bias: got 1; allowed: true or false"),
+        ({"bias": 1}, "bias: got 1; allowed: bool"),
         ({"dropout": float("nan")}, "dropout: got nan"),
-        ({"rotary": True}, "unknown sizes: got rotary"),
+        ({"rotary": True}, "unknown field rotary"),
         ({"n_codes_given": 8}, "n_codes_given: got 8; allowed: less than n_codes_total"),
     ],
 )

@@ -152,6 +152,18 @@ def test_bad_folders_are_refused(codec: MelCodec, tmp_path: Path) -> None:
         MelCodec.load(tmp_path)
     codec.save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
+    for size, value, message in [
+        ("iterations", 10**9, "codec: iterations: got 1000000000; allowed: int <= 1000"),
+        ("bands", 0, "codec: bands: got 0; allowed: int >= 2"),
+        ("floor", 0.0, "codec: floor"),
+        ("encoder_width", "wide", "codec: encoder_width: got 'wide'; allowed: int"),
+        ("decoder_blocks", 64, "do not fit their configuration: got the weights are too few"),
+        ("colour", 1, "codec: got Object contains unknown field colour"),
+    ]:
+        changed = config | {"codec": config["codec"] | {size: value}}
+        (tmp_path / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(CheckpointError, match=message):
+            MelCodec.load(tmp_path)
     config["codec"]["bands"] = 41
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="do not fit their configuration"):
