@@ -1,21 +1,22 @@
-"""Turns the words of a command line into checked values, and every failure into one line and an
-exit code.
-"""
+"""What every command line shares: checked values, one line for a failure, exit codes."""
 
 import argparse
+import io
 import math
 import os
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from .errors import BarkError
+from .errors import SHOWN, BarkError, out_of_memory, printable
 
-FAILED, INTERRUPTED = 1, 130  # 130 is what shells give a program stopped by Ctrl-C
-EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong command, 130 interrupted."
+FAILED = 1
+INTERRUPTED, UNREAD = 130, 141  # as shells say it: stopped by Ctrl-C; nobody reads the output
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong command, 130 interrupted, 141 unread output."
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -51,9 +52,13 @@ class OneLineParser(argparse.ArgumentParser):
             name, type=kind, metavar=kind.name, help=meaning, default=default, required=required
         )
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse would take no notice of a reader that has left."""
+        say(self.format_help().rstrip("\n"), file)
+
     def error(self, message: str) -> NoReturn:
         """Print `message` on standard error and leave."""
-        message = message.removeprefix("argument ").replace("\n", " ")
+        message = printable(message.removeprefix("argument ").replace("\n", " "))
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help\n")
 
 
@@ -117,7 +122,7 @@ def choice(*names: str) -> Kind:
 
 def refused(word: str, allowed: str) -> argparse.ArgumentTypeError:
     """Return the complaint about one word of the command line."""
-    return argparse.ArgumentTypeError(f"got {word!r}; allowed: {allowed}")
+    return argparse.ArgumentTypeError(f"got {printable(repr(word), SHOWN)}; allowed: {allowed}")
 
 
 def _convert(to: type, word: str, allowed: str) -> Any:
@@ -149,44 +154,77 @@ def run(name: str, work: Callable[[], int]) -> int:
     """Do the work of a command, whose `name` begins each complaint, and return its exit code.
 
     0 done; 1 failed; 2 what was named cannot be used, be it a flag, a file or a voice; 130 stopped
-    by Ctrl-C or politely from outside."""
+    by Ctrl-C or politely from outside; 141 nobody reads what it prints."""
+    _open_streams()
     try:
         with _terminate_like_interrupt():
-            return work()
-    except SystemExit as stop:  # argparse has said what is wrong, or has shown the help
-        return stop.code if isinstance(stop.code, int) else FAILED
+            try:
+                code = work()
+            except SystemExit as stop:  # argparse has said what is wrong, or has shown the help
+                code = stop.code if isinstance(stop.code, int) else FAILED
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
     except BarkError as error:
         return complain(name, str(error), error.exit_code)
     except KeyboardInterrupt as interrupt:
         return complain(name, f"interrupted. {interrupt}", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader left: nothing more to say
-        return FAILED
-    except (OSError, MemoryError) as error:
-        return complain(name, f"{type(error).__name__}: {error}")
-    except RuntimeError as error:
-        if (
-            type(error).__name__ != "OutOfMemoryError"
-        ):  # torch's; its import must wait until it is needed
+        _forget_output()
+        return UNREAD
+    except (OSError, MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            return complain(
+                name, "there is not enough memory. Try a smaller model, or --device cpu on a GPU"
+            )
+        if isinstance(error, RuntimeError):
             raise
-        return complain(name, "the device is out of memory. Try a smaller model or --device cpu")
+        return complain(name, f"{type(error).__name__}: {error}")
+
+
+def _open_streams() -> None:
+    """Open what the shell has closed, so that no file of ours becomes the standard output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # the help and others' notes, too
+
+
+def _forget_output() -> None:
+    """Let the rest go nowhere: Python would complain at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # no real file
+        return
 
 
 def complain(name: str, message: str, code: int = FAILED) -> int:
     """Say in one line on standard error what went wrong; return the exit code."""
-    say(f"{name}: {' '.join(message.split())}", sys.stderr)
+    with suppress(OSError):  # nobody reads it
+        say(f"{name}: {printable(' '.join(message.split()))}", sys.stderr)
     return code
 
 
 def say(line: str, stream: Any = None) -> None:
-    """Print a line, whatever its letters; standard output is looked up now, where
-    tests replace it.
+    """Print a line, whatever its letters: what moves the cursor or is not in the stream's encoding
+    is escaped.
+
+    Standard output is looked up now, where tests replace it; one that is closed takes nothing.
     """
     stream = sys.stdout if stream is None else stream
+    if stream is None:
+        return
     encoding = stream.encoding or "utf-8"
+    line = "".join(letter if letter in "\n\t" else _shown(letter) for letter in line)
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def _shown(letter: str) -> str:
+    return printable(letter) if unicodedata.category(letter) == "Cc" else letter
 
 
 @contextmanager

@@ -1,14 +1,11 @@
-"""Turns a Bark model from one layout on disk into another: Suno's files ⇄ Hugging Face's folder ⇄
-ours.
+"""A Bark model in another layout on disk: Suno's files ⇄ Hugging Face's folder ⇄ ours.
 
 ``python -m bark.convert SRC DST --to suno|hf|ours``. Every tensor keeps its value, and every stage
 its number type. The result appears at once when it is complete; an existing DST is never touched.
 """
 
-import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,10 +28,13 @@ from bark.checkpoints.formats import (
     to_hf_name,
 )
 from bark.stages.gpt import GPTConfig
-from bark.storage.atomic import atomic_write, atomic_write_text
+from bark.storage.atomic import atomic_write, atomic_write_text, workshop
+from bark.storage.files import expand
+from bark.storage.json import encode
+from bark.storage.locks import lock, owner
 
 from . import commandline
-from .errors import BarkError, CheckpointError, SettingError, StorageError
+from .errors import CheckpointError, SettingError, StorageError, out_of_memory
 from .tokens import BARK
 
 LARGE_WIDTH = 1024  # n_embd of Suno's large networks, whose files end in _2
@@ -79,33 +79,38 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
     """
     if to not in FORMATS:
         raise SettingError("--to", repr(to), ", ".join(FORMATS))
-    destination = Path(destination).expanduser()
+    destination = expand(destination)
+    _check_free(destination)
+    files = find_model(source)
+    _check_expressible(files, to)
+    mark = destination.with_name(f".{destination.name[:200]}.lock")
+    with lock(mark) as mine:
+        if not mine:
+            raise StorageError(
+                f"another process is writing {destination}",
+                owner(mark),
+                fix="Wait for it to end, or name another folder",
+            )
+        _check_free(destination)
+        with workshop(destination.parent) as shop:
+            folder = shop / "model"
+            folder.mkdir()
+            try:
+                {"suno": _write_suno, "hf": _write_hf, "ours": _write_ours}[to](files, folder)
+                _copy_extras(files, folder, "" if to == "hf" else "tokenizer")
+            except (RuntimeError, SafetensorError) as error:  # torch's and safetensors' full disk
+                if out_of_memory(error):
+                    raise
+                raise OSError(str(error)) from error
+            os.rename(folder, destination)
+    return destination
+
+
+def _check_free(destination: Path) -> None:
     if destination.exists() or destination.is_symlink():
         raise StorageError(
             f"{destination} exists already", fix="Name a new folder, or remove this one first"
         )
-    files = find_model(source)
-    _check_expressible(files, to)
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{destination.name[:40]}.", dir=destination.parent, ignore_cleanup_errors=True
-        ) as temporary:
-            folder = Path(temporary) / "model"
-            folder.mkdir()
-            {"suno": _write_suno, "hf": _write_hf, "ours": _write_ours}[to](files, folder)
-            _copy_extras(files, folder, "" if to == "hf" else "tokenizer")
-            os.rename(folder, destination)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, BarkError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(
-            f"cannot write {destination}",
-            reason,
-            fix="Choose a folder you may write to with space left",
-        ) from error
-    return destination
 
 
 def build_parser(prog: str = "python -m bark.convert") -> commandline.OneLineParser:
@@ -311,7 +316,7 @@ def _save(weights: dict[str, torch.Tensor], path: Path) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    atomic_write_text(path, json.dumps(content, indent=2) + "\n")
+    atomic_write_text(path, encode(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":
