@@ -1,22 +1,48 @@
-"""Turns finished parts of a long job into lines of a file that outlives a kill, and back into
-parts.
-"""
+"""The finished parts of a long job, in a file of lines that outlives a kill."""
 
 import base64
-import json
+import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import numpy as np
 
 from bark.errors import SettingError, StorageError
+from bark.storage.files import storing
+from bark.storage.json import Count, decode, encode
+from bark.storage.locks import lock, owner
 from bark.voice.voice import Voice
 
 FORMAT = 1
+MOST_LINE = 16 << 20  # bytes of one part
+MOST_NUMBERS = 1 << 20  # tokens in one array of a part
+
+Packed = tuple[list[Count], str]  # shape, base64 of the compressed numbers
+T = TypeVar("T")
+
+
+class _Head(msgspec.Struct):
+    """The first line."""
+
+    journal: int
+    job: dict[str, Any]
+
+
+class Record(msgspec.Struct):
+    """The line of a finished part."""
+
+    part: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # number
+    take: Annotated[int, msgspec.Meta(ge=0, le=1_000)]  # 0, and one more each time it is drawn anew
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    semantic: Packed
+    coarse: Packed
+    fine: Packed
+    score: float | None = None  # what a judge gave it
 
 
 class Journal:
@@ -28,12 +54,28 @@ class Journal:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.job: dict[str, Any] | None = None  # None: a new journal
-        self.parts: dict[int, dict[str, Any]] = {}  # number → its newest record
-        if self.path.exists():
-            self._read()
+        self.parts: dict[int, Record] = {}  # number → its newest record
+        self._held = ExitStack()
+        self._read()
 
     def begin(self, job: Mapping[str, Any]) -> None:
-        """Write the job into a new journal, or check that an old one belongs to the same job."""
+        """Write the job into a new journal, or check that an old one belongs to the same job.
+
+        From here to `close`, or as long as this object lives, no other process can begin.
+
+        Raises
+        ------
+        StorageError
+            If another process is speaking it.
+        """
+        try:
+            self._hold()
+            self._begin(job)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, job: Mapping[str, Any]) -> None:
         if self.job is None:
             self._append({"journal": FORMAT, "job": dict(job)})
             self.job = dict(job)
@@ -42,25 +84,43 @@ class Journal:
             if self.job.get(key) != job.get(key):
                 raise SettingError(
                     f"{self.path} belongs to another job: its {key} differs",
-                    _shown(job.get(key)),
-                    _shown(self.job.get(key)),
+                    encode(job.get(key)),
+                    encode(self.job.get(key)),
                     "Repeat the command that began it, or name another journal",
                 )
+
+    def _hold(self) -> None:
+        file = self.path.with_name(f"{self.path.name}.lock")
+        with storing(f"the journal {self.path}"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            mine = self._held.enter_context(lock(file))
+        if not mine:
+            raise StorageError(
+                f"another process is speaking this: {self.path}",
+                owner(file),
+                fix="Wait for it to end, or name another journal",
+            )
+        whole = self._read()  # the one before may have added to it
+        if self.path.exists() and self.path.stat().st_size > whole:
+            with storing(f"the journal {self.path}"), self.path.open("rb+") as torn:
+                torn.truncate(whole)
+
+    def close(self) -> None:
+        """Let other processes begin."""
+        self._held.close()
+
+    def while_held(self, items: Iterator[T]) -> Iterator[T]:
+        """Yield the items, and close the journal after them or where they are left."""
+        with closing(self):
+            yield from items
 
     def add(
         self, number: int, take: int, seed: int, tokens: Voice, score: float | None = None
     ) -> None:
         """Keep a finished part: number from 1, take from 0, what a judge gave it."""
-        record = {
-            "part": number,
-            "take": take,
-            "seed": seed,
-            "score": score,
-            "semantic": _packed(tokens.semantic),
-            "coarse": _packed(tokens.coarse),
-            "fine": _packed(tokens.fine),
-        }
-        self._append(record)
+        semantic, coarse, fine = map(_packed, (tokens.semantic, tokens.coarse, tokens.fine))
+        record = Record(number, take, seed, semantic, coarse, fine, score)
+        self._append(msgspec.structs.asdict(record))
         self.parts[number] = record
 
     def tokens(self, number: int) -> Voice:
@@ -68,76 +128,66 @@ class Journal:
         record = self.parts[number]
         try:
             return Voice(
-                _unpacked(record["semantic"]),
-                _unpacked(record["coarse"]),
-                _unpacked(record["fine"]),
+                _unpacked(record.semantic), _unpacked(record.coarse), _unpacked(record.fine)
             )
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
+        except (ValueError, zlib.error) as error:
             raise SettingError(
                 f"{self.path}: part {number} is damaged", fix="Remove its line"
             ) from error
 
-    def _read(self) -> None:
+    def _read(self) -> int:
+        """Read all whole lines, and return how many bytes they are."""
+        self.job, self.parts, whole = None, {}, 0
+        if not self.path.exists():
+            return whole
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), 1):
+                    if number == 1 and not line.startswith(b'{"journal":'[: len(line)]):
+                        raise SettingError(f"{self.path} is no journal", fix="Name another file")
+                    if not line.endswith(b"\n") and len(line) < MOST_LINE:
+                        break  # torn
+                    whole += len(line)
+                    self._take(number, line)
         except OSError as error:
             raise StorageError(f"cannot read {self.path}", error.strerror) from error
-        if data and not data.startswith(b'{"journal":'[: len(data)]):
-            raise SettingError(f"{self.path} is no journal", fix="Name another file")
-        whole = data[: data.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                record = json.loads(line)
-                if number == 1:
-                    self.job = dict(record["job"])
-                    if record["journal"] != FORMAT:
-                        raise SettingError(f"{self.path} has format", record["journal"], FORMAT)
-                else:
-                    self.parts[int(record["part"])] = record
-            except SettingError:
-                raise
-            except (ValueError, KeyError, TypeError) as error:
-                raise SettingError(
-                    f"{self.path}: line {number} is no line of a journal", fix="Name another file"
-                ) from error
-        if len(whole) < len(data):
-            with _storage(self.path), self.path.open("rb+") as file:
-                file.truncate(len(whole))
+        return whole
+
+    def _take(self, number: int, line: bytes) -> None:
+        where = f"{self.path}: line {number}"
+        try:
+            if number > 1:
+                record = decode(line, Record, where, SettingError)
+                self.parts[record.part] = record
+                return
+            head = decode(line, _Head, where, SettingError)
+        except SettingError as error:
+            raise SettingError(
+                f"{where} is no line of a journal", error.got, error.allowed, "Name another file"
+            ) from error
+        if head.journal != FORMAT:
+            raise SettingError(f"{self.path} has format", head.journal, FORMAT)
+        self.job = head.job
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
-        with _storage(self.path):
+        with storing(f"the journal {self.path}"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
-                file.write(line.encode("utf-8"))
+                file.write(f"{encode(record)}\n".encode())
                 file.flush()
                 os.fsync(file.fileno())
 
 
-@contextmanager
-def _storage(path: Path) -> Iterator[None]:
-    """Turn an `OSError` of the journal into one `StorageError`."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write the journal {path}",
-            error.strerror,
-            fix="Choose a folder with space left",
-        ) from error
-
-
-def _packed(tokens: np.ndarray) -> list[Any]:
+def _packed(tokens: np.ndarray) -> Packed:
     data = zlib.compress(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
-    return [list(tokens.shape), base64.b64encode(data).decode("ascii")]
+    return list(tokens.shape), base64.b64encode(data).decode("ascii")
 
 
-def _unpacked(packed: list[Any]) -> np.ndarray:
+def _unpacked(packed: Packed) -> np.ndarray:
     shape, text = packed
-    data = zlib.decompress(base64.b64decode(text, validate=True))
+    size = min(math.prod(shape), MOST_NUMBERS) * 4
+    stream = zlib.decompressobj()
+    data = stream.decompress(base64.b64decode(text, validate=True), size + 1)
+    if not stream.eof:
+        raise ValueError("cut short, or longer than its shape says")
     return np.frombuffer(data, dtype="<i4").reshape(shape).astype(np.int64)
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=True)
-    return text if len(text) <= 60 else text[:57] + "..."

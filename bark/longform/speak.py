@@ -114,7 +114,8 @@ def speak_parts(
         record.begin(_job(bark, parts, anchors, manner, seed, settings))
     watch = {"progress": progress, "cancel": cancel}
     watched = settings | {name: value for name, value in watch.items() if value}
-    return _spoken(bark, parts, anchors, manner, seed, record, watched)
+    spoken = _spoken(bark, parts, anchors, manner, seed, record, watched)
+    return spoken if record is None else record.while_held(spoken)
 
 
 def _spoken(
@@ -133,7 +134,7 @@ def _spoken(
         if record is not None and done is not None and number not in manner.regenerate:
             made = _kept(bark, record, number, turn)
         else:
-            draw = 0 if done is None else int(done["take"]) + 1
+            draw = 0 if done is None else done.take + 1
             if record is None and number in manner.regenerate:
                 draw = 1
             history = _history(anchor, own, manner.every, bark.layout)
@@ -154,9 +155,8 @@ def _spoken(
 def _kept(bark: BarkLike, record: Journal, number: int, turn: Turn) -> Part:
     """Return a part that an earlier run has spoken."""
     done, tokens = record.parts[number], record.tokens(number)
-    seed, draw, score = int(done["seed"]), int(done["take"]), done.get("score")
     audio = bark.decode(tokens.fine)
-    return Part(number, turn.text, turn.speaker, seed, draw, audio, tokens, score)
+    return Part(number, turn.text, turn.speaker, done.seed, done.take, audio, tokens, done.score)
 
 
 def speak_long(

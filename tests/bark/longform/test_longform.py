@@ -1,11 +1,13 @@
 """Long form: which voice each part goes on from, seeds, joins, and a journal that survives a kill."""
 
+import base64
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -598,6 +600,55 @@ def test_an_unwritable_journal_is_one_error(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(StorageError, match="cannot read .*folder"):
         speak_long(Stub(), TURNS, seed=9, journal=tmp_path / "folder")
+
+
+def test_two_processes_never_speak_one_journal(tmp_path):
+    """The second gets one line; what the first wrote meanwhile is neither cut nor doubled."""
+    journal = tmp_path / "book.jsonl"
+    first = speak_parts(Stub(), TURNS, seed=9, journal=journal)
+    next(first)
+    with journal.open("ab") as file:
+        file.write(b'{"part":2')  # the first is in the middle of a line
+    before = journal.read_bytes()
+    with pytest.raises(StorageError, match=r"another process is speaking this: .*got process \d+"):
+        speak_long(Stub(), TURNS, seed=9, journal=journal)
+    assert journal.read_bytes() == before
+    first.close()
+    speak_long(Stub(), TURNS, seed=9, journal=journal)
+    assert [path.name for path in tmp_path.iterdir()] == ["book.jsonl"]
+    assert len(journal.read_bytes().splitlines()) == 8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"take": 10**9},
+        {"seed": -1},
+        {"seed": 2**70},
+        {"part": 0},
+        {"score": "x"},
+        {"fine": [[8], 1]},
+    ],
+)
+def test_lines_are_checked_by_field(tmp_path, change):
+    journal = tmp_path / "book.jsonl"
+    speak_long(Stub(), TURNS, seed=9, journal=journal)
+    lines = journal.read_bytes().splitlines()
+    lines[2] = json.dumps(json.loads(lines[2]) | change).encode()
+    journal.write_bytes(b"\n".join([*lines, b""]))
+    with pytest.raises(SettingError, match="line 3 is no line of a journal"):
+        speak_long(Stub(), TURNS, seed=9, journal=journal)
+
+
+def test_a_part_that_unpacks_to_too_much_is_damaged(tmp_path):
+    journal = tmp_path / "book.jsonl"
+    speak_long(Stub(), TURNS, seed=9, journal=journal)
+    lines = journal.read_bytes().splitlines()
+    bomb = base64.b64encode(zlib.compress(bytes(300_000_000))).decode()
+    lines[2] = json.dumps(json.loads(lines[2]) | {"semantic": [[100], bomb]}).encode()
+    journal.write_bytes(b"\n".join([*lines, b""]))
+    with pytest.raises(SettingError, match="part 2 is damaged"):
+        speak_long(Stub(), TURNS, seed=9, journal=journal)
 
 
 def test_journal_keeps_tokens_exactly(tmp_path):
