@@ -1,23 +1,43 @@
-"""Turns a command that takes hours into one that can be given again after a kill: what is finished
-stays so.
+"""What is finished of a command that takes hours, so that it can be given again after a kill.
 
 A run keeps ``.bark-ID.run`` in the output folder: its seed, then a line for each finished take;
 and, for texts of several parts, ``.bark-ID-N.journal`` with the parts of take N
 (`bark.longform.journal`). ID is a hash of all that the command asks for, so the same command finds
-its files and goes on. A run that ends removes them."""
+its files and goes on. A run that ends removes them; while it lasts, ``.bark-ID.run.lock`` keeps
+other processes away."""
 
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
-from bark.errors import StorageError
+import msgspec
+
+from bark.errors import BarkError
 from bark.stages.seeds import new_seed
+from bark.storage.files import storing
+from bark.storage.json import Count, FileName, decode, encode
+from bark.storage.locks import lock
+
+MOST_BYTES = 16 << 20
+
+
+class _Head(msgspec.Struct):
+    """The first line of a run's file."""
+
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class _Finished(msgspec.Struct):
+    """The line of a finished take."""
+
+    take: Count  # from 0
+    name: FileName  # of its record
 
 
 @dataclass
@@ -48,20 +68,17 @@ class Run:
     def _append(self, line: Mapping[str, Any]) -> None:
         if self.file is None:
             return
-        try:
-            self.file.write(json.dumps(line).encode() + b"\n")
+        with storing(self.path):
+            self.file.write(f"{encode(line)}\n".encode())
             self.file.flush()
             os.fsync(self.file.fileno())
-        except OSError as error:
-            raise StorageError(f"cannot write {self.path}", error.strerror) from error
 
     def _read(self, data: bytes) -> None:
-        lines = [
-            json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()
-        ]  # the last may be torn
-        self.seed = int(lines[0]["seed"])
-        self.resumed = True
-        self.done = {int(line["take"]): str(line["name"]) for line in lines[1:]}
+        head, *lines = data[: data.rfind(b"\n") + 1].splitlines() or [b""]  # the last may be torn
+        seed = decode(head, _Head, self.path).seed
+        done = [decode(line, _Finished, self.path) for line in lines]
+        self.seed, self.resumed = seed, True
+        self.done = {finished.take: finished.name for finished in done}
 
 
 def identity(asked: Mapping[str, Any]) -> str:
@@ -84,65 +101,28 @@ def open_run(folder: Path, name: str, seed: int | None, *, kept: bool = True) ->
     if not kept:
         yield Run(folder / f".bark-{name}.run", new_seed(seed))
         return
-    file, path = _own(folder, name)
-    with file:
+    with ExitStack() as stack:
+        path = _own(folder, name, stack)
+        with storing(path):
+            file = stack.enter_context(path.open("ab+"))
+        file.seek(0)
         run = Run(path, new_seed(seed), file=file)
-        data = file.read()
         try:
-            run._read(data)
-        except (ValueError, KeyError, TypeError, IndexError):  # new, or torn in its first line
-            file.seek(0)
-            file.truncate()
+            run._read(file.read(MOST_BYTES))
+        except BarkError:  # new, or torn in its first line
+            file.truncate(0)
             run._append({"seed": run.seed})
         yield run
-        file.truncate(0)
-        with suppress(PermissionError):  # Windows removes no open file; an empty one is a new run
-            path.unlink(missing_ok=True)
+        file.close()
+        path.unlink(missing_ok=True)
 
 
-def _own(folder: Path, name: str) -> tuple[IO[bytes], Path]:
-    """Open and lock the first file of this name that no other process works on."""
+def _own(folder: Path, name: str, stack: ExitStack) -> Path:
+    """Lock the first run of this name that no other process works on; return its file."""
+    with storing(f"to {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         path = folder / f".bark-{name}{'' if number == 1 else f'_{number}'}.run"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = path.open("ab+")
-        except OSError as error:
-            raise StorageError(
-                f"cannot write to {folder}",
-                error.strerror,
-                fix="Choose a folder with room you may write to",
-            ) from error
-        if _locked(file) and _same(file, path):
-            file.seek(0)
-            return file, path
-        file.close()
+        if stack.enter_context(lock(path.with_name(f"{path.name}.lock"))):
+            return path
     raise AssertionError  # pragma: no cover - count() never ends
-
-
-def _same(file: IO[bytes], path: Path) -> bool:
-    """Tell whether the open file still has its name: its owner may have ended between opening and
-    locking.
-    """
-    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Lock a file for this process, which a kill undoes; False if another process has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True

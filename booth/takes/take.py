@@ -1,5 +1,4 @@
-"""Turns what was spoken into a take on disk: audio, the voice beside it, and a JSON record to
-replay it.
+"""Takes on disk: the audio, the voice beside it, and a JSON record by which it is replayed.
 
 ``<stem>.wav`` carries tags (title, "AI-generated speech", software), ``<stem>.npz`` is the
 utterance as a history prompt, ``<stem>.json`` says how both were made. Names are readable and never
@@ -7,20 +6,18 @@ overwrite anything: each file is written whole under a temporary name and then l
 which fails where that name is taken; two processes at once get two takes. The record comes first
 and the audio last: no audio lacks its record."""
 
-import json
-import os
 import re
-import shutil
-import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bark.errors import BarkError, MissingFileError, StorageError
+import msgspec
+
+from bark.errors import BarkError, MissingFileError
 from bark.speech import (
     FORMAT,
     FORMAT_VERSION,
@@ -29,11 +26,24 @@ from bark.speech import (
     Speech,
     write_speech,
 )
+from bark.storage.atomic import link_new as link_new
+from bark.storage.atomic import workshop as workshop
+from bark.storage.files import expand, read_bounded
+from bark.storage.json import decode, encode, read_json
 from bark.tokens import BARK, TokenLayout
 from bark.voice.voice import Voice
 
+from .record import TakeRecord
+
 MAX_RECORD_BYTES = 64 << 20  # a 1 MB book with its parts stays far below
 SLUG_LENGTH = 40  # characters
+
+
+class _Head(msgspec.Struct):
+    """What every version of a record begins with."""
+
+    format: str | None = None
+    format_version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ def save_take(
     AudioError
         If the audio is empty or holds NaN, which means that the model failed.
     """
-    target = target.expanduser()
+    target = expand(target)
     with workshop(target.parent) as shop:
         made = write_speech(
             speech, shop / f"audio{suffix}", record, voice=with_voice, postprocess=postprocess
@@ -109,7 +119,7 @@ def _names(stem: str) -> Iterator[str]:
 
 def save_voice(voice: Voice, folder: str | Path, stem: str, layout: TokenLayout = BARK) -> Path:
     """Write a voice under the first free name: ``stem.npz``, ``stem_2.npz``, ..."""
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     with workshop(folder) as shop:
         made = voice.save(shop / "voice.npz", layout)
         for name in _names(stem):
@@ -122,45 +132,17 @@ def save_voice(voice: Voice, folder: str | Path, stem: str, layout: TokenLayout 
 def read_record(path: str | Path) -> dict[str, Any]:
     """Read and check a take's JSON record."""
     path = Path(path)
+    help_ = "Give the .json beside the audio"
     try:
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            raise BarkError(f"{path} is too large for a take", f"{path.stat().st_size:,} bytes")
-        record = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise MissingFileError(
-            f"there is no take {path}", fix="Give the .json beside the audio"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BarkError(f"{path} is not JSON", fix="Give the .json beside the audio") from error
-    except OSError as error:
-        raise StorageError(f"cannot read {path}", error.strerror) from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise BarkError(
-            f"{path} is not the record of a take", fix="Give the .json beside the audio"
-        )
-    if record.get("format_version") != FORMAT_VERSION:
-        raise BarkError(
-            f"{path} has another format version", record.get("format_version"), FORMAT_VERSION
-        )
-    return record
-
-
-@contextmanager
-def workshop(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder inside `folder`, so that a finished file can be linked out of it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shop = Path(tempfile.mkdtemp(prefix=".take-", dir=folder))
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        yield shop
-    except OSError as error:
-        if isinstance(error, BarkError):
-            raise
-        raise _cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(shop, ignore_errors=True)
+        data = read_bounded(path, MAX_RECORD_BYTES, BarkError)
+        head = decode(data, _Head, path, BarkError)
+    except MissingFileError:
+        raise MissingFileError(f"there is no take {path}", fix=help_) from None
+    if head.format != FORMAT:
+        raise BarkError(f"{path} is not the record of a take", fix=help_)
+    if head.format_version != FORMAT_VERSION:
+        raise BarkError(f"{path} has another format version", head.format_version, FORMAT_VERSION)
+    return decode(data, TakeRecord, path, BarkError).to_dict()
 
 
 def _publish(shop: Path, made: SavedSpeech, stem: Path, journal: Path | None) -> Take | None:
@@ -177,14 +159,14 @@ def _publish(shop: Path, made: SavedSpeech, stem: Path, journal: Path | None) ->
     )
     if made.record is None:
         raise AssertionError  # pragma: no cover - a take always has one
-    record = json.loads(made.record.read_text("utf-8"))
+    record = read_json(made.record)
     record |= {
         "audio": take.audio.name,
         "voice_file": take.voice and take.voice.name,
         "journal": take.journal and take.journal.name,
     }
     note = shop / "record.json"
-    note.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    note.write_text(encode(record, indent=1) + "\n", "utf-8")
     wanted = [
         (note, take.record),
         (made.voice, take.voice),
@@ -206,23 +188,3 @@ def _publish(shop: Path, made: SavedSpeech, stem: Path, journal: Path | None) ->
     if journal is not None:
         journal.unlink(missing_ok=True)
     return take
-
-
-def link_new(source: Path, final: Path) -> None:
-    """Give a finished file its name, or raise FileExistsError; never replaces anything."""
-    source.chmod(0o644)
-    try:
-        os.link(source, final)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: reserve the name, then fill it
-        os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.replace(source, final)
-
-
-def _cannot_write(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write to {folder}",
-        error.strerror or error,
-        fix="Choose a folder with room you may write to",
-    )

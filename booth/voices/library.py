@@ -4,13 +4,12 @@ Own voices are ``NAME.npz`` in one folder: the argument, else the first of ``$BA
 the platform's data folder. Beside them stand the presets of nano and Suno. `coqui_voice` reads
 Coqui's folders, ``<name>/speaker.wav``, which it clones when first used."""
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from bark.checkpoints.find import find_model
-from bark.errors import BarkError, MissingFileError, StorageError, VoiceError
+from bark.errors import BarkError, MissingFileError, StorageError, TakenError, VoiceError
+from bark.storage.atomic import atomic_write
 from bark.tokens import BARK, TokenLayout
 from bark.voice.names import (
     NANO_VOICES,
@@ -23,7 +22,6 @@ from bark.voice.names import (
     voice_folders,
 )
 from bark.voice.voice import Voice
-from booth.takes.take import link_new
 
 RANDOM = "random"  # Coqui's name for a voice that Bark makes up
 
@@ -48,7 +46,9 @@ class Library:
     @property
     def home(self) -> Path:
         """The folder of own voices; it need not exist."""
-        return self._folders()[0]
+        if not (folders := self._folders()):
+            raise MissingFileError("there is no home folder for voices", fix="Set BARK_VOICES")
+        return folders[0]
 
     def _folders(self) -> tuple[Path, ...]:
         return voice_folders([] if self.folder is None else [self.folder])
@@ -182,14 +182,11 @@ def _layout_of(voice: Voice) -> TokenLayout:
 def _copy_new(source: Path, final: Path) -> None:
     """Copy a file whole to a name that is free; a taken one is a `VoiceError`."""
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".voice-", dir=final.parent) as shop:
-            copy = Path(shop) / final.name
-            shutil.copyfile(source, copy)
-            link_new(copy, final)
-    except FileExistsError as error:
-        raise VoiceError(f"{final} exists already", fix="Choose another name") from error
-    except FileNotFoundError as error:
-        raise MissingFileError(f"there is no file {source}") from error
+        data = source.read_bytes()
     except OSError as error:
-        raise StorageError(f"cannot write {final}", error.strerror or error) from error
+        raise MissingFileError(f"there is no file {source}", error.strerror) from error
+    try:
+        with atomic_write(final, exclusive=True) as copy:
+            copy.write_bytes(data)
+    except TakenError as error:
+        raise VoiceError(f"{final} exists already", fix="Choose another name") from error

@@ -1,27 +1,47 @@
-"""Keeps the state of a training run in files that survive a kill -9, and a second trainer out."""
+"""The files of a training run: they survive a kill -9, and a second trainer is kept out."""
 
 import json
 import logging
 import math
-import os
-import socket
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bark.errors import CheckpointError, SettingError, StorageError
+from bark.errors import BarkError, CheckpointError, SettingError, StorageError
 from bark.extras import from_extra
 from bark.storage.atomic import atomic_write, atomic_write_text
+from bark.storage.json import Count, decode
+from bark.storage.locks import lock, owner
 
 logger = logging.getLogger(__name__)
+
+
+class _State(msgspec.Struct):
+    """Where a run was, as far as it says."""
+
+    step: Count | msgspec.UnsetType = msgspec.UNSET
+    best_step: Count | msgspec.UnsetType = msgspec.UNSET
+    stale: Count | msgspec.UnsetType = msgspec.UNSET
+    best_loss: float | None | msgspec.UnsetType = msgspec.UNSET
+    seconds: float | msgspec.UnsetType = msgspec.UNSET
+    fingerprint: dict[str, str] = {}
+    scaler: dict[str, Any] | None = None
+
+
+class _Row(msgspec.Struct):
+    """What every row of the metrics has, besides its figures."""
+
+    step: Count
+    phase: str = ""
+
 
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
@@ -38,35 +58,14 @@ def locked(folder: Path) -> Iterator[None]:
     SettingError
         If another trainer holds it; the message names its process, its machine and since when.
     """
-    with open(folder / LOCK, "a+", encoding="utf-8") as file:
-        if not _hold(file.fileno()):
-            file.seek(0)
+    with lock(folder / LOCK) as mine:
+        if not mine:
             raise SettingError(
                 f"{folder} is in use by another training run",
-                got=file.read().strip() or "no name in its lock",
+                got=owner(folder / LOCK),
                 fix="Wait for it to end, or give this run another folder",
             )
-        file.truncate(0)
-        started = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {started}\n")
-        file.flush()
         yield
-
-
-def _hold(descriptor: int) -> bool:
-    """Lock an open file without waiting; False where another process has it."""
-    try:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -108,7 +107,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     text = metadata.get("run", "{}")
     if metadata.get("checksum", _checksum(tensors, text)) != _checksum(tensors, text):
         raise CheckpointError(f"cannot read {path}", got="a checksum that does not fit its content")
-    return tensors, json.loads(text)
+    decode(text, _State, f"{path}: run")
+    return tensors, decode(text, dict[str, Any], f"{path}: run")
 
 
 def _checksum(tensors: dict[str, Tensor], text: str) -> str:
@@ -152,10 +152,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return the rows of a run's ``metrics.jsonl``; a last row cut off by a kill is left out."""
     path = Path(folder) / METRICS
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            decode(line, _Row, path)
+            rows.append(decode(line, dict[str, int | float | str], path))
+        except BarkError:
             logger.warning("%s: a row that was cut off is left out", path)
     return rows
 

@@ -664,7 +664,8 @@ def test_a_killed_process_goes_on(tiny_bark: Path, tmp_path: Path, bark: Any) ->
         [sys.executable, "-c", program, *words], cwd=ROOT, check=False, capture_output=True
     )
     assert done.returncode == -9
-    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".journal", ".run"]
+    left = sorted(path.suffix for path in (tmp_path / "out").iterdir())
+    assert left == [".journal", ".lock", ".lock", ".run"]
     assert bark(*flags).code == 0
     assert bark(*flags, "--output_dir", str(tmp_path / "straight")).code == 0
     assert digests(*records(tmp_path / "out")) == digests(*records(tmp_path / "straight"))

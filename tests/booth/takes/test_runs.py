@@ -27,7 +27,10 @@ def begin(folder: Path, seed: int | None = None, finish: int = 0) -> int:
 def test_a_run_that_ends_leaves_nothing(tmp_path: Path) -> None:
     with open_run(tmp_path / "new", "x", 5) as run:
         assert run.seed == 5 and not run.resumed
-        assert [path.name for path in run.path.parent.iterdir()] == [".bark-x.run"]
+        assert sorted(path.name for path in run.path.parent.iterdir()) == [
+            ".bark-x.run",
+            ".bark-x.run.lock",
+        ]
     assert not list((tmp_path / "new").iterdir())
 
 

@@ -150,7 +150,7 @@ def test_unwritable_folder_and_broken_audio(tmp_path: Path) -> None:
     [
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ("[]", "is not the record of a take"),
+        ("[]", "is not a JSON object"),
         ('{"format": "bark"}', "is not the record of a take"),
         (
             '{"format": "bark-take", "format_version": 9}',
