@@ -154,7 +154,7 @@ def _check_expressible(files: ModelFiles, to: str) -> None:
             f"{name} {own[name]} (not {theirs[name]})" for name in own if own[name] != theirs[name]
         ]
         raise CheckpointError(
-            f"{files.name} cannot be written as {to}: its token layout has", ", ".join(lost)
+            f"{files.name} cannot be written as {to}: its token layout has {', '.join(lost)}"
         )
 
 

@@ -1,9 +1,7 @@
 """Speech as it leaves the house: one way to save it, with its tags, its voice and its record."""
 
-import json
 import logging
 import platform
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,7 +16,9 @@ from .audio.limiter import limited
 from .audio.write import AI_TAG, FORMATS, save_audio
 from .errors import AudioError, VoiceError
 from .settings import Settings
-from .storage.atomic import replace_all
+from .storage.atomic import replace_all, workshop
+from .storage.files import expand
+from .storage.json import encode
 from .tokens import TokenLayout
 from .version import SOFTWARE, __version__
 from .voice.voice import Voice, VoiceLike
@@ -140,13 +140,12 @@ def save_speech(
     ------
     AudioError, VoiceError, StorageError
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     if path.suffix.lower()[1:] not in FORMATS:
         raise AudioError("unknown audio format", path.suffix or "none", ", ".join(FORMATS))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".bark-", dir=path.parent) as folder:
+    with workshop(path.parent) as folder:
         made = write_speech(
-            speech, Path(folder) / path.name, speech.record(), voice=voice, postprocess=postprocess
+            speech, folder / path.name, speech.record(), voice=voice, postprocess=postprocess
         )
         names = {made.voice: path.with_suffix(".npz"), made.record: path.with_suffix(".json")}
         wanted = {made.record: record, made.voice: voice}
@@ -197,7 +196,7 @@ def write_speech(
         "versions": versions(),
     }
     note = path.with_suffix(".json")
-    note.write_text(json.dumps(full, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    note.write_text(encode(full, indent=1) + "\n", "utf-8")
     return SavedSpeech(path, note, prompt)
 
 
@@ -237,7 +236,7 @@ def reference_of(voice: VoiceLike | None) -> str | None:
     """Return a name or an absolute path that finds a voice again; None where the voice has none."""
     if not isinstance(voice, (str, Path)):
         return None
-    path = Path(voice).expanduser()
+    path = expand(voice)
     return (
         str(path.resolve()) if isinstance(voice, Path) or path.suffix.lower() == ".npz" else voice
     )

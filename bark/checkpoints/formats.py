@@ -266,8 +266,8 @@ def refuse_lora(weights: Iterable[str], path: Path) -> None:
     leftovers = sorted(name for name in weights if "lora" in name.lower() or ".base_layer." in name)
     if leftovers:
         raise CheckpointError(
-            f"{path} holds LoRA adapters that were not merged",
-            _some(leftovers),
+            f"{path} holds LoRA adapters that were not merged: {_some(leftovers)}",
+            None,
             "plain weights",
             "Merge them where the model was trained (weight + scaling * B @ A; in peft: "
             "merge_and_unload()), "

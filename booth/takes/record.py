@@ -19,7 +19,7 @@ class Model(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The arguments of ``Bark.from_pretrained``."""
 
     name: str
-    device: str | None | UnsetType = UNSET
+    device: str | dict[str, str] | UnsetType = UNSET  # of all parts, or of each
     dtype: str | UnsetType = UNSET
     offload: bool | UnsetType = UNSET
     semantic: str | None | UnsetType = UNSET

@@ -13,6 +13,7 @@ from bark.checkpoints.find import find_model, read_torch_file
 from bark.checkpoints.formats import FORMATS, STAGES, read_stage
 from bark.convert import convert, main
 from bark.errors import CheckpointError, MissingFileError, SettingError, StorageError
+from bark.storage.locks import lock
 from tests.suno_files import add_codec, network, same_network, suno_folder
 from tests.tiny import make_tiny_model
 
@@ -181,6 +182,15 @@ def test_nothing_is_overwritten(suno, tmp_path, kind):
     with pytest.raises(StorageError, match="exists already. Name a new folder"):
         convert(suno, target, "ours")
     assert os.listdir(tmp_path) == ["there"]
+
+
+def test_a_second_conversion_to_one_folder_says_who_is_writing(suno, tmp_path):
+    with (
+        lock(tmp_path / ".out.lock"),
+        pytest.raises(StorageError, match=r"another process is writing .*out: got process \d+ on"),
+    ):
+        convert(suno, tmp_path / "out", "ours")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_failed_conversion_leaves_nothing(suno, tmp_path, monkeypatch):

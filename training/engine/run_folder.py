@@ -185,6 +185,6 @@ def load_network(network: nn.Module, tensors: dict[str, Tensor], source: Path) -
         name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape
     ]
     if wrong:
-        raise CheckpointError(f"{source} does not fit the network", got=", ".join(wrong[:5]))
+        raise CheckpointError(f"{source} does not fit the network: {', '.join(wrong[:5])}")
     for name, tensor in own.items():
         tensor.copy_(tensors[name])

@@ -58,6 +58,28 @@ def test_a_torn_file_costs_only_its_last_line(tmp_path: Path, kept: int) -> None
     assert not file.exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 10_000, b'{"seed": -1}', b'{"seed": 1e30}', b'{"seed": ' + b"9" * 5000 + b"}", b"3"]
+    + [b'{"seed": 7}\n{"take": 0, "name": "../../x"}', b'{"seed": 7}\n{"take": 0, "name": 3}'],
+)
+def test_a_run_file_that_is_not_ours_begins_anew(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / ".bark-x.run").write_bytes(line + b"\n")
+    with open_run(tmp_path, "x", 5) as run:
+        assert run.seed == 5 and not run.done and not run.resumed
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / ".bark-x.run.lock").symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(StorageError, match=r"cannot write .*\.run\.lock"),
+        open_run(tmp_path, "x", 5),
+    ):
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_another_process_gets_a_run_of_its_own(tmp_path: Path) -> None:
     with open_run(tmp_path, "x", None) as first, open_run(tmp_path, "x", None) as second:
         assert first.path.name == ".bark-x.run" and second.path.name == ".bark-x_2.run"

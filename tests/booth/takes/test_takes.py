@@ -166,6 +166,42 @@ def test_broken_records_say_so(tmp_path: Path, content: str, message: str) -> No
         read_record(tmp_path / "absent.json")
 
 
+PART = {"number": 1, "text": "x", "speaker": None, "seed": 1, "take": 0, "tokens_sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parts": []}, "parts; allowed: array of length >= 1"),
+        ({"parts": [PART] * 100_001}, "parts; allowed: array of length <= 100000"),
+        ({"parts": [PART | {"take": 10**9}]}, r"parts\[0\].take; allowed: int <= 1000"),
+        ({"parts": [PART | {"tokens_sha256": 3}]}, "tokens_sha256: got int; allowed: str"),
+        ({"candidates": 10**9}, "candidates; allowed: int <= 100"),
+        ({"silence": 1e9}, "silence; allowed: float <= 60"),
+        ({"seed": 10**30}, "seed; allowed: int <= "),
+        ({"journal": "../../other.journal"}, "journal; allowed: the name of a file beside it"),
+        ({"name": "/etc/passwd"}, "name; allowed: the name of a file beside it"),
+        ({"model": {"name": "nano", "trust": True}}, "model: got Object contains unknown field"),
+        ({"voice": "me"}, "voice: got str; allowed: object"),
+        ({"text": ["x"] * 10**5}, "text: got array; allowed: str"),
+    ],
+)
+def test_each_field_of_a_record_is_checked(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    record = json.loads(save(tmp_path).record.read_text())
+    (tmp_path / "take.json").write_text(json.dumps(record | change))
+    with pytest.raises(BarkError, match=rf"take\.json: .*{message}") as caught:
+        read_record(tmp_path / "take.json")
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 200
+
+
+def test_a_name_that_is_not_utf_8_does_not_lose_the_take(tmp_path: Path) -> None:
+    record = RECORD | {"voice": {"reference": "/me\udcff.npz", "sha256": "0" * 64}}
+    take = save_take(AUDIO, 24_000, record, folder=tmp_path, stem="x")
+    assert read_record(take.record)["voice"]["reference"] == "/me\\udcff.npz"
+
+
 def test_a_record_is_plain_readable_json(tmp_path: Path) -> None:
     take = save_take(
         speech(), {"text": "Grüße", "seed": 1}, target=tmp_path / "g", with_voice=False

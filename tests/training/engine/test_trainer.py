@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
@@ -277,6 +278,31 @@ def test_two_trainers_never_share_a_folder_and_a_dead_one_leaves_it_free(tmp_pat
     job.join()
     assert (tmp_path / LOCK).is_file()
     run(tmp_path)
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LOCK).symlink_to(precious)
+    with pytest.raises(StorageError, match=f"cannot write .*{LOCK}"):
+        run(tmp_path / "run")
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 10_000, "run is not JSON"),
+        ('{"step": -1}', "run: step; allowed: int >= 0"),
+        ('{"step": 1e300}', "run: step: got float; allowed: int"),
+        ('{"fingerprint": 3}', "run: fingerprint: got int; allowed: object"),
+    ],
+)
+def test_a_hostile_state_of_a_run_is_one_error(tmp_path: Path, text: str, message: str) -> None:
+    save_file({"w": torch.ones(1)}, tmp_path / "a.safetensors", metadata={"run": text})
+    with pytest.raises(CheckpointError, match=message):
+        load_tensors(tmp_path / "a.safetensors")
 
 
 def test_other_data_in_the_same_folder_are_refused(tmp_path: Path) -> None:
