@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ import msgspec
 from bark.errors import BarkError
 from bark.stages.seeds import new_seed
 from bark.storage.files import storing
-from bark.storage.json import Count, FileName, decode, encode
+from bark.storage.json import Count, FileName, decode, encode, read_as
 from bark.storage.locks import lock
 
 MOST_BYTES = 16 << 20
@@ -40,11 +40,20 @@ class _Finished(msgspec.Struct):
     name: FileName  # of its record
 
 
+class _Saved(msgspec.Struct):
+    """What is read of a take's record to find it again."""
+
+    run: str | None = None
+    seed: int | None = None
+    audio: FileName | None = None
+
+
 @dataclass
 class Run:
     """What is finished of a command; `open_run` makes one."""
 
     path: Path
+    name: str
     seed: int
     done: dict[int, str] = field(
         default_factory=dict
@@ -56,9 +65,26 @@ class Run:
         """Return the journal of one take's parts."""
         return self.path.with_name(f"{self.path.stem}-{number + 1}.journal")
 
-    def has(self, number: int) -> bool:
-        """Tell whether a take was finished before, and is still there."""
+    def has(self, number: int, seed: int | None = None) -> bool:
+        """Tell whether a take was finished before, and is still there.
+
+        Its `seed` finds one, too, whose process was killed between saving it and noting so.
+        """
+        if number not in self.done and self.resumed and seed is not None:
+            if (found := self._saved(seed)) is not None:
+                self.finish(number, found)
         return number in self.done and self.path.with_name(self.done[number]).exists()
+
+    def _saved(self, seed: int) -> str | None:
+        for path in sorted(self.path.parent.glob("*.json")):
+            if path.name in self.done.values():
+                continue
+            with suppress(BarkError):  # somebody else's JSON
+                record = read_as(path, _Saved)
+                mine = record.run == self.name and record.seed == seed
+                if mine and record.audio and path.with_name(record.audio).is_file():
+                    return path.name
+        return None
 
     def finish(self, number: int, name: str) -> None:
         """Note that a take is on disk."""
@@ -99,14 +125,14 @@ def open_run(folder: Path, name: str, seed: int | None, *, kept: bool = True) ->
     kept : False keeps nothing, for work of a moment.
     """
     if not kept:
-        yield Run(folder / f".bark-{name}.run", new_seed(seed))
+        yield Run(folder / f".bark-{name}.run", name, new_seed(seed))
         return
     with ExitStack() as stack:
         path = _own(folder, name, stack)
         with storing(path):
             file = stack.enter_context(path.open("ab+"))
         file.seek(0)
-        run = Run(path, new_seed(seed), file=file)
+        run = Run(path, name, new_seed(seed), file=file)
         try:
             run._read(file.read(MOST_BYTES))
         except BarkError:  # new, or torn in its first line
@@ -114,7 +140,8 @@ def open_run(folder: Path, name: str, seed: int | None, *, kept: bool = True) ->
             run._append({"seed": run.seed})
         yield run
         file.close()
-        path.unlink(missing_ok=True)
+        for left in [path, *path.parent.glob(f"{path.stem}-*.journal*")]:  # of takes that are saved
+            left.unlink(missing_ok=True)
 
 
 def _own(folder: Path, name: str, stack: ExitStack) -> Path:

@@ -45,6 +45,21 @@ def test_a_killed_run_goes_on_with_its_seed_and_its_takes(tmp_path: Path) -> Non
         assert not run.resumed and not run.done
 
 
+def test_a_take_saved_by_who_died_before_noting_it_is_found(tmp_path: Path) -> None:
+    """Otherwise the command given again makes it a second time, under another name."""
+    seed = begin(tmp_path, finish=1)
+    record = {"run": "x", "seed": seed + 1, "audio": "b.wav"}
+    for name, content in {"b": record, "c": [1], "d": record | {"run": "y"}}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / ".bark-x-2.journal").write_text("of the take that is saved")
+    with open_run(tmp_path, "x", None) as run:
+        assert not run.has(1, seed + 1)  # its audio is not there
+        (tmp_path / "b.wav").write_bytes(b"")
+        assert run.has(0, seed) and not run.has(1) and run.has(1, seed + 1) and not run.has(2, 5)
+        assert run.done == {0: "0.json", 1: "b.json"}
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize("kept", [0, 5, 30])
 def test_a_torn_file_costs_only_its_last_line(tmp_path: Path, kept: int) -> None:
     seed = begin(tmp_path, 7, finish=2)
