@@ -98,7 +98,7 @@ class LSTMQuantizer:
             raise CheckpointError(f"{path} is no LSTM quantizer: it lacks {error}") from error
         except (IndexError, RuntimeError, TypeError, ValueError) as error:
             found = " ".join(str(error).split())
-            raise CheckpointError(f"{path} does not fit an LSTM quantizer", got=found) from error
+            raise CheckpointError(f"{path} does not fit an LSTM quantizer: {found}") from error
         told = read_info(path)
         if told and any(told.get(name, value) != value for name, value in sizes.info().items()):
             logger.warning("%s: .info says %s, but the tensors are %s", path, told, sizes.info())
