@@ -224,7 +224,7 @@ def _takes(work: Work) -> Iterator[Take]:
             logger.warning("going on where an earlier run of this command stopped")
         try:
             for number, (_, turns) in enumerate(work.scripts):
-                if run.has(number):
+                if run.has(number, take_seed(run.seed, number)):
                     finished += len(turns)
                     continue
                 journal = run.journal(number) if len(turns) > 1 and run.file is not None else None

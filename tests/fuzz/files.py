@@ -25,7 +25,10 @@ from bark.checkpoints.find import find_model
 from bark.checkpoints.formats import load_stage
 from bark.errors import BarkError
 from bark.longform.journal import Journal
+from bark.settings import Settings
+from bark.speech import Generation
 from bark.storage.weights import read_weights
+from bark.tokens import BARK
 from bark.voice.voice import Voice
 from booth.takes.runs import open_run
 from booth.takes.take import read_record, save_take
@@ -255,7 +258,9 @@ def _add_booth(folder: Path, add: Callable[[str, Path, Callable[[], object]], No
         "mode": "anchored", "silence": 0.1, "crossfade": 0.0, "settings": {"coarse_top_k": None},
         "candidates": 1, "parts": parts,
     }  # fmt: skip
-    take = save_take(np.zeros(100, np.float32), 24_000, record, folder=folder, stem="take")
+    tokens = make(60)
+    said = Generation(np.zeros(100, np.float32), tokens, "x", 5, Settings(), "nano", BARK)
+    take = save_take(said, record, target=folder / "take", with_voice=False)
     add("take.json", take.record, lambda: read_record(take.record))
     journal = Journal(folder / "a.journal")
     journal.begin({"seed": 1, "parts": 2})

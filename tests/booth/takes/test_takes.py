@@ -198,7 +198,7 @@ def test_each_field_of_a_record_is_checked(
 
 def test_a_name_that_is_not_utf_8_does_not_lose_the_take(tmp_path: Path) -> None:
     record = RECORD | {"voice": {"reference": "/me\udcff.npz", "sha256": "0" * 64}}
-    take = save_take(AUDIO, 24_000, record, folder=tmp_path, stem="x")
+    take = save_take(speech(), record, target=tmp_path / "x", with_voice=False)
     assert read_record(take.record)["voice"]["reference"] == "/me\\udcff.npz"
 
 
