@@ -8,11 +8,14 @@ import numpy as np
 
 from bark.errors import MissingFileError
 from bark.storage.atomic import atomic_write
+from hubert.reference import Report
 
 FRAME = 1024  # samples of one spectrum
 HOP = 240  # samples between two, 10 ms at 24 kHz
 BANDS = 80
 FLOOR_DB = -80.0  # below the loudest cell
+COLUMNS = 2000  # of a waveform of any length
+VERDICT_COLOURS = {"good": "C2", "usable": "C1", "unfit": "C3"}
 
 
 def mel_spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -52,6 +55,47 @@ def figure(recordings: Mapping[str, np.ndarray], sample_rate: int) -> Any:
         mel.set(ylabel="mel band", xlim=(0, seconds))
     axes[-1].set_xlabel("seconds")
     return drawing
+
+
+def reference_figure(
+    audio: np.ndarray, sample_rate: int, report: Report, title: str = "recording"
+) -> Any:
+    """Draw what `hubert.examine` found: waveform, speech, the window to clone, and the findings.
+
+    Parameters
+    ----------
+    audio : (N,) the whole recording.
+
+    Returns
+    -------
+    A matplotlib figure; a notebook shows it, `save_figure` writes it.
+    """
+    findings = report.findings
+    drawing = _matplotlib().Figure(
+        figsize=(10, 2.6 + 0.28 * max(1, len(findings))), layout="constrained"
+    )
+    wave, words = drawing.subplots(2, 1, height_ratios=[2.2, 0.28 * max(1, len(findings))])
+    low, high = _envelope(audio, COLUMNS)
+    seconds = np.linspace(0, len(audio) / sample_rate, len(low))
+    wave.fill_between(seconds, low, high, color="0.45", linewidth=0)
+    for index, (start, end) in enumerate(report.spans):
+        wave.axvspan(start, end, ymax=0.06, color="C2", label=None if index else "speech")
+    shade = VERDICT_COLOURS[report.verdict]
+    wave.axvspan(report.start, report.end, color=shade, alpha=0.25, label="window")
+    wave.set(title=f"{title}: {report.verdict}", ylim=(-1, 1), xlim=(0, seconds[-1]))
+    wave.set(xlabel="seconds", ylabel="amplitude")
+    wave.legend(loc="upper right")
+    words.axis("off")
+    lines = [f"{found.severity}: {found.code}: {found.message}" for found in findings]
+    for row, line in enumerate(lines or ["nothing found"]):
+        words.text(0, 1 - (row + 0.5) / max(1, len(lines)), line, va="center", fontsize=9)
+    return drawing
+
+
+def _envelope(audio: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and greatest sample of each of at most `columns` stretches of (N,)."""
+    starts = np.linspace(0, len(audio), min(columns, len(audio)), endpoint=False).astype(int)
+    return np.minimum.reduceat(audio, starts), np.maximum.reduceat(audio, starts)
 
 
 def save_figure(drawing: Any, path: str | Path) -> None:

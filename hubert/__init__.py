@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .clone import Clone as Clone
     from .clone import Cloner as Cloner
     from .clone import clone_voice as clone_voice
+    from .convert import convert_voice as convert_voice
     from .encoder import SemanticEncoder as SemanticEncoder
     from .features import HubertFeatures as HubertFeatures
     from .reference import Report as Report
@@ -22,6 +23,7 @@ _HOMES = {
     "Clone": "clone",
     "Cloner": "clone",
     "clone_voice": "clone",
+    "convert_voice": "convert",
     "SemanticEncoder": "encoder",
     "HubertFeatures": "features",
     "QUANTIZERS": "quantizer.languages",

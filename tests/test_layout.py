@@ -37,7 +37,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"consent", "reference", "features", "likeness"},
         {"quantizer"},
         {"encoder", "judge"},
-        {"clone"},
+        {"clone", "convert"},
         {"hubert_manager", "customtokenizer", "pre_kmeans_hubert"},
         {"train", "prepare", "synthesize", "evaluate"},
     ],
