@@ -17,7 +17,8 @@ from typing import Any, Self, overload
 import numpy as np
 import torch
 
-from bark.audio.read import load_audio
+from bark.audio.read import check_audio, resample
+from bark.audio.samples import channels_of
 from bark.checkpoints.find import find_model
 from bark.codec.base import Codec
 from bark.devices import choose_device
@@ -30,10 +31,12 @@ from .consent import check_consent
 from .encoder import SemanticEncoder, hub_files
 from .features import SAMPLE_RATE
 from .reference import Finding, Report, examine
+from .reference.source import open_source
 
 logger = logging.getLogger(__name__)
 
-Recording = str | Path | np.ndarray
+Recording = str | Path | np.ndarray | torch.Tensor | tuple[int, np.ndarray]  # Gradio's pair
+AT_ONCE = 600.0  # s; a longer recording is decoded block by block, twice
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Clone:
 
     def said(self, recording: Recording) -> "Clone":
         """Log every finding as a warning and return this clone."""
-        name = "the recording" if isinstance(recording, np.ndarray) else recording
+        name = recording if isinstance(recording, (str, Path)) else "the recording"
         for finding in self.findings:
             logger.warning("%s: %s: %s", name, finding.code, finding.message)
         return self
@@ -105,20 +108,22 @@ class Cloner:
     ) -> Clone:
         """Clone the voice of one recording; see `clone_voice`."""
         consent = check_consent(consent) if consent else None
-        report = examine(recording, sample_rate=sample_rate, start=start, end=end)
+        source = open_source(recording, sample_rate)
+        if source.duration <= AT_ONCE:
+            source = source.held()
+        report = examine(source, start=start, end=end)
+        window = report.channels.mixed(source.part(report.start, report.end))
 
-        def window(rate: int) -> np.ndarray:
-            return load_audio(
-                recording, rate, source_rate=sample_rate, start=report.start, end=report.end
-            )
+        def heard(rate: int) -> np.ndarray:
+            return check_audio(resample(window, source.rate, rate), f"{source.name}: ")
 
-        semantic = self.encoder.encode(window(SAMPLE_RATE), SAMPLE_RATE)
-        fine = self.codec.encode(window(self.codec.sample_rate))  # (8, T)
+        semantic = self.encoder.encode(heard(SAMPLE_RATE), SAMPLE_RATE)
+        fine = self.codec.encode(heard(self.codec.sample_rate))  # (8, T)
         findings = report.findings
         if self.encoder.note:
             findings += (Finding("language", self.encoder.note),)
         info = {
-            "source": "samples" if isinstance(recording, np.ndarray) else Path(recording).name,
+            "source": Path(recording).name if isinstance(recording, (str, Path)) else "samples",
             "source_sha256": _sha256(recording),
             "start": f"{report.start:.3f}",
             "end": f"{report.end:.3f}",
@@ -187,7 +192,7 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     cloner = Cloner.from_pretrained(
         model, language, quantizer=quantizer, encoder=encoder, codec=codec, device=device
     )
-    one = isinstance(recording, (str, Path, np.ndarray))
+    one = not isinstance(recording, list)
     recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
     voices = [
         cloner.clone(each, sample_rate=sample_rate, start=start, end=end, consent=consent)
@@ -200,8 +205,9 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
 
 def _sha256(recording: Recording) -> str:
     """Return the hash of the file's bytes, or of the samples'."""
-    if isinstance(recording, np.ndarray):
-        return hashlib.sha256(np.ascontiguousarray(recording).tobytes()).hexdigest()
+    if not isinstance(recording, (str, Path)):
+        samples = np.ascontiguousarray(channels_of(recording)[0])
+        return hashlib.sha256(samples.tobytes()).hexdigest()
     with Path(recording).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,6 +17,7 @@ from bark.errors import BarkError, CheckpointError
 from .files import check_file, read_bounded
 
 MOST_BYTES = 64 << 20
+KEPT_BYTES = 1 << 20
 MOST_DEPTH = 64  # levels of lists and objects
 
 _NAME = r"^(?!\.{1,2}$)[^/\\\x00-\x1f]+$"
@@ -52,7 +54,23 @@ def read_as(
         Of the class `error`, for whatever else is wrong.
     """
     check_file(path)
-    return decode(read_bounded(path, most, error), kind, path, error)
+    return decode(_content(path, most, error), kind, path, error)
+
+
+def _content(path: Path, most: int, error: type[BarkError]) -> bytes:
+    """Return a file's bytes; those of a small one are kept until it changes.
+
+    A command looks into the same `config.json` for each part of a model.
+    """
+    found = path.stat()
+    if found.st_size > min(KEPT_BYTES, most):
+        return read_bounded(path, most, error)
+    return _kept(path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=16)
+def _kept(path: Path, *identity: int) -> bytes:
+    return path.read_bytes()
 
 
 def decode(

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,7 +81,7 @@ class Report:
 
 
 def examine(
-    recording: str | Path | np.ndarray,
+    recording: Any,
     *,
     sample_rate: int | None = None,
     start: float | None = None,

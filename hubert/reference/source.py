@@ -1,13 +1,15 @@
 """Reads a recording, file or samples, with all its channels, a block at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bark.audio import decoders, isolation
 from bark.audio.read import open_audio
+from bark.audio.samples import channels_of
 from bark.errors import AudioError
 
 BLOCK = 1 << 16  # samples of each channel looked at once
@@ -35,10 +37,17 @@ class Source:
             raise AudioError(f"{self.name}: holds no samples after {start:.2f} s")
         return np.concatenate(parts)
 
+    def held(self) -> "Source":
+        """Return the same recording, read once and kept in memory."""
+        samples = self.part(0.0, self.duration)
+        return replace(self, blocks=_pieces(samples, self.rate))
 
-def open_source(recording: str | Path | np.ndarray, sample_rate: int | None) -> Source:
-    """Return a file, or samples (N,) or (N, channels) with their rate, as a source."""
-    if isinstance(recording, np.ndarray):
+
+def open_source(recording: Any, sample_rate: int | None = None) -> Source:
+    """Return a file, or samples of any kind that `bark.audio.samples_of` takes, as a source."""
+    if isinstance(recording, Source):
+        return recording
+    if not isinstance(recording, (str, Path)):
         return _samples(recording, sample_rate)
     opened = open_audio(recording)
     where, rate = str(opened.path), opened.sample_rate
@@ -53,34 +62,23 @@ def open_source(recording: str | Path | np.ndarray, sample_rate: int | None) -> 
     return Source(where, rate, opened.duration, blocks)
 
 
-def _samples(samples: np.ndarray, rate: int | None) -> Source:
+def _samples(recording: Any, sample_rate: int | None) -> Source:
+    samples, rate = channels_of(recording, sample_rate, "recording ")
     if rate is None:
         raise AudioError("samples need their sample_rate")
-    columns = samples if samples.ndim == 2 else samples[:, None] if samples.ndim == 1 else None
-    if columns is None or samples.dtype.kind not in "iuf":
-        raise AudioError(
-            "samples have the wrong shape or type",
-            f"{samples.shape} {samples.dtype}",
-            "numbers (N,) or (N, channels)",
-        )
-    if columns.shape[1] > len(columns):
-        columns = columns.T  # torch's order
-    if not columns.size:
+    if not samples.size:
         raise AudioError("recording holds no samples")
-    if columns.dtype.kind == "f":
-        columns = columns.astype(np.float32)
-    else:
-        full = float(np.iinfo(columns.dtype).max) + 1
-        half = full / 2 if columns.dtype.kind == "u" else full
-        offset = half if columns.dtype.kind == "u" else 0.0
-        columns = ((columns.astype(np.float32) - offset) / half).astype(np.float32)
+    columns = samples if samples.ndim == 2 else samples[:, None]
+    return Source("recording", rate, len(columns) / rate, _pieces(columns, rate))
+
+
+def _pieces(columns: np.ndarray, rate: int) -> Callable[[float], Iterator[np.ndarray]]:
+    """Return what yields samples (N, channels) block by block from a second on."""
 
     def blocks(start: float) -> Iterator[np.ndarray]:
-        first = round(start * rate)
-        pieces = (columns[at : at + BLOCK] for at in range(first, len(columns), BLOCK))
-        return _finite(pieces, "recording")
+        return (columns[at : at + BLOCK] for at in range(round(start * rate), len(columns), BLOCK))
 
-    return Source("recording", rate, len(columns) / rate, blocks)
+    return blocks
 
 
 def _finite(blocks: Iterable[np.ndarray], where: str) -> Iterator[np.ndarray]:

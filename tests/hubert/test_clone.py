@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bark.audio.read import load_audio
+from bark.audio.read import load_audio, resample
 from bark.errors import AudioError, MissingFileError, SettingError
 from bark.tokens import BARK
 from bark.voice.voice import Voice
@@ -61,15 +61,16 @@ def test_a_voice_is_the_window_through_both_encoders(cloner: Cloner, wav: Path) 
 def test_the_source_is_resampled_once_to_each_rate(
     cloner: Cloner, wav: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[object, int]] = []
+    asked: list[tuple[int, int, int]] = []
 
-    def spy(source: object, rate: int, **options: float) -> np.ndarray:
-        asked.append((source, rate))
-        return load_audio(source, rate, **options)  # type: ignore[arg-type]
+    def spy(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+        asked.append((len(audio), from_rate, to_rate))
+        return resample(audio, from_rate, to_rate)
 
-    monkeypatch.setattr(clone_module, "load_audio", spy)
+    monkeypatch.setattr(clone_module, "resample", spy)
     cloner.clone(wav)
-    assert asked == [(wav, 16_000), (wav, 24_000)]  # each from the file, never 24 kHz → 16 kHz
+    (count, rate, first), other = asked  # each from the file's own samples, never 24 → 16 kHz
+    assert first == 16_000 and other == (count, rate, 24_000)
 
 
 @pytest.mark.parametrize("seconds", [1.1, 1.103, 1.25, 1.5, 2.0, 3.3, 5.0, 7.7])
@@ -204,7 +205,7 @@ def test_the_check_needs_no_model(wav: Path, capsys: pytest.CaptureFixture[str])
     ("words", "code", "message"),
     [
         (["absent.wav", "--check"], 2, "no file absent.wav"),
-        (["absent.wav", "gone.wav", "--check"], 1, "no file gone.wav"),
+        (["absent.wav", "gone.wav", "--check"], 2, "no file absent.wav, gone.wav"),
         (["me.wav", "--language", "nl"], 2, "Bark does not speak this language"),
         (["me.wav", "--model", "none"], 2, "no model 'none'"),
         (["me.wav", "--device", "abacus"], 2, "abacus"),
@@ -219,8 +220,15 @@ def test_the_check_needs_no_model(wav: Path, capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_failures_are_one_line(
-    words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("me.wav").write_bytes(b"what it holds is looked at last")
     assert main(["--consent", "self", *words]) == code
     captured = capsys.readouterr()
     assert message in captured.err

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from bark import Bark
+from bark.audio import limited
 from bark.errors import SilentError
 from bark.speech import file_hash
 from bark.stages.seeds import part_seed
@@ -125,7 +126,7 @@ def test_sunos_command(bark: Any, loaded: Bark, tmp_path: Path) -> None:
     saved = Voice.load(audio.with_suffix(".npz"), loaded.layout)
     assert saved.digest == wanted.voice.digest and saved.info["spoken"] == "Hello there."
     samples, rate = soundfile.read(audio)
-    assert rate == 24_000 and np.abs(samples - wanted.audio).max() < 1e-3
+    assert rate == 24_000 and np.abs(samples - limited(wanted.audio)[0]).max() < 1e-3
 
 
 def test_names_are_readable_and_never_reused(bark: Any, tmp_path: Path) -> None:
@@ -485,7 +486,7 @@ def test_replay_explains_what_is_missing(
     record = json.loads(take.read_text())
     for name in ("text", "mode", "seed", "silence", "crossfade", "candidates"):
         take.write_text(json.dumps(record | {name: None}))
-        fails_with(f"is damaged: TypeError {name} is None", 1)
+        fails_with(f"a.json: {name}: got null", 1)
     del record["parts"]
     take.write_text(json.dumps(record))
     fails_with("is damaged: KeyError 'parts'", 1)
@@ -589,7 +590,7 @@ def test_the_best_of_several_takes_is_kept_and_replayed(
     assert main(["replay", str(path)]) == 0
     assert digests(read_record(tmp_path / "out" / "best_2.json")) == digests(best)
     path.write_text(json.dumps(best | {"candidates": 0}))
-    assert main(["replay", str(path)]) == 2
+    assert main(["replay", str(path)]) == 1
 
 
 def test_a_choice_without_its_judges_is_one_line(
