@@ -10,9 +10,10 @@ from .rules import Rule, rule
 # In capitals these are spelled, though they could be read as a word or as one of the dictionary's.
 SPELLED = frozenset(
     """
-    ai us uk eu un uae usa usd eur gbp aws gpu cpu tpu npu api it who cia eta eda esa iaea icu isp
-    iso ios os ir iq eq ui ux id ip ira irs imf io atm pe pr pm am est edt ist utc bst aest
-    apa aa aaa ada adhd aka apr asap awol dna rna eea eia epa esg etf eula faq fao fda gao gui
+    la ab ai us uk eu un uae usa usd eur gbp aws gpu cpu tpu npu api it who cia eta eda esa iaea icu
+    isp iso ios os ir iq eq ui ux id ip ira irs imf io atm pe pr pm am est edt ist utc bst aest
+    apa aa aaa ada adhd aka apr asap fyi imo
+    omg btw awol dna rna eea eia epa esg etf eula faq fao fda gao gui
     hiv iaf ide iot ipa ipo isbn itv iud lcd led llm ml nba ncaa nfl nhl nhs oas oecd oem pa
     pc pda pei pos ptsd qa roi sat sec sos sui sqa uav ufo uhf url usb ussr
     uss usaf va vat vip vpn yoy eos ott ups mou nda ceo cfo cto coo cio rsvp diy mia pow doa dob doi
@@ -25,13 +26,26 @@ SPOKEN = frozenset(
     laser radar scuba nafta asean interpol nascar nasdaq noaa osha fema swat yolo fomo lidar captcha
     json yaml bios cern darpa gan cobol fortran basic unix linux java lego audi seat fiat
     toefl gmat wifi wasp zip bart nimby potus scotus flotus ok lan wan mac dos saas paas
-    ebay visa nike hamas isis
+    ebay visa nike hamas isis lol
     """.split()
 )  # fmt: skip
-LOUD = {"IT", "WHO", "AM", "AD", "MA", "PA", "SAT", "GO", "OR"}  # words in a shouted sentence
+SHORT = frozenset(  # of two and three letters, in capitals for emphasis only
+    """
+    am an as at be by do go he if in is it me my no of on or so to up us we ok oh ah hi ad ma pa
+    the and for are but not you all any can had her was one our out day get has him his how man men
+    new now old see two way who boy did its let put say she too use yes big bad mad sad hot red run
+    fun dad mom mum god war win won die kid top far off own why try car cat dog job law low off pay
+    per set six ten sit sun sky sea tax ten tip toy use van wet wow yet ago air arm art ask bed bit
+    box bus buy cup cut eat end eye few fit fly gas got gun guy hit ice ill key led leg lie lot met
+    mix net nor odd oil pen pet raw row sir son tea tie via yep nah hey huh bye fan may max min hon
+    """.split()
+)
+LOUD = {"IT", "WHO", "AM", "AD", "MA", "PA", "SAT", "LA", "GO", "OR"}  # words in a shouted sentence
+ELEMENTS = "Na|Cl|Ca|Mg|Fe|Cu|Zn|Ag|Au|Hg|Pb|Al|Si|Br|Li|Ba|Ni|Mn"
 LETTERED = "vitamin|plan|grade|group|class|section|exhibit|hepatitis|type|level|option|team|an"
 FOR_US = {"LET", "GIVE", "TELL", "HELP", "WITH", "FOR", "OF", "JOIN", "ABOUT", "CONTACT", "TO"}
 MIXED = {
+    "WWI": "world war one", "WWII": "world war two", "FTSE": "footsie",
     "PhD": "p h d", "PhDs": "p h d's", "BSc": "b s c", "MSc": "m s c", "iOS": "i o s",
     "macOS": "mac o s", "pH": "p h", "MySQL": "my s q l", "LaTeX": "latex", "WiFi": "wifi",
     "Wi-Fi": "wifi", "OAuth": "oh auth", "IPv4": "i p v four", "IPv6": "i p v six",
@@ -73,10 +87,12 @@ def _is_spelled(word: str, before: str, after: str) -> bool:
         return False
     if lower in SPELLED or not re.search("[AEIOUY]", word):
         return True
+    if len(word) < 4 and not shouted:
+        return lower not in SHORT
     phones = lexicon().get(lower)
     if phones is not None:
         return "".join(spelled(lower)).translate(NO_STRESS) == phones.translate(NO_STRESS)
-    return len(word) < 5 and not shouted or not _WORDLIKE.fullmatch(word)
+    return len(word) < 4 or len(word) < 5 and not shouted or not _WORDLIKE.fullmatch(word)
 
 
 NO_STRESS = str.maketrans("", "", "012 ")
@@ -109,7 +125,7 @@ def _capitals(match: re.Match[str]) -> str:
 def _mixed(match: re.Match[str]) -> str:
     """Spell a short word of both cases without a vowel, as "Nf" in chess or "kg" by itself."""
     word = match.group()
-    if word.islower() or re.search("[aeiouyAEIOUY]", word) or word.lower() in lexicon():
+    if re.search("[aeiouyAEIOUY]", word) or word.lower() in lexicon():
         return word
     return f" {letters_of(word)} "
 
@@ -123,6 +139,11 @@ def _formula(match: re.Match[str]) -> str:
     return match.group() if match.group().lower() in SPOKEN else f" {letters_of(match.group())} "
 
 
+def _compound(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if found.istitle() or found.lower() in lexicon() else f" {letters_of(found)} "
+
+
 BEFORE_NUMBERS: tuple[Rule, ...] = (
     rule(
         rf"(?<![\w-])({'|'.join(sorted(map(re.escape, MIXED), key=len, reverse=True))})(?![\w-])",
@@ -134,11 +155,16 @@ BEFORE_NUMBERS: tuple[Rule, ...] = (
         lambda m: f" {letters_of(m[1])} and {letters_of(m[2])} ",
     ),
     rule(r"\bAD(?= ?\d)|(?<=\d )AD\b", " ay d "),
+    rule(r"(?<=\d)A(?![\w'])", " ay "),
     rule(r"\bA(?=-?\d)|\bA-(?=[a-z])", "ay "),
     rule(
         r"\b([Aa]n?|grade) ([A-F])-(?=[\s,.;:!?)]|$)", lambda m: f"{m[1]} {letters_of(m[2])} minus"
     ),
     rule(rf"\b((?i:{LETTERED}) )A\b(?![.']\w)", r"\1ay "),
+    rule(
+        rf"(?<![A-Za-z])(?=\w{{0,8}}(?:{ELEMENTS}))((?:{ELEMENTS}|[HCNOSPKFI]){{2,6}})(?![A-Za-z])",
+        _compound,
+    ),
     rule(r"(?<![A-Za-z])([A-Z]{2,4})(?=\d)", _formula),  # CO2, GPT4
 )
 RULES: tuple[Rule, ...] = (

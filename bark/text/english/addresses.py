@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from .acronyms import letters_of, spelled_in_lower_case
+from .acronyms import SHORT, letters_of, spelled_in_lower_case
 from .numbers import by_digit, by_groups, cardinal, plain
 from .rules import Rule, any_of, rule
 
@@ -14,11 +14,11 @@ MARKS = {
     ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", "?": "question mark",
     "=": "equals", "&": "and", "#": "hash", "%": "percent", "~": "tilde", ":": "colon", "+": "plus",
 }  # fmt: skip
-DOMAINS = (
-    "com org net edu gov mil int info biz io ai co uk de fr es it jp cn ru nl be ch at se no dk fi "
-    "pl pt cz gr ie in br ca au nz us eu tv me app dev blog shop news xyz online site tech"
+DOMAINS = (  # none that is a word by itself, as "left.it" is a slip of the pen
+    "com org net edu gov mil int info biz io ai co uk de fr es jp cn ru nl ch se dk fi pl pt cz gr "
+    "br ca au nz eu tv app dev xyz"
 ).split()
-WORD_ENDINGS = frozenset({"co", "me", "in", "it", "no", "be", "at"})  # two letters said as a word
+WORD_ENDINGS = frozenset({"co"})
 SUFFIXES = (
     "pdf txt doc docx xls xlsx ppt pptx csv tsv json xml html htm css js ts py ipynb rb go rs java "
     "c h cpp hpp cs sh bat exe dll zip tar gz rar jpg jpeg png gif svg bmp tiff webp mp3 mp4 wav "
@@ -60,7 +60,8 @@ def address(text: str) -> str:
 
 
 def _label(piece: str) -> str:
-    if piece == "a" or piece in DOMAINS and len(piece) == 2 and piece not in WORD_ENDINGS:
+    two_letters = len(piece) == 2 and piece.isalpha()
+    if piece == "a" or two_letters and piece not in SHORT and piece not in WORD_ENDINGS:
         return letters_of(piece)
     return identifier(piece)
 
@@ -112,11 +113,15 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(r"(?i)\b(?:https?|ftp)://[^\s<>\"]{1,400}|\bwww\.[^\s<>\"]{1,400}", _url),
     rule(
-        rf"(?i)(?<![\w@.-])(?:{_LABEL}\.){{1,5}}(?:{'|'.join(DOMAINS[:12])}|co\.uk)\b"
+        rf"(?i)(?<![\w@.-])(?:{_LABEL}\.){{1,5}}(?:co\.uk|{'|'.join(DOMAINS)})\b(?!\.\w)"
         r"(?:/[^\s<>\"]{0,400})?",
         _url,
     ),
-    rule(rf"(?<![\w.-])([A-Za-z0-9][\w-]{{0,80}})\.({any_of(SUFFIXES)})\b(?!\.\w)", _file),
+    rule(r"(?<![\w./])~?(?:/[A-Za-z_][\w.-]{0,60}){2,10}/?", lambda m: address(m.group())),
+    rule(
+        rf"(?<![\w.-])([A-Za-z0-9][\w-]{{0,80}}(?:\.[\w-]{{1,20}}){{0,2}})\.({any_of(SUFFIXES)})\b(?!\.\w)",
+        _file,
+    ),
     rule(r"(?<![\w&])#(?=\w{0,60}[A-Za-z])(\w{1,100})", lambda m: f" hashtag {identifier(m[1])} "),
     rule(r"(?<![\w.])@([A-Za-z_]\w{0,60})", lambda m: f" at {identifier(m[1])} "),
     rule(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)", _ip),

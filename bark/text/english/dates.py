@@ -19,6 +19,9 @@ CENTURY_TURN = 50  # '49 is 2049, '50 is 1950
 MONTH_NAMES = any_of(
     form for name in {*MONTHS, *SHORT_MONTHS} for form in (name.capitalize(), name.upper())
 )  # a month is written with a capital: "5 may come", "2 mar it"
+SHORT_MONTH_NAMES = any_of(name.capitalize() for name in SHORT_MONTHS)
+DAY_NAMES = any_of(name.capitalize() for name in DAYS)
+BIBLE = "Psalms?|Matthew|Mark|Luke|John|Acts|Romans|Genesis|Exodus|Isaiah"
 HALF_DAY = r"[aApP]\.?[mM]\b\.?"
 
 
@@ -114,6 +117,14 @@ def _hours(match: re.Match[str]) -> str:
 RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w.])(\d{1,3}) ?h ?(\d{1,2}) ?m(?:in)?(?: ?(\d{1,2}) ?s)?(?!\w)", _hours),
     rule(r"(?<![\w.])()(\d{1,3}) ?m(?:in)? ?(\d{1,2}) ?s(?:ec)?(?!\w)", _hours),
+    rule(
+        rf"\b({SHORT_MONTH_NAMES})\.?-({SHORT_MONTH_NAMES})\b\.?(?! ?\d)",
+        lambda m: f"{full_month(m[1])} to {full_month(m[2])}",
+    ),
+    rule(
+        rf"\b({DAY_NAMES})\.?-({DAY_NAMES})\b\.?",
+        lambda m: f"{DAYS[m[1].lower()]} to {DAYS[m[2].lower()]}",
+    ),
     rule(r"(?i)\bdec\. (?=places?\b)", "decimal "),
     rule(r"\b(\d{4}-\d\d-\d\d)T(?=\d\d:\d\d)", r"\1 "),
     rule(r"(?<=:\d\d)Z\b", ""),
@@ -130,6 +141,10 @@ RULES: tuple[Rule, ...] = (
     rule(
         rf"(?<![\w.])(\d\d?) ?({HALF_DAY})",
         lambda m: f" {cardinal(m.group(1))} {half_day(m.group(2))} ",
+    ),
+    rule(
+        rf"\b({BIBLE}) (\d{{1,3}}):(?=\d)",
+        r"\1 \2 ",
     ),
     rule(r"(?<![\w.:])(\d{1,3}):(\d{1,3})(?![\w:])", r"\1 to \2"),
     rule(
@@ -148,7 +163,7 @@ RULES: tuple[Rule, ...] = (
         lambda m: f"{full_month(m.group(1))} ",
     ),
     rule(
-        rf"\b({any_of(name.capitalize() for name in DAYS)})(?:\.(?= ?[,\w]|$)|(?=,? [A-Z\d]))",
+        rf"\b({DAY_NAMES})(?:\.(?= ?[,\w]|$)|(?=,? [A-Z\d]))",
         lambda m: DAYS[m.group(1).lower()] + " ",
     ),
 )

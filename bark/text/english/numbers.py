@@ -126,6 +126,12 @@ def _between(match: re.Match[str]) -> str:
     return " minus " if spaced and falls else " to "
 
 
+def _taken_away(match: re.Match[str]) -> str:
+    """Read the spaced dash behind a letter or a bracket: "minus" in a calculation only."""
+    nearby = match.string[max(0, match.start() - 24) : match.end() + 24]
+    return " minus " if "=" in nearby else ", "
+
+
 def _value(number: str) -> float:
     return float(number.replace(",", ""))
 
@@ -153,6 +159,13 @@ def _version(match: re.Match[str]) -> str:
     return f" {' point '.join(map(cardinal, match.group().split('.')))} "
 
 
+def _named_year(match: re.Match[str]) -> str:
+    digits = match.group(2)
+    if int(digits) < YEARS.stop:
+        return match.group()
+    return f"{match.group(1)} {cardinal(digits[:2])} {cardinal(digits[2:])} "
+
+
 FIRST: tuple[Rule, ...] = (  # before any other rule looks at digits
     rule(rf"\d{{{LONGEST + 1},}}", lambda m: f" {by_digit(m.group())} "),
 )
@@ -163,6 +176,9 @@ THOUSANDS: tuple[Rule, ...] = (  # after telephone numbers and dates
 RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w])(1[1-9]|20)(\d)0'?s\b", _years_of_age_and_decades),
     rule(r"(?<![\w.,])'?()([1-9])0'?s\b", _years_of_age_and_decades),
+    rule(r"\b(\d{1,3})ers\b", lambda m: f" {cardinal(m[1]).removesuffix('e')}ers "),
+    rule(r"(?<=\d\d)-0(\d)(?![\w-])", lambda m: f" to oh {by_digit(m[1])} "),
+    rule(r"\b([Yy]ear) ([1-9]\d[1-9]\d)(?![\w,.-])", _named_year),
     rule(rf"(\d{ORDINAL_MARK}) ?- ?(?=\d{{1,12}}{ORDINAL_MARK})", r"\1 to "),
     rule(r"(?<![\w/])((?:19|20)\d\d)/(?=\d\d(?![\w/]))", r"\1 "),
     rule(rf"(?<![\w.,])({any_of(ROUND)})s\b", lambda m: f" {ROUND[m.group(1)]} "),
@@ -180,9 +196,10 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(r"(?<![\d/])(\d{1,6}) (?=\d{1,2}/\d{1,4}(?![\d/]))", r"\1 and "),
     rule(r"(?<![\d./])(\d{1,4})/([1-9]\d{0,3})(?![\d/]|\.\d)", _fraction),
-    rule(r"(?<=\d)/(?=\d)", " over "),
+    rule(r"(?<=\d)/(?=\d|[A-Za-z]\b)", " over "),
     rule(r"(?<![\w.,-])\d{1,8}(?:-\d{1,8}){2,8}(?![\w-])", lambda m: by_groups(m.group())),
     rule(r"(?<=\d)(?: - | ?-|- )(?=\d)", _between),
+    rule(r"(?<=[A-Za-z)]) {1,2}- (?=\d|[a-z]\b)", _taken_away),
     rule(r"(?<![\w.])-(?=\.?\d)", " minus "),
     rule(r"(?<![\w.])\d{1,9}(?:\.\d{1,9}){2,9}(?![\w.]*\d)", _version),
     rule(r"(?<![\w.])\.(\d{1,18})", lambda m: f" point {by_digit(m.group(1))} "),
@@ -192,5 +209,6 @@ RULES: tuple[Rule, ...] = (
         r"(?![\w,.%]|-)",
         lambda m: f"{m.group(1)} {year(m.group(2))} ",
     ),
+    rule(rf"({NUMBER})'s\b", lambda m: f" {plain(m[1])}'s "),
     rule(NUMBER, lambda m: f" {plain(m.group())} "),
 )

@@ -13,7 +13,7 @@ from functools import lru_cache
 from bark.errors import TextError
 from bark.text.reading import Reading
 
-from .letters import pronounce_by_rule
+from .letters import pronounce_unknown
 from .lexicon import lexicon
 from .normalize import read
 
@@ -86,7 +86,7 @@ def _pronounce(word: str) -> tuple[str, ...]:
     known = lexicon()
     if word in known:
         return _symbols(known[word])
-    return _inflected(word) or _compound(word) or pronounce_by_rule(word)
+    return _inflected(word) or _compound(word) or pronounce_unknown(word)
 
 
 def _inflected(word: str) -> tuple[str, ...] | None:

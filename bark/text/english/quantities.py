@@ -44,11 +44,14 @@ UNITS = {
     "mpg": "mile per gallon", "rpm": "revolution per minute", "fps": "frame per second",
     "dpi": "dot per inch", "px": "pixel", "ms": "millisecond", "us": "microsecond",
     "ns": "nanosecond", "sec": "second", "secs": "second", "min": "minute", "mins": "minute",
-    "h": "hour", "hr": "hour", "hrs": "hour", "sq ft": "square foot", "sq mi": "square mile",
+    "tsp": "teaspoon", "tbsp": "tablespoon", "h": "hour", "hr": "hour", "hrs": "hour",
+    "sq ft": "square foot", "sq mi": "square mile",
     "sq km": "square kilometer", "sq m": "square meter", "cu ft": "cubic foot",
 }  # fmt: skip
-EXACT = frozenset({"us", "mi", "gal", "hr"})  # in capitals, or with a capital, they mean others
-ALONE = ("km", "kg", "cm", "mph", "mpg", "kWh", "GHz", "MHz", "kHz", "kW", "MB", "GB", "TB")
+EXACT = frozenset(
+    {"us", "mi", "gal", "hr", "hrs"}
+)  # in capitals, or with a capital, they mean others
+ALONE = "lb oz ml tsp tbsp km kg cm mph mpg kWh GHz MHz kHz kW MB GB TB".split()
 PER = {"h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "d": "day"}
 PER_WORDS = "second minute hour day night week month year person head student mile gallon unit"
 LOWER = {**{name.lower(): unit for name, unit in UNITS.items() if len(name) > 1}}
@@ -66,13 +69,20 @@ NO_NOUN = (
     "tall high deep tax today now later ago"
 ).split()
 _ARTICLE = re.compile(r"(?:^|\W)(?:[Aa]n?|[Ee]very|[Pp]er) $")
+_THE = re.compile(r"(?:^|\W)(?:[Tt]he|[Tt]h(?:is|at)|[Hh]is|[Hh]er|[Ii]ts|[Oo]ur|[Tt]heir|[Mm]y) $")
+_THING = re.compile(
+    r"[ -](?:question|bill|deal|fine|prize|fund|budget|bailout|mark|loan|note|coin|reward|project|"
+    r"lawsuit|settlement|investment|house|car|contract|target|limit|race|run|walk|drive|bag|line)\b"
+)
 _NOUN = re.compile(rf"[ -](?!(?:{'|'.join(NO_NOUN)})\b)[a-z]")
 
 
 def describes_a_noun(match: re.Match[str]) -> bool:
     """Tell whether the measure stands before a noun, "a 10 kg bag", where its unit is singular."""
     text, first, last = match.string, match.start(), match.end()
-    return bool(_ARTICLE.search(text[max(0, first - 7) : first]) and _NOUN.match(text, last))
+    before = text[max(0, first - 7) : first]
+    article = _ARTICLE.search(before) and _NOUN.match(text, last)
+    return bool(article or (_THE.search(before) and _THING.match(text, last)))
 
 
 def _money(match: re.Match[str]) -> str:
@@ -125,6 +135,10 @@ def _measure(match: re.Match[str]) -> str:
     return f"{number} {name}{squared} " if per else f"{number} {name} "
 
 
+def _one_unit(match: re.Match[str]) -> str:
+    return f"{match.group(1)} {unit_name(match.group(2))} "
+
+
 def _as_amount(match: re.Match[str]) -> str:
     """Read a number before a unit at once, so that 1500 is no year."""
     return f" {amount(match.group(1))} {match.group(2)}"
@@ -142,7 +156,8 @@ QUARTERS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 def _degrees(match: re.Match[str]) -> str:
     number, scale = match.groups()
     degrees = "degree" if number == "1" or describes_a_noun(match) else "degrees"
-    return f"{amount(number)} {degrees} {SCALES_OF_HEAT.get(scale or '', '')} "
+    said = amount(number) if len(number) == 4 else number
+    return f"{said} {degrees} {SCALES_OF_HEAT.get(scale or '', '')} "
 
 
 def _position(match: re.Match[str]) -> str:
@@ -167,6 +182,7 @@ MONEY: tuple[Rule, ...] = (
     rule(rf"(?<![{''.join(CURRENCIES)}\d.,])({NUMBER}) ?({SIGN})(?! ?\d)", r"\2\1"),
     rule(rf"({SIGN}) ?({NUMBER}) ?- ?(?=\d)", r"\2 to \1"),
     rule(rf"(?<=[\dkKmMbBn]) ?- ?(?={SIGN})", " to "),
+    rule(rf"({SIGN} ?{NUMBER}(?:{SCALE})?)/(?=[a-z]{{2,12}}\b)", r"\1 per "),
     rule(rf"({SIGN}) ?(?=\.\d)", r"\g<1>0"),
     rule(rf"(?:\b({any_of(DOLLARS)})(?=\$))?({SIGN}) ?({NUMBER})({SCALE})?", _money),
     rule(rf"\b({any_of(CODES)}) ?({NUMBER})({SCALE})?", _code_first),
@@ -174,8 +190,12 @@ MONEY: tuple[Rule, ...] = (
     rule(rf"{SIGN}", lambda m: f" {plural(CURRENCIES[m.group()][0])} "),
 )
 MEASURES: tuple[Rule, ...] = (
+    rule(rf"({NUMBER}) ?(bn|tn)\b", lambda m: f"{m[1]} {SCALES[m[2]]} "),
+    rule(r"(\d\.\d{1,2})m (?=[a-z]{3,20}s\b|people\b|children\b)", r"\1 million "),
+    rule(r"(?<![\w.])(\d{1,2}) ?st (?=\d{1,2} ?(?:lb|pound))", r"\1 stone "),
     rule(r"(?<![\w.^])-(?=\.?\d)", " minus "),
     rule(r"\b(\d{1,2})(\d\d)([pi])\b", _scan_lines),
+    rule(r"\bay (3)([1-8]0)(?!\d)()", lambda m: f" ay{_scan_lines(m)}"),
     rule(r"\bBoeing (7)(\d7)()\b-?", lambda m: f"Boeing{_scan_lines(m)}"),
     rule(
         r"(\d{1,3}(?:\.\d{1,9})?)° ?(?:(\d{1,2}(?:\.\d{1,9})?)' ?)?"
@@ -185,14 +205,23 @@ MEASURES: tuple[Rule, ...] = (
     rule(rf"({NUMBER}) ?°(?: ?([CFK])\b)?", _degrees),
     rule(r"(?<![\w'])(\d{1,2})' ?(\d{1,2}(?:\.\d)?)\"", _feet),
     rule(r"(?<![\w'])(\d{1,3}) ?ft\.? (\d{1,2}) ?in\b\.?", _feet),
+    rule(r"\b([Aa]n?) (\d{1,3}(?:\.\d)?)\" ?(?=[A-Za-z])", r"\1 \2 inch "),
     rule(
-        rf"({NUMBER}) ?({UNIT})(?:\^([23]))?(?:/({UNIT}|{any_of(PER)})(?:\^([23]))?)?(?![\w^/])",
+        rf"({NUMBER})-({UNIT})(?![\w^/'-])\.?",
+        _one_unit,
+    ),
+    rule(rf"(?<!\d )(?<!and )(?<![\d./])(\d{{1,2}}/\d{{1,2}}) ?({UNIT})(?![\w^/])", _one_unit),
+    rule(
+        rf"({NUMBER}) ?({UNIT})(?:\^([23]))?(?:/({UNIT}|{any_of(PER)})(?:\^([23]))?)?"
+        r"(?![\w^/])(?:\.(?= ?[a-z,;)]))?",
         _measure,
     ),
     rule(
         rf"(?<=illion )({UNIT})(?![\w^/])",
         lambda m: plural(unit_name(m.group())),
     ),
+    rule(r"\b(meters|feet|inches|centimeters|millimeters|pixels) {1,2}x ?(?=\d)", r"\1 by "),
+    rule(rf"\b([Oo]ne|an?|per) ({any_of(ALONE)})(?![\w'^])", _one_unit),
     rule(r"\bkm/h\b", "kilometers per hour"),
     rule(rf"\b({any_of(ALONE)})(?![\w'^])", lambda m: plural(unit_name(m.group()))),
     rule(rf"(?<![\w.,-])(\d{{4,{LONGEST}}}) ({any_of({*UNITS.values()})})", _as_amount),

@@ -134,7 +134,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<= )w/o(?= )|^w/o(?= )", "without"),
     rule(r"(?<= )w/(?= ?\w)", "with "),
     rule(r"(?i)\band/or\b", "and or"),
-    rule(r"(?<=\b[A-Z]{2})/(?=[A-Z]{2})|(?<=\b[A-Z]{3})/(?=[A-Z]{2})", " "),
+    rule(r"(?<=[A-Z][A-Z])/(?=[A-Z]{2})", " "),
     rule(r"(?<=[A-Za-z])/(?=[A-Za-z])", " slash "),
     rule(r" -{1,3} |--+", ", "),
 )

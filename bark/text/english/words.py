@@ -17,15 +17,20 @@ ABBREVIATIONS = {  # with their dot
     "hon": "honorable", "pres": "president", "dept": "department", "univ": "university",
     "approx": "approximately", "inc": "incorporated", "ltd": "limited", "corp": "corporation",
     "bros": "brothers", "ave": "avenue", "blvd": "boulevard", "rd": "road", "hwy": "highway",
-    "mt": "mount", "ft": "feet", "oz": "ounces", "lb": "pounds", "lbs": "pounds", "esq": "esquire",
-    "messrs": "messieurs", "viz": "namely", "cf": "compare", "al": "al", "est": "established",
-    "ca": "circa", "feat": "featuring", "govt": "government", "assn": "association",
+    "mt": "mount", "esq": "esquire",
+    "messrs": "messieurs", "viz": "namely", "cf": "compare", "al": "al",
+    "ca": "circa", "tel": "telephone", "feat": "featuring", "govt": "government",
+    "assn": "association",
 }  # fmt: skip
 BEFORE_A_NUMBER = {
     "no": "number", "nos": "numbers", "p": "page", "pp": "pages", "vol": "volume", "fig": "figure",
     "figs": "figures", "ch": "chapter", "sec": "section", "ed": "edition", "eq": "equation",
     "c": "circa", "art": "article", "ext": "extension", "para": "paragraph", "tab": "table",
+    "est": "established", "ste": "suite", "apt": "apartment", "rs": "rupees", "lv": "level",
+    "ver": "version",
 }  # fmt: skip
+AFTER_A_NAME = {"Co": "company", "Ct": "court", "Ln": "lane", "Pl": "place", "Sq": "square",
+                "Pkwy": "parkway"}  # fmt: skip
 TITLES = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor",
           "Lt": "lieutenant", "Sgt": "sergeant", "St": "saint", "Capt": "captain"}  # fmt: skip
 HEADINGS = (
@@ -41,6 +46,7 @@ RULERS = """
     mehmed murad selim suleiman pedro joseph maximilian constantine theodosius celestine
     adrian eugene
 """.split()
+RULER = any_of(name.capitalize() for name in RULERS)
 ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 NUMERAL = r"C{0,2}(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 INTERJECTIONS = (  # what is written with any number of letters, and its one form in the dictionary
@@ -62,11 +68,11 @@ def roman(numeral: str) -> int:
 
 
 def _heading(match: re.Match[str]) -> str:
-    return f"{match.group(1)}{cardinal(str(roman(match.group(2))))} "
+    return f"{match.group(1)}{cardinal(str(roman(match.group(2))))}"
 
 
 def _ruler(match: re.Match[str]) -> str:
-    return f"{match.group(1)} the {ordinal(str(roman(match.group(2))))} "
+    return f"{match.group(1)} the {ordinal(str(roman(match.group(2))))}"
 
 
 def _interjection(match: re.Match[str]) -> str:
@@ -90,7 +96,7 @@ def _drawn_out(match: re.Match[str]) -> str:
     """Write "sooooo" and "coool" as the dictionary does; an unknown word keeps two of each."""
     word = match.group().lower()
     runs = len(_DRAWN.findall(word))
-    if not runs or not set(match.group()) - ROMAN.keys():
+    if not runs or word in lexicon() or not set(match.group()) - ROMAN.keys():
         return match.group()
     if (once := _DRAWN.sub(r"\1", word)) in SHORT_WORDS:
         return once
@@ -109,6 +115,9 @@ RULES: tuple[Rule, ...] = (
     rule(r"\b(?:[Ee]\.g\.|eg\.),?", " for example "),
     rule(r"\b[Ii]\.e\.,?", " that is "),
     rule(r"(?<=\w )[Ss]t\.(?=\s*(?:$|[,;:!?a-z\d]))", "street"),  # not St. Paul
+    rule(r"(?<=[a-z&] )(Co|Ct|Ln|Pl|Sq|Pkwy)\.(?=\W|$)", lambda m: AFTER_A_NAME[m[1]]),
+    rule(r"\bCtrl\b", "control"),
+    rule(r"\b[Tt]hx\b", "thanks"),
     rule(r"\bFt\. (?=[A-Z])", "fort "),
     rule(r"(?<=[a-z] )v\.? (?=[A-Z])", "versus "),
     rule(
@@ -124,16 +133,14 @@ RULES: tuple[Rule, ...] = (
         lambda m: ABBREVIATIONS[m.group(1).lower()] + " ",
     ),
     rule(rf"\b({any_of(TITLES)}) (?=[A-Z][a-z])", lambda m: TITLES[m.group(1)] + " "),
-    rule(rf"\b((?i:{'|'.join(HEADINGS)}) )(?=[IVXLC])({NUMERAL})(?![\w'])", _heading),
+    rule(rf"\b((?i:{'|'.join(HEADINGS)}) )(?=[IVXLC])(?![CL]\b)({NUMERAL})(?!\w|'[^s])", _heading),
     rule(
-        rf"\b({any_of(name.capitalize() for name in RULERS)}) (?=[IVX])({NUMERAL})(?<! I)(?![\w'])",
+        rf"\b({RULER}) (?=[IVX])({NUMERAL})(?<! I)(?!\w|'[^s])",
         _ruler,
     ),
+    rule(rf"\b({RULER}) (I)(?= of | and |[,.;:)]|$)", _ruler),
     rule(
-        rf"\b({any_of(name.capitalize() for name in RULERS)}) (I)(?= of | and |[,.;:)]|$)", _ruler
-    ),
-    rule(
-        r"\b((?:[A-Z][a-z]{2,30}) )(?=[IVX]{2})([IVX]{2,6})(?![\w'])",
+        r"\b((?:[A-Z][a-z]{2,30}) )(?=[IVX]{2})([IVX]{2,6})(?!\w|'[^s])",
         lambda m: _heading(m) if re.fullmatch(NUMERAL, m.group(2)) else m.group(),
     ),
 )

@@ -18,9 +18,11 @@ def pairs(half: str) -> list[tuple[str, str]]:
     return [(text, said) for text, said in (line.split("\t") for line in lines)]
 
 
-@pytest.mark.parametrize(("half", "least"), [("seen", 0.97), ("unseen", 0.95)])
+@pytest.mark.parametrize(("half", "least"), [("seen", 0.99), ("unseen", 0.98)])
 def test_pairs_of_written_and_spoken_text(half: str, least: float) -> None:
-    """The pairs of the second half were written before the rules and not looked at since."""
+    """No failure of the unseen pairs was looked at while rules were written: the first 235 came
+    before the rules, the others after them.
+    """
     wanted = pairs(half)
     wrong = [
         f"{text} -> {got}, not {said}"
