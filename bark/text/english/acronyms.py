@@ -144,11 +144,13 @@ def _compound(match: re.Match[str]) -> str:
     return found if found.istitle() or found.lower() in lexicon() else f" {letters_of(found)} "
 
 
-BEFORE_NUMBERS: tuple[Rule, ...] = (
+WHOLE: tuple[Rule, ...] = (  # first of all, since later rules would take them apart
     rule(
         rf"(?<![\w-])({'|'.join(sorted(map(re.escape, MIXED), key=len, reverse=True))})(?![\w-])",
         lambda m: f" {MIXED[m.group()]} ",
     ),
+)
+BEFORE_NUMBERS: tuple[Rule, ...] = (
     rule(r"(?<!\w)((?:[A-Za-z]\.){2,12})('s)?(?!\w)", _dotted),
     rule(
         r"\b([A-Z]{1,3})&([A-Z]{1,3})\b",

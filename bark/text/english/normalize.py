@@ -22,10 +22,10 @@ LAST: tuple[Rule, ...] = (
 RULES: tuple[Rule, ...] = (
     *numbers.FIRST,
     *addresses.RULES,
-    *acronyms.BEFORE_NUMBERS[:1],
+    *acronyms.WHOLE,
     *words.RULES,
     *dates.RULES,
-    *acronyms.BEFORE_NUMBERS[1:],
+    *acronyms.BEFORE_NUMBERS,
     *signs.BEFORE_NUMBERS,
     *numbers.THOUSANDS,
     *quantities.MONEY,

@@ -86,7 +86,7 @@ def plural(unit: str, number: str = "2") -> str:
     return " ".join([*front, last]) + per + rest
 
 
-def _years_of_age_and_decades(match: re.Match[str]) -> str:
+def _decade(match: re.Match[str]) -> str:
     """Read 1990s, 1900s, 2000s and 80s."""
     century, ten = match.groups()
     if ten == "0":
@@ -174,8 +174,8 @@ THOUSANDS: tuple[Rule, ...] = (  # after telephone numbers and dates
     rule(r"(?<![\w.,])[1-9]\d{0,2}(?:\.\d{3}){2}(?![\w.])", _with_commas),
 )
 RULES: tuple[Rule, ...] = (
-    rule(r"(?<![\w])(1[1-9]|20)(\d)0'?s\b", _years_of_age_and_decades),
-    rule(r"(?<![\w.,])'?()([1-9])0'?s\b", _years_of_age_and_decades),
+    rule(r"(?<![\w])(1[1-9]|20)(\d)0'?s\b", _decade),
+    rule(r"(?<![\w.,])'?()([1-9])0'?s\b", _decade),
     rule(r"\b(\d{1,3})ers\b", lambda m: f" {cardinal(m[1]).removesuffix('e')}ers "),
     rule(r"(?<=\d\d)-0(\d)(?![\w-])", lambda m: f" to oh {by_digit(m[1])} "),
     rule(r"\b([Yy]ear) ([1-9]\d[1-9]\d)(?![\w,.-])", _named_year),
