@@ -1,12 +1,14 @@
 """BERT's multilingual word pieces, the text tokens of Suno's models."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from bark.errors import MissingFileError, TextError
 
-from .tidy import tidy
+from .reading import Reading
+from .tidy import clean, speakable, tidy
 
 BERT_REPOSITORY = "bert-base-multilingual-cased"
 UNKNOWN = "[UNK]"
@@ -54,6 +56,33 @@ class BertTextTokenizer:
     def normalize(self, text: str) -> str:
         """Return the tidy text; Bark itself reads numbers and signs."""
         return tidy(text)
+
+    def read(self, text: str) -> Reading:
+        """Return the tidy text, empty where `normalize` raises, and the words without a piece of
+        their own, which the model sees as ``[UNK]``.
+        """
+        cleaned = clean(text)
+        found = self._tokenizer.encode(cleaned, add_special_tokens=False)
+        lost: list[str] = []
+        words: set[int] = set()
+        gone: set[int] = set()
+        ended = -1
+        for token, (first, last), word in zip(
+            found.tokens, found.offsets, found.word_ids, strict=True
+        ):
+            if not any(unicodedata.category(char)[0] in "LNS" for char in cleaned[first:last]):
+                continue
+            words.add(word)
+            if token != UNKNOWN:
+                continue
+            gone.add(word)
+            if first == ended:
+                lost[-1] += cleaned[first:last]
+            else:
+                lost.append(cleaned[first:last])
+            ended = last
+        said = cleaned if speakable(cleaned) else ""
+        return Reading(said, tuple(lost), (), len(words), len(gone))
 
     def encode(self, text: str) -> list[int]:
         """Return the word-piece ids of the tidy text; an unknown sign becomes ``[UNK]``."""

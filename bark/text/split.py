@@ -15,6 +15,7 @@ import numpy as np
 from bark.errors import SettingError
 from bark.tokens import BARK
 
+from .sentences import sentence_starts
 from .tidy import JOINERS, clean, speakable, tidy
 
 # How good a place to cut is, best first.
@@ -28,7 +29,6 @@ _OPENING, _CLOSING = (
     set(")]}”’»›」』）】〉》" + _ENDS + _PAUSES),
 )  # for certain
 _QUOTES = _CLOSERS + "«‹“‘"  # German closes with what French and English open with
-_OPENERS = "\"'([{“‘„«‹「『（【〈《¿¡*_"
 _KANJI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HIRAGANA, _KATAKANA = "\u3041-\u309f", "\u30a0-\u30ff\uff66-\uff9f"
 _UNSPACED = re.compile(f"[{_KANJI}{_HIRAGANA}{_KATAKANA}]")
@@ -37,15 +37,6 @@ _NO_START = set(
 )  # Japanese lines never begin with these
 # Every place before which a cut may be: after a space, or after a sign of a script without spaces.
 _PLACES = re.compile(f"(?<=[ {_KANJI}{_HIRAGANA}{_KATAKANA}。！？｡、，；：」』）】〉》”’])")
-_ABBREVIATIONS = frozenset(
-    """
-    mr mrs ms dr prof st jr sr vs etc eg ie approx dept est fig gen gov inc lt ltd mt no nos
-    op rev sen sgt
-    vol hr fr frau herr nr bzw ca evtl ggf inkl usw vgl zb dh ua sog str tel abs mio mrd
-    m mm mme mlle mgr av bd cf ex env p pp sra srta ud uds d dña lic ing sig dott avv pag ecc
-    г гг ул им т тыс руб проф стр см др пр ok ks prof dr hab ul np tzn itd itp godz
-    """.split()
-)
 
 # Seconds of speech for one character: a rule of thumb, 15 Latin letters a second and others to
 # match.
@@ -103,7 +94,10 @@ def estimate_seconds(text: str) -> float:
 
 
 def split_text(
-    text: str, count_tokens: Callable[[str], int], budget: Budget | None = None
+    text: str,
+    count_tokens: Callable[[str], int],
+    budget: Budget | None = None,
+    language: str | None = None,
 ) -> list[str]:
     """Split text into parts for one utterance each, in time linear in its length.
 
@@ -116,6 +110,7 @@ def split_text(
     text : blank lines separate paragraphs; other line ends are spaces.
     count_tokens : the number of tokens of a text, 0 for one that cannot be spoken.
     budget : limits of a part.
+    language : code of the text's language; it is guessed where it is not given.
 
     Returns
     -------
@@ -126,7 +121,7 @@ def split_text(
     TextError : nothing can be spoken.
     """
     tidy(text)  # raises
-    return _Splitter(text, count_tokens, budget or Budget()).parts()
+    return _Splitter(text, count_tokens, budget or Budget(), language).parts()
 
 
 def split_by_words(text: str, words: int) -> list[str]:
@@ -157,6 +152,7 @@ class _Splitter:
     source: str
     count_tokens: Callable[[str], int]
     budget: Budget
+    language: str | None = None
 
     @cached_property
     def paragraphs(self) -> list[str]:
@@ -180,12 +176,13 @@ class _Splitter:
         """For each strength, the sorted places that are at least as good to cut at."""
         starts = np.cumsum([len(part) + 1 for part in self.paragraphs])
         strengths = {int(at): PARAGRAPH for at in starts[:-1]}
+        sentences = sentence_starts(self.text, self.language)
         for found in _PLACES.finditer(self.text, 1):
             at = found.start()
             if (
                 at < len(self.text)
                 and at not in strengths
-                and (strength := _strength(self.text, at))
+                and (strength := _strength(self.text, at, at in sentences))
             ):
                 strengths[at] = strength
         ordered = sorted(strengths.items())
@@ -290,7 +287,7 @@ class _Splitter:
         return bool(short) or not speakable(self.text[slice(*span)]) or not self._count(*span)
 
 
-def _strength(text: str, at: int) -> int:
+def _strength(text: str, at: int, begins_sentence: bool) -> int:
     """Return how good a cut before ``text[at]`` is; 0 is none at all."""
     before = at - 1
     spaced = text[before] == " "
@@ -310,7 +307,7 @@ def _strength(text: str, at: int) -> int:
         before -= 1
     last = text[before]
     if last in _ENDS or (last == "." and spaced):
-        return SENTENCE if _ends_sentence(text, before, at) else WORD
+        return SENTENCE if begins_sentence else WORD
     if last in _PAUSES:
         return CLAUSE
     if spaced:
@@ -320,24 +317,6 @@ def _strength(text: str, at: int) -> int:
         phrase = re.match(f"[{_HIRAGANA}]", last) and re.match(f"[{_KANJI}{_KATAKANA}]", text[at])
         return WORD if phrase else SIGN
     return 0
-
-
-def _ends_sentence(text: str, stop: int, at: int) -> bool:
-    """Tell whether the mark at `stop` ends a sentence before ``text[at]``: not after an
-    abbreviation.
-    """
-    following = text[at : at + 4].lstrip(_OPENERS)[:1]
-    if following.islower():
-        return False
-    if text[stop] != ".":
-        return True
-    word = text[max(0, stop - 24) : stop].rpartition(" ")[2].lstrip(_OPENERS)
-    if word.endswith("."):  # an ellipsis
-        return True
-    letters = word.replace(".", "").casefold()
-    if len(letters) == 1 or letters in _ABBREVIATIONS or "." in word:  # J., Dr., z.B.
-        return False
-    return not (letters.isdigit() and len(letters) <= 2)  # the German 3. Mai
 
 
 def _between_signs(text: str, at: int) -> bool:

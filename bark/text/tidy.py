@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 from bark.errors import SettingError, TextError
 from bark.tokens import BARK
 
+from .reading import Reading
+
 logger = logging.getLogger(__name__)
 
 JOINERS = "\u200c\u200d"  # part of spelling in Persian and the scripts of India
@@ -23,6 +25,9 @@ class TextTokenizer(Protocol):
 
     def normalize(self, text: str) -> str:
         """Return the text as it is spoken."""
+
+    def read(self, text: str) -> Reading:
+        """Return the text as it is spoken, and what of it is lost or left out."""
 
 
 def clean(text: str) -> str:

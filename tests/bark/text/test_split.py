@@ -8,7 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark.errors import SettingError, TextError
+from bark.languages import SUPPORTED_LANGS
 from bark.text.dialogue import Turn, parse_dialogue
+from bark.text.sentences import guess_languages, sentence_starts
 from bark.text.split import Budget, estimate_seconds, split_by_lines, split_by_words, split_text
 from bark.text.tidy import speakable, tidy
 
@@ -81,6 +83,13 @@ def test_any_text_at_all(text):
         ["Wait... what? ", "Prices rose by 3.5 percent. ", "J. Doe agreed. "],
         ["Er rief: »Halt!« ", "»Warum?« ", "Darum. "],
         ["M. Dupont est là. ", "« Bonjour ! » ", "Il part. "],
+        ["He came on Jan. 5th. ", "The car was new. "],
+        ["Sie kam mit der Bahn, inkl. Anna. ", "Das war gut. "],
+        ["Il sig. Rossi non è qui, v. pag. Otto. ", "Va bene. "],
+        ["Prof. dr hab. Nowak jest tu. ", "Tak. "],
+        ["A Sra. Lima não está. ", "O Dr. Reis foi. "],
+        ["Prof. Dr. Ali bir hafta sonra geldi. ", "Ve gitti. "],
+        ["El Sr. Ruiz y la Dra. Vega no están. ", "¿Por qué? "],
         ["Il part. ", "« Bonjour ! » dit-elle. ", "« Non. » "],
         ["„Halt!“ rief er. ", "„Warum?“ ", "Darum. "],
         ["Ela disse: “Não.” ", "¿Qué? ", "¡Hola! "],
@@ -98,6 +107,44 @@ def test_sentences_of_many_languages(sentences):
         *sentences[:-1],
         sentences[-1].strip(),
     ]
+
+
+def test_sentences_of_a_language_that_is_given():
+    text = "Il part. Dr godz. Nowak."
+    starts = {code: sentence_starts(text, code) for code in ("fr", "it", "pl")}
+    assert starts == {"fr": {9, 18}, "it": {18}, "pl": {9}}
+    parts = split_text(text, count, Budget(goal_characters=1, min_seconds=0), language="pl")
+    assert parts == ["Il part. ", "Dr godz. Nowak."]
+
+
+def test_every_language_of_bark_is_guessed_from_a_plain_sentence():
+    said = {
+        "en": "That was the end of it.",
+        "de": "Das war nicht das Ende.",
+        "es": "Eso no es el fin, pero está muy cerca.",
+        "fr": "Elle est là et je ne dors pas.",
+        "hi": "मैं घर जा रहा हूँ।",
+        "it": "Non è la fine di una storia.",
+        "ja": "私は昨日東京へ行きました。",
+        "ko": "집에 갔다.",
+        "pl": "To nie jest koniec.",
+        "pt": "Não é o fim da história.",
+        "ru": "Это не конец.",
+        "tr": "Bu bir son değil.",
+        "zh": "他说你好。",
+    }
+    assert said.keys() == {code for _, code in SUPPORTED_LANGS}
+    for code, sentence in said.items():
+        assert guess_languages(sentence) == [code]
+
+
+def test_sentences_far_into_a_long_text_and_with_open_quotes():
+    sentence = "“It rained all day in the town on the hill. "
+    text = sentence * 3000
+    began = time.process_time()
+    starts = sentence_starts(text)
+    assert time.process_time() - began < 3
+    assert starts == set(range(len(sentence), len(text), len(sentence)))
 
 
 def test_a_long_sentence_is_cut_at_a_comma_near_the_middle_else_between_words():

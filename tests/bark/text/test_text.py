@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bark.errors import MissingFileError, SettingError, TextError
 from bark.languages import SUPPORTED_LANGS
 from bark.text.bert import BertTextTokenizer
+from bark.text.reading import Reading
 from bark.text.tidy import fit_tokens, tidy
 
 WORDS = (
@@ -129,6 +130,17 @@ def test_ids_are_those_of_transformers(folder):
         assert all(type(number) is int for number in ours.encode(text))
     assert ours.vocab_size == len(WORDS)
     assert ours.normalize(" a\tb ") == "a b"
+
+
+def test_what_bert_reads_and_loses(folder):
+    read = BertTextTokenizer.from_pretrained(folder).read
+    reading = read("hello 🎉🎉,\tHello ж日本 $ ... é")
+    assert reading.words == "hello 🎉🎉, Hello ж日本 $ ... é"
+    assert (reading.lost, reading.dropped) == (("🎉🎉", "ж"), ())
+    assert reading.share_lost == 2 / 8
+    assert read("[laughter] hello").lost == ()
+    assert read("🎉") == Reading("", ("🎉",), (), 1, 1) and read("🎉").share_lost == 1
+    assert read("...") == Reading("") and read("...").share_lost == 0
 
 
 def test_tokenizer_json_is_read_without_its_truncation(folder, tmp_path):

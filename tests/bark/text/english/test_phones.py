@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark.errors import TextError
-from bark.text.english.letters import pronounce_by_rule
+from bark.text.english.letters import pronounce_unknown
 from bark.text.english.phones import SYMBOLS, PhoneTokenizer
 
 TOKENIZER = PhoneTokenizer()
@@ -85,14 +85,14 @@ def test_nothing_speakable_is_an_error_that_says_so(text: str) -> None:
 
 def test_dictionary_inflection_compound_and_rule() -> None:
     assert TOKENIZER.decode(TOKENIZER.encode("cat, dogs")) == "K AE1 T , D AA1 G Z"
-    assert TOKENIZER.pronounce("blorped") == pronounce_by_rule("blorped")
+    assert TOKENIZER.pronounce("blorped") == pronounce_unknown("blorped")
     assert TOKENIZER.pronounce("zebrafish") == TOKENIZER.pronounce("zebra") + TOKENIZER.pronounce(
         "fish"
     )
     assert not TOKENIZER.knows("unsmiled")
-    assert pronounce_by_rule("shape") == ("SH", "EY1", "P")
-    assert pronounce_by_rule("knight") == ("N", "AY1", "T")
-    assert pronounce_by_rule("bcd") == ("B", "IY1", "S", "IY0", "D", "IY0")
+    assert pronounce_unknown("shape") == ("SH", "EY1", "P")
+    assert pronounce_unknown("knight") == ("N", "AY1", "T")
+    assert pronounce_unknown("bcd") == ("B", "IY1", "S", "IY0", "D", "IY0")
 
 
 def test_time_is_linear_in_the_text() -> None:
