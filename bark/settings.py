@@ -50,6 +50,7 @@ class SettingChanges(TypedDict, total=False):
     sliding_window_len: int | None  # coarse tokens a window; None = the layout's
     coarse_anchor: int  # coarse tokens of the voice that stay in the context window; 0 as with Suno
     fine_temperature: float | None  # None = 0
+    lossy: bool  # speak a text although more than a third of its words cannot be said
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ OPTIONS = (
         "coarse tokens of the voice kept in context against drift: 450 is 3 s, 0 as Suno",
     ),
     Option("fine_temperature", number(), "temperature of the fine stage", ("fine_temp",)),
+    Option("lossy", TRUTH, "speak a text although over a third of its words cannot be said"),
 )
 OTHER_NAMES = {other: option.name for option in OPTIONS for other in option.others}
 
@@ -122,6 +124,7 @@ class Settings:
     max_coarse_history: int | None = None
     sliding_window_len: int | None = None
     coarse_anchor: int = 0
+    lossy: bool = False
 
     def __post_init__(self) -> None:
         for name in ("min_eos_p", "max_duration_s"):

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from bark.errors import TextError
 from bark.text.dialogue import Turn, parse_dialogue
+from bark.text.reading import refuse_lossy, tell_lost
 from bark.text.split import Budget, estimate_seconds, split_text
 from bark.text.tidy import speakable
 from bark.tokens import TokenLayout
@@ -15,7 +16,11 @@ MAX_SECONDS = 13.0
 
 
 def plan_parts(
-    bark: BarkLike, text: str, speakers: Collection[str] = (), budget: Budget | None = None
+    bark: BarkLike,
+    text: str,
+    speakers: Collection[str] = (),
+    budget: Budget | None = None,
+    lossy: bool = False,
 ) -> list[Turn]:
     """Split a text, or a script with ``NAME: text`` lines and ``[voice:name]`` marks, into parts to
     speak.
@@ -24,6 +29,7 @@ def plan_parts(
     ----------
     speakers : the names that begin a turn; without any, only the marks do.
     budget : limits of a part; by default what `bark` can take.
+    lossy : plan a text although over a third of its words cannot be said.
     """
     budget = budget or default_budget(bark.layout)
     turns = parse_dialogue(text, speakers)
@@ -43,12 +49,19 @@ def plan_parts(
         seconds = estimate_seconds(bark.tokenizer.normalize(piece)) if tokens else 0.0
         return max(tokens, int(seconds / budget.max_seconds * budget.max_tokens))
 
-    parts = [
+    pieces = [
         Turn(turn.speaker, part.strip())
         for turn in turns
         for part in split_text(turn.text, count, budget)
-        if count(part)
     ]
+    parts = [piece for piece in pieces if count(piece.text)]
+    if parts:
+        readings = [bark.tokenizer.read(piece.text) for piece in pieces]
+        if not lossy:
+            refuse_lossy(readings)
+        for piece, reading in zip(pieces, readings, strict=True):
+            if piece not in parts:  # of the others each part tells
+                tell_lost(reading, piece.text)
     if not parts:
         bark.tokenizer.encode(text)  # raises, and says what it can speak
         raise TextError("nothing in the text can be spoken", ascii(text[:40]))

@@ -191,7 +191,11 @@ def speak_long(
     """
     manner, settings = _Manner.split(options)
     names = tuple(voices or ())
-    parts = plan_parts(bark, text, names, manner.budget) if isinstance(text, str) else list(text)
+    if isinstance(text, str):
+        lossy = bool(settings.get("lossy"))
+        parts = plan_parts(bark, text, names, manner.budget, lossy)
+    else:
+        parts = list(text)
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
     asked = _asked(parts, voice, voices or {})

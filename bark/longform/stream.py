@@ -30,7 +30,7 @@ def stream_text(
     if latency not in LATENCIES:
         raise SettingError("latency", repr(latency), " or ".join(LATENCIES))
     bark.check(settings, seed)
-    parts = plan_parts(bark, text)
+    parts = plan_parts(bark, text, lossy=bool(settings.get("lossy")))
     anchor = bark.resolve_voice(voice)
     options = {"latency": latency, "progress": watch, **settings}
 

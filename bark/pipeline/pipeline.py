@@ -20,6 +20,7 @@ from bark.stages.base import per_item
 from bark.stages.coarse import coarse_steps
 from bark.stages.progress import Progress, Watch
 from bark.stages.seeds import check_seed, new_seed
+from bark.text.reading import refuse_lossy, tell_lost
 from bark.text.tidy import TextTokenizer, fit_tokens, tidy
 from bark.tokens import TokenLayout
 from bark.voice.names import check_made_for
@@ -170,7 +171,7 @@ class Bark(Chain):
             return []
         asked = per_item("voices", voice, len(texts))
         histories = self._histories(voice, len(texts))
-        texts = [tidy(text) for text in texts]
+        texts = [self._read(text, chosen) for text in texts]
         ids = [fit_tokens(self.tokenizer.encode(t), self.layout.text_window) for t in texts]
         timings: dict[str, float] = {}
         semantic = self._semantic(ids, histories, seeds, chosen, watch, timings)
@@ -246,10 +247,11 @@ class Bark(Chain):
         Without a `seed` tokens are drawn from torch's global generator, as Suno's code does.
         `on_overflow` "cut" warns of a text that is too long and speaks its beginning.
         """
-        ids = fit_tokens(self.tokenizer.encode(tidy(text)), self.layout.text_window, on_overflow)
-        watch = Watch.of(progress, cancel)
+        watch, chosen = Watch.of(progress, cancel), self.defaults.changed(settings)
+        read = self._read(text, chosen)
+        ids = fit_tokens(self.tokenizer.encode(read), self.layout.text_window, on_overflow)
         histories = self._histories(voice, 1)
-        return self._semantic([ids], histories, [seed], self.defaults.changed(settings), watch)[0]
+        return self._semantic([ids], histories, [seed], chosen, watch)[0]
 
     def coarse_codes(
         self,
@@ -337,6 +339,15 @@ class Bark(Chain):
         way = settled_audio if latency == "exact" else early_audio
         codes = yield from way(self, written, frames, history, chosen.fine.temperature, fine, watch)
         return Voice(semantic, codes[: self.layout.coarse_books], codes)
+
+    def _read(self, text: str, chosen: Settings) -> str:
+        """Return a clean text; what the model cannot say of it is told, or refused."""
+        cleaned = tidy(text)
+        reading = self.tokenizer.read(cleaned)
+        if not chosen.lossy:
+            refuse_lossy([reading])
+        tell_lost(reading, cleaned)
+        return cleaned
 
     def _histories(self, voice: Voices, count: int) -> list[Voice | None]:
         """Find the voice of each text; one for all is looked up once."""

@@ -53,7 +53,6 @@ def read_as(
     BarkError
         Of the class `error`, for whatever else is wrong.
     """
-    check_file(path)
     return decode(_content(path, most, error), kind, path, error)
 
 
@@ -62,14 +61,16 @@ def _content(path: Path, most: int, error: type[BarkError]) -> bytes:
 
     A command looks into the same `config.json` for each part of a model.
     """
-    found = path.stat()
-    if found.st_size > min(KEPT_BYTES, most):
+    found = path.stat() if path.is_file() else None
+    if found is None or found.st_size > min(KEPT_BYTES, most):
+        check_file(path)
         return read_bounded(path, most, error)
     return _kept(path, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 @lru_cache(maxsize=16)
 def _kept(path: Path, *identity: int) -> bytes:
+    check_file(path)
     return path.read_bytes()
 
 

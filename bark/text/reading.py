@@ -1,6 +1,15 @@
 """What becomes of a text on its way to a model: the words it says, and what it cannot say."""
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from bark.errors import TextError
+
+logger = logging.getLogger(__name__)
+
+MOST_LOST = 1 / 3  # of the words of a text
+SHOWN = 8  # words in a message
 
 
 @dataclass(frozen=True)
@@ -17,3 +26,29 @@ class Reading:
     def share_lost(self) -> float:
         """The share of the visible words that cannot be said, 0 to 1."""
         return self.missing / self.visible if self.visible else 0.0
+
+
+def refuse_lossy(readings: Iterable[Reading]) -> None:
+    """Refuse a text, read in pieces, of which over a third of the words cannot be said."""
+    pieces = list(readings)
+    visible = sum(reading.visible for reading in pieces)
+    share = sum(reading.missing for reading in pieces) / visible if visible else 0.0
+    if share > MOST_LOST:
+        raise TextError(
+            f"{share:.0%} of the words cannot be said by this model",
+            _some(tuple(word for reading in pieces for word in reading.lost)),
+            f"up to {MOST_LOST:.0%}",
+            "Speak it with another model, or add --lossy (lossy=True)",
+        )
+
+
+def tell_lost(reading: Reading, text: str) -> None:
+    """Say in one line what of a text is not spoken."""
+    for words, why in ((reading.lost, "cannot be said"), (reading.dropped, "left out")):
+        if words:
+            logger.warning("%r: %s: %s", text[:40], why, _some(words))
+
+
+def _some(words: tuple[str, ...]) -> str:
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return " ".join(words[:SHOWN]) + more

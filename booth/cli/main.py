@@ -38,13 +38,15 @@ def speak_command(words: Sequence[str]) -> int:
         raise SettingError(
             "standard output is the screen, which cannot play audio", fix="Add: > speech.wav"
         )
-    from booth.speak.speak import show_plan, speak, speak_unkept
+    from booth.speak.speak import show_plan, show_reading, speak, speak_unkept
 
     from .kinds import ask_at_terminal
 
     if options.text_splits_only or options.dry_run:
         lines = show_plan(request)
         return _print([line for line in lines if line[0] == " " or not options.text_splits_only])
+    if options.show_reading:
+        return _print(show_reading(request))
     shown = shows_progress(options)
     if not request.kept:
         _to_stdout(speak_unkept(request, ask=ask_at_terminal, progress=shown), request.format)

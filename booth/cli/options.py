@@ -203,6 +203,7 @@ FLAGS = (
             False,
         ),
         ("text_splits_only", TRUTH, "only show the parts of the text", (), False),
+        ("show_reading", TRUTH, "only show the words as the model will say them", (), False),
         ("dry_run", TRUTH, "only show what would be made", (), False),
         ("silent", TRUTH, "no progress bars", (), False),
         ("progress_bar", TRUTH, "progress bars even when nobody watches", (), False),

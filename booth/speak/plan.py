@@ -49,7 +49,8 @@ def plan(text: str, request: SpeakRequest, planner: Any) -> tuple[Turn, ...]:
         if not turns:
             raise TextError("nothing in the text can be spoken", ascii(text[:40]))
     else:
-        turns = plan_parts(planner, text, speakers, _budget(request, planner))
+        lossy = bool(request.settings.get("lossy"))
+        turns = plan_parts(planner, text, speakers, _budget(request, planner), lossy)
     turns = [Turn(turn.speaker, _dressed(turn.text, request)) for turn in turns]
     for number, turn in enumerate(turns, 1):
         if (tokens := len(planner.tokenizer.encode(turn.text))) > planner.layout.text_window:

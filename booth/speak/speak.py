@@ -19,7 +19,9 @@ from bark.pipeline import Bark
 from bark.stages.progress import Progress, Watch
 from bark.stages.seeds import new_seed, take_seed
 from bark.text.dialogue import Turn
+from bark.text.reading import tell_lost
 from bark.text.split import estimate_seconds
+from bark.text.tidy import tidy
 from booth.takes.runs import identity, open_run
 from booth.takes.take import Take, workshop
 from booth.voices.library import RANDOM, Library
@@ -154,6 +156,18 @@ def show_plan(request: SpeakRequest) -> list[str]:
         for part, turn in enumerate(turns, 1):
             who = f"{turn.speaker}: " if turn.speaker else ""
             lines.append(f"{part:4}  {estimate_seconds(turn.text):5.1f} s  {who}{turn.text}")
+    return lines
+
+
+def show_reading(request: SpeakRequest) -> list[str]:
+    """Return each text as the words that the model will say; what is lost is logged."""
+    tokenizer = find_model(model_of(request)["name"]).load_tokenizer()
+    lines = []
+    for text in request.texts:
+        cleaned = tidy(text)
+        reading = tokenizer.read(cleaned)
+        tell_lost(reading, cleaned)
+        lines.append(reading.words)
     return lines
 
 

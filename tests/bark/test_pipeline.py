@@ -16,6 +16,7 @@ from bark.stages.coarse import CoarseStage
 from bark.stages.fine import FineStage
 from bark.stages.seeds import MAX_SEED
 from bark.stages.semantic import SemanticStage
+from bark.text.reading import Reading
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +162,9 @@ class GivenIds:
 
     def normalize(self, text: str) -> str:
         return text
+
+    def read(self, text: str) -> Reading:
+        return Reading(text)
 
 
 @pytest.mark.parametrize("case", ["nohist", "preset"])

@@ -22,6 +22,7 @@ from bark.longform.speak import Part, speak_long, speak_parts
 from bark.settings import Settings
 from bark.stages.seeds import part_seed
 from bark.text.dialogue import Turn
+from bark.text.reading import Reading
 from bark.text.split import Budget
 from bark.tokens import BARK, TokenLayout
 from bark.voice.voice import Voice
@@ -43,6 +44,9 @@ class Letters:
 
     def normalize(self, text: str) -> str:
         return text
+
+    def read(self, text: str) -> Reading:
+        return Reading(text, visible=len(text.split()))
 
 
 @dataclass
