@@ -95,8 +95,11 @@ class Int8Linear(nn.Module):
             if len(rows) <= FEW:
                 return torch.ops.aten._weight_int8pack_mm(rows, self.codes, self.scale), None
             return F.linear(rows, self.codes.float()).mul_(self.scale), None
-        blocks = [self._quantise(block) for block in rows.split(BLOCK)]
-        codes, size = blocks[0] if len(blocks) == 1 else map(torch.cat, zip(*blocks, strict=True))
+        if len(rows) <= BLOCK:
+            codes, size = self._quantise(rows)
+        else:
+            blocks = [self._quantise(block) for block in rows.split(BLOCK)]
+            codes, size = map(torch.cat, zip(*blocks, strict=True))
         return _multiplied(codes, self.levels, self.codes, self.scale, self.zero_points), size
 
     def _quantise(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
