@@ -26,6 +26,7 @@ from .gpt import GPT, SelfAttention
 from .gpt_fine import FineGPT
 
 FEW = 16  # rows; above, the fallback multiplies in float32
+PIECE = 1024  # rows of a matrix that are quantised at a time
 BLOCK = 64  # rows that are quantised while they are in the processor's cache
 
 
@@ -197,7 +198,10 @@ def _multiplied(
 
 def _codes(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Quantise a matrix row by row → int8 codes and the rows' scales (float32)."""
-    weight = weight.detach()
-    scale = weight.abs().amax(1).float() / 127
-    codes = (weight.float() / scale.clamp_min(1e-30)[:, None]).round_().to(torch.int8)
+    codes, scale = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
+    for start in range(0, len(weight), PIECE):  # the largest table must not be there three times
+        part = weight[start : start + PIECE].detach().float()
+        size = part.abs().amax(1) / 127
+        codes[start : start + PIECE] = (part / size.clamp_min(1e-30)[:, None]).round_()
+        scale[start : start + PIECE] = size
     return codes, scale
