@@ -9,9 +9,10 @@ weights, stay in float32.
 Why `onednn::qlinear_pointwise`, the operator under torch's own compiled int8 models: it takes plain
 int8 tensors (`quantized::linear_dynamic` needs quantised ones, which torch is about to remove, and
 has one scale for all rows of a batch), eight rows take little more time than one, and with AMX 900
-rows take a third of linear_dynamic's time. For a single row linear_dynamic is quicker by a tenth;
-`aten::_weight_int8pack_mm` is slower throughout, but there is a version of it for every CPU, so it
-is the fallback where torch was built without oneDNN."""
+rows take a third of linear_dynamic's time. For a single row linear_dynamic is quicker, by a tenth
+on a quiet machine and by a third on a busy one; `aten::_weight_int8pack_mm`
+is slower throughout, but there is a version of it for every CPU, so it is the fallback where torch
+was built without oneDNN."""
 
 from functools import lru_cache
 from typing import Any
