@@ -15,7 +15,12 @@ from .errors import SettingError
 
 logger = logging.getLogger(__name__)
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.int8,  # weights, on a CPU: `bark.stages.int8`
+}
 INSTRUCTIONS = {  # of CPUs that multiply matrices of half-precision numbers
     torch.bfloat16: ("avx512_bf16", "amx_bf16"),
     torch.float16: ("avx512_fp16", "amx_fp16"),
@@ -68,8 +73,12 @@ def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torc
     Raises
     ------
     SettingError
-        If `name` is none of "auto", "float32", "bfloat16", "float16".
+        If `name` is none of "auto", "float32", "bfloat16", "float16", "int8", or is "int8" and the
+        device no CPU.
     """
+    if name == "int8" and torch.device(device).type != "cpu":
+        allowed = ", ".join(["auto", *(other for other in DTYPES if other != name)])
+        raise SettingError(f"dtype on {device}", repr(name), allowed, "int8 is for a CPU")
     if name in DTYPES:
         on_x86 = torch.device(device).type == "cpu" and platform.machine().lower() in (
             "x86_64",

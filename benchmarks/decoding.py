@@ -1,19 +1,21 @@
-"""Seconds of our stages beside those of transformers' BarkModel: same random weights, same tokens,
-one run.
+"""Our stages on a CPU as float32, bfloat16 and int8, beside transformers' BarkModel: the same
+random weights at true sizes, the same tokens, one run.
 
-The engines take turns; the ratio is the median over the rounds of theirs to ours. CPU seconds are
-counted, on one thread by default, so that other programs on the machine disturb little; with a GPU,
-seconds of the wall. `python -m benchmarks.decoding [nano small] [--rounds 3] [--threads 1]
-[--seconds 1.0] [--device cpu] [--dtype float32]`"""
+The engines take turns, forwards and backwards, and every figure is the median over the rounds of a
+ratio within a round. CPU seconds are counted, on one thread by default, so that other programs on
+the machine disturb less; with a GPU, or with --wall, seconds of the wall. The report is a Markdown
+table and a line of JSON.
+`python -m benchmarks.decoding [small] [--rounds 5] [--threads 1] [--seconds 5] [--device cpu]`"""
 
 import argparse
+import copy
 import json
+import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from bark.stages.decoding import Decoder
 from bark.stages.fine import FineStage
 from bark.stages.gpt import GPT, GPTConfig
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
+from bark.stages.int8 import prepared
 from bark.stages.sampling import Sampling
 from bark.stages.semantic import SemanticStage
 from bark.voice.voice import Voice
@@ -34,8 +37,13 @@ SIZES = {
     "large": (24, 16, 1024),
 }  # layers, heads, width
 GREEDY = Sampling(temperature=0)
+BASE = "transformers float32"  # what every other engine is compared with
+STEPS = 10  # decoding steps in one measurement
+POSITION = 600  # of such a step: the middle of a coarse window with a voice
+PREFILL = 887  # positions of such a window's beginning
+KINDS = ("Semantic", "Coarse", "Fine")
 Work = Callable[[], Any]
-NO_GRAPHS = patch("bark.stages.decoding.worth_a_graph", lambda weight: False)
+Spent = dict[str, dict[str, list[float]]]  # job → engine → seconds of each round
 
 
 def networks(size: str, device: str, dtype: str) -> tuple[GPT, GPT, FineGPT]:
@@ -83,162 +91,216 @@ def as_transformers(ours: GPT | FineGPT, kind: str) -> Any:
     return theirs.eval().to(place.dtype)
 
 
-def stages(
-    size: str, seconds: float, device: str, dtype: str, voice: Voice
-) -> dict[str, dict[str, Work]]:
-    """Return for each stage the engines' jobs; each returns its tokens as an array."""
+def engines(network: GPT | FineGPT, kind: str, device: str) -> dict[str, Any]:
+    """Return the same network as every engine runs it."""
+    made: dict[str, Any] = {BASE: as_transformers(network, kind), "ours float32": network}
+    for dtype in ("bfloat16",) if device != "cpu" else ("bfloat16", "int8"):
+        if dtype == "bfloat16":
+            made["transformers bfloat16"] = copy.deepcopy(made[BASE]).to(torch.bfloat16)
+        made[f"ours {dtype}"] = prepared(copy.deepcopy(network), getattr(torch, dtype))
+    return made
+
+
+def pieces(network: Any, kind: str, device: str) -> dict[str, Work]:
+    """Return the pieces of work that make up a stage, as one engine does them."""
+    theirs = not isinstance(network, (GPT, FineGPT))
+    if kind == "Fine":
+        codes = torch.randint(1024, (1, 1024, 8), device=device)
+        if theirs:
+            return {"fine pass": lambda: network(4, codes).logits}
+        return {"fine pass": lambda: network(4, codes, 512)}
+    ids = torch.randint(10_000, (8, PREFILL), device=device)
+    if theirs:
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=network.config)
+        network(ids[:1, :POSITION], cache=cache, use_cache=True)
+
+        def step() -> None:
+            for index in range(STEPS):
+                network(ids[:1, index : index + 1], cache=cache, use_cache=True)
+            cache.crop(-STEPS)
+
+        return {
+            "coarse prefill": lambda: network(ids[:1], use_cache=True).logits,
+            "coarse step": step,
+        }
+    rows = slice(10_000, 11_024)
+
+    def steps(batch: int) -> Work:
+        decoder = Decoder(network, batch)
+        decoder.prefill(network.embed(ids[:batch, :POSITION]), rows)
+
+        def step() -> None:
+            decoder.position = POSITION
+            for index in range(STEPS):
+                decoder.step(ids[:batch, index], rows)
+
+        return step
+
+    prefill = Decoder(network, 1).prefill
+    return {
+        "coarse prefill": lambda: prefill(network.embed(ids[:1]), rows),
+        "coarse step": steps(1),
+        "coarse step of 8": steps(8),
+    }
+
+
+def speech(network: Any, kind: str, seconds: float, voice: Voice, device: str) -> Work:
+    """Return the work of a whole stage on `seconds` of speech with a voice → its tokens."""
     from transformers.models.bark import generation_configuration_bark as settings
 
-    semantic, coarse, fine = networks(size, device, dtype)
-    hf = [
-        as_transformers(n, k)
-        for n, k in ((semantic, "Semantic"), (coarse, "Coarse"), (fine, "Fine"))
-    ]
-    hf_semantic, hf_coarse = (
-        settings.BarkSemanticGenerationConfig(),
-        settings.BarkCoarseGenerationConfig(),
-    )
-    hf_fine = settings.BarkFineGenerationConfig()
-    prompt = {
-        f"{k}_prompt": torch.from_numpy(getattr(voice, k)).to(device)
-        for k in ("semantic", "coarse", "fine")
-    }
-    text = list(range(1, 40))
     count = max(2, round(seconds * 49.9))
-    padded = torch.full((1, 256), 129_595 - 10_048, device=device)
-    padded[0, : len(text)] = torch.tensor(text)
     units = np.random.default_rng(1).integers(0, 10_000, count)
     codes = np.random.default_rng(2).integers(0, 1024, (2, round(seconds * 75)))
-    flat = torch.from_numpy((codes + 10_000 + np.array([[0], [1024]])).T.reshape(1, -1)).to(device)
-
-    def ours_semantic(cached: bool) -> np.ndarray:
-        return SemanticStage(semantic).generate(
+    text = list(range(1, 40))
+    if isinstance(network, FineGPT):
+        return lambda: FineStage(network).generate(codes, voice.fine, temperature=None)
+    if isinstance(network, GPT) and kind == "Coarse":
+        return lambda: CoarseStage(network).generate(units, voice, sampling=GREEDY)
+    if isinstance(network, GPT):
+        return lambda: SemanticStage(network).generate(
             text, voice.semantic, sampling=GREEDY, allow_early_stop=False,
-            max_duration_s=(count - 0.5) / 49.9, use_kv_caching=cached,
+            max_duration_s=(count - 0.5) / 49.9,
         )  # fmt: skip
-
-    def ours_coarse(cached: bool, heard: Voice | None) -> np.ndarray:
-        return CoarseStage(coarse).generate(units, heard, sampling=GREEDY, use_kv_caching=cached)
-
-    def theirs_coarse(heard: dict[str, torch.Tensor] | None) -> np.ndarray:
-        found = hf[1].generate(
-            torch.from_numpy(units)[None].to(device), hf_semantic, hf_coarse, history_prompt=heard,
-            do_sample=False,
-        )  # fmt: skip
-        return (found[0].cpu().numpy().reshape(-1, 2).T - 10_000) % 1024
-
-    def theirs_semantic() -> np.ndarray:
-        return hf[0].generate(
-            padded, hf_semantic, history_prompt=prompt, do_sample=False, min_new_tokens=count,
+    made = [getattr(settings, f"Bark{name}GenerationConfig")() for name in KINDS]
+    prompt = {
+        f"{name}_prompt": torch.from_numpy(getattr(voice, name)).to(device)
+        for name in ("semantic", "coarse", "fine")
+    }
+    padded = torch.full((1, 256), 129_595 - 10_048, device=device)
+    padded[0, : len(text)] = torch.tensor(text)
+    flat = torch.from_numpy((codes + 10_000 + np.array([[0], [1024]])).T.reshape(1, -1)).to(device)
+    if kind == "Semantic":
+        return lambda: network.generate(
+            padded, made[0], history_prompt=prompt, do_sample=False, min_new_tokens=count,
             max_new_tokens=count,
         )[0].cpu().numpy()  # fmt: skip
-
-    def without_graphs(work: Work) -> dict[str, Work]:
-        return {} if device == "cpu" else {"ours, no CUDA graph": lambda: NO_GRAPHS(work)()}
-
-    return {
-        "semantic, voice": {
-            "ours": lambda: ours_semantic(True), "transformers": theirs_semantic,
-            **without_graphs(lambda: ours_semantic(True)),
-            "ours uncached": lambda: ours_semantic(False),
-        },
-        "coarse, voice": {
-            "ours": lambda: ours_coarse(True, voice), "transformers": lambda: theirs_coarse(prompt),
-            **without_graphs(lambda: ours_coarse(True, voice)),
-            "ours uncached": lambda: ours_coarse(False, voice),
-        },
-        "coarse, no voice": {
-            "ours": lambda: ours_coarse(True, None), "transformers": lambda: theirs_coarse(None),
-        },
-        "fine, voice": {
-            "ours": lambda: FineStage(fine).generate(codes, voice.fine, temperature=None),
-            "transformers": lambda: hf[2].generate(
-                flat, hf_semantic, hf_coarse, hf_fine, history_prompt=prompt, temperature=1.0
-            )[0].cpu().numpy(),
-        },
-    }  # fmt: skip
+    if kind == "Coarse":
+        ids = torch.from_numpy(units)[None].to(device)
+        return lambda: (
+            network.generate(ids, *made[:2], history_prompt=prompt, do_sample=False)[0]
+            .cpu().numpy().reshape(-1, 2).T - 10_000
+        ) % 1024  # fmt: skip
+    return lambda: (
+        network.generate(flat, *made, history_prompt=prompt, temperature=1.0)[0].cpu().numpy()
+    )
 
 
-def clock(device: str) -> float:
-    """Seconds: of this process's CPU time, or of the wall once the device is done."""
-    if device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def compare(jobs: dict[str, Work], rounds: int, device: str) -> dict[str, Any]:
-    """Run the engines in turn, forwards and backwards; return medians, ratios and whether tokens
-    agree.
-    """
-    results = {name: job() for name, job in jobs.items() if "uncached" not in name}  # also warms up
+def take_turns(
+    jobs: dict[str, Work], rounds: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Run the engines' jobs in turn, forwards and backwards, after a turn that is not counted."""
     spent: dict[str, list[float]] = {name: [] for name in jobs}
-    for index in range(rounds):
+    for index in range(rounds + 1):
         for name in list(jobs)[:: -1 if index % 2 else 1]:
-            start = clock(device)
+            start = clock()
             jobs[name]()
-            spent[name].append(clock(device) - start)
-    report: dict[str, Any] = {
-        f"{name} (s)": round(statistics.median(times), 3) for name, times in spent.items()
-    }
-    for name in list(jobs)[1:]:
-        ratio = statistics.median(b / a for a, b in zip(spent["ours"], spent[name], strict=True))
-        report[f"{name} / ours"] = round(ratio, 2)
-    report["same tokens"] = float(np.mean(results["ours"] == results["transformers"]))
-    return report
+            if index:
+                spent[name].append(clock() - start)
+    return spent
 
 
-def milliseconds_a_step(model: GPT, rows: slice, batch: int, position: int, device: str) -> float:
-    """Median of 60 decoding steps behind `position` positions, without the draw."""
-    ids, spent = torch.zeros(batch, position, dtype=torch.int64, device=device), []
-    with torch.inference_mode():
-        decoder = Decoder(model, batch)
-        decoder.prefill(model.embed(ids), rows)
-        for _ in range(60):
-            start = clock(device)
-            decoder.step(ids[:, 0], rows)
-            spent.append(clock(device) - start)
-    return round(statistics.median(spent) * 1e3, 3)
+@torch.inference_mode()
+def measure(
+    size: str, rounds: int, seconds: float, device: str, clock: Callable[[], float]
+) -> tuple[Spent, float]:
+    """Return the seconds of all jobs, and the share of float32 tokens on which engines agree."""
+    random = np.random.default_rng(0)
+    fine = random.integers(0, 1024, (8, 750))
+    voice = Voice(random.integers(0, 10_000, 499), fine[:2], fine)
+    spent: Spent = {}
+    agree = []
+    for kind, network in zip(KINDS, networks(size, device, "float32"), strict=True):
+        made = engines(network, kind, device)
+        if kind != "Semantic":
+            work = {name: pieces(engine, kind, device) for name, engine in made.items()}
+            for job in work["ours float32"]:
+                jobs = {name: parts[job] for name, parts in work.items() if job in parts}
+                spent[job] = take_turns(jobs, rounds, clock)
+        if seconds > 0:
+            jobs = {
+                name: speech(engine, kind, seconds, voice, device) for name, engine in made.items()
+            }
+            agree.append(np.mean(jobs[BASE]() == jobs["ours float32"]()))
+            spent[f"{kind.lower()} stage"] = take_turns(jobs, max(1, rounds // 3), clock)
+    whole = [spent[f"{kind.lower()} stage"] for kind in KINDS] if seconds > 0 else []
+    if whole:
+        spent["end to end"] = {
+            name: [sum(times) for times in zip(*(stage[name] for stage in whole), strict=True)]
+            for name in whole[0]
+        }
+    return spent, float(np.mean(agree)) if agree else float("nan")
+
+
+def report(spent: Spent) -> tuple[list[str], dict[str, Any]]:
+    """Return a Markdown table and the same as numbers."""
+    lines = [
+        "| | engine | ms | times as fast as transformers float32 (least … most) |",
+        "|---|---|---|---|",
+    ]
+    figures: dict[str, Any] = {}
+    for job, engines_spent in spent.items():
+        against = engines_spent.get(BASE)
+        for name, times in engines_spent.items():
+            batch = job.endswith("of 8")
+            base = spent["coarse step"][name] if batch else against
+            ratios = sorted(
+                (8 if batch else 1) * b / a for a, b in zip(times, base or [], strict=True)
+            )
+            per = 1e3 / STEPS if "step" in job else 1e3
+            entry = {
+                "ms": round(statistics.median(times) * per, 2),
+                "batch 8 over batch 1" if batch else "ratio": round(statistics.median(ratios), 2),
+                "from": round(ratios[0], 2), "to": round(ratios[-1], 2),
+            }  # fmt: skip
+            figures.setdefault(job, {})[name] = entry
+            middle, low, high = (
+                f"{value:.2f}" for value in (statistics.median(ratios), ratios[0], ratios[-1])
+            )
+            against_what = " rows a second, over one row" if batch else ""
+            lines.append(
+                f"| {job} | {name} | {entry['ms']} | {middle} ({low} … {high}){against_what} |"
+            )
+    return lines, figures
+
+
+def machine() -> str:
+    """Name the CPU."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(named)} × {named[0]}" if named else platform.processor()
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("sizes", nargs="*", default=["nano"], help="nano, small, large")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("sizes", nargs="*", default=["small"], help="nano, small, large")
+    parser.add_argument("--rounds", type=int, default=5, help="whole stages take a third of them")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of speech")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of speech; 0: no whole stages")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--wall", action="store_true", help="count seconds of the wall")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
-    random = np.random.default_rng(0)
-    fine = random.integers(0, 1024, (8, 750))
-    voice = Voice(random.integers(0, 10_000, 499), fine[:2], fine)
-    print(json.dumps({"torch": torch.__version__, **vars(options)}))
-    for size in options.sizes:
-        for stage, jobs in stages(
-            size, options.seconds, options.device, options.dtype, voice
-        ).items():
-            if size != "nano":
-                jobs.pop("ours uncached", None)  # minutes
-            print(
-                json.dumps(
-                    {"size": size, "stage": stage, **compare(jobs, options.rounds, options.device)}
-                ),
-                flush=True,
-            )
-        coarse = networks(size, options.device, options.dtype)[1]
-        steps = {
-            f"batch {batch} at {position}": milliseconds_a_step(
-                coarse, slice(10_000, 11_024), batch, position, options.device
-            )
-            for batch in (1, 4, 16)
-            for position in (257, 600, 900)
-        }
-        print(
-            json.dumps({"size": size, **asdict(coarse.config), "coarse step, ms": steps}),
-            flush=True,
+
+    def clock() -> float:
+        if options.device != "cpu":
+            torch.cuda.synchronize()
+        return (
+            time.perf_counter() if options.wall or options.device != "cpu" else time.process_time()
         )
+
+    for size in options.sizes:
+        spent, agree = measure(size, options.rounds, options.seconds, options.device, clock)
+        lines, figures = report(spent)
+        about = {"size": size, "machine": machine(), "torch": torch.__version__, **vars(options)}
+        print(
+            "\n".join(
+                ["", f"{size}, {about['machine']}, torch {torch.__version__}", "", *lines, ""]
+            )
+        )
+        print(json.dumps({**about, "same greedy tokens": agree, "figures": figures}), flush=True)
     return 0
 
 

@@ -1,88 +1,113 @@
 """Peak memory and seconds of true-size Bark networks with random weights.
 
-Random weights say nothing about sound; they cost what real ones cost. Each size runs in a process
-of its own, so that its peak memory is its own. `python -m benchmarks.true_size [small large]
-[--seconds 2] [--device cpu] [--dtype float32]`"""
+Random weights say nothing about sound; they cost what real ones cost. They are written to files in
+Suno's format first, then a process for each size loads all three stages, as `Bark.from_pretrained`
+does, and runs them. Peak memory is that of the process; of it the pages of the files themselves,
+which the system takes back when it needs them, are no allocation: the peak of the rest, sampled, is
+given as well. `python -m benchmarks.true_size [small large] [--seconds 2] [--device cpu]
+[--dtype float32]`"""
 
 import argparse
 import json
 import resource
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
 SIZES = {"small": (12, 12, 768), "large": (24, 16, 1024)}  # layers, heads, width
 
 
-def measure(size: str, seconds: float, dtype: str, device: str) -> dict[str, float | str]:
-    """Build the three networks, run each stage for `seconds` of speech with a full
-    history, report.
-    """
+def write(size: str, folder: Path) -> None:
+    """Write a checkpoint of each stage, one after the other."""
     import torch
 
+    from benchmarks.decoding import networks
+
+    for stage, network in zip(
+        ("semantic", "coarse", "fine"), networks(size, "cpu", "float32"), strict=True
+    ):
+        content = {"model_args": asdict(network.config), "model": network.state_dict()}
+        torch.save(content, folder / f"{stage}.pt")
+
+
+@contextmanager
+def sampled(report: dict[str, float | str]) -> Iterator[None]:
+    """Add the peak of allocated memory during a block to the report."""
+    status, done, peak = Path("/proc/self/status"), threading.Event(), [0]
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            lines = [x for x in status.read_text().splitlines() if x.startswith("RssAnon")]
+            peak[0] = max(peak[0], *(int(line.split()[1]) for line in lines), 0)
+
+    thread = threading.Thread(target=watch)
+    if status.is_file():
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if status.is_file():
+            thread.join()
+            report["peak_allocated_mb"] = round(peak[0] / 1024)
+
+
+def measure(
+    size: str, folder: Path, seconds: float, dtype: str, device: str
+) -> dict[str, float | str]:
+    """Load the three networks, run each stage for `seconds` of speech with a full history."""
+    import torch
+
+    from bark.checkpoints.formats import load_stage
     from bark.stages.coarse import CoarseStage
     from bark.stages.fine import FineStage
-    from bark.stages.gpt import GPT, GPTConfig
-    from bark.stages.gpt_fine import FineGPT, FineGPTConfig
-    from bark.stages.sampling import Sampling
+    from bark.stages.int8 import prepared
     from bark.stages.semantic import SemanticStage
-    from bark.tokens import BARK
     from bark.voice.voice import Voice
 
-    layers, heads, width = SIZES[size]
-    sizes = {"n_layer": layers, "n_head": heads, "n_embd": width}
-    torch.manual_seed(0)
-    generator = np.random.default_rng(0)
-    fine_history = generator.integers(0, 1024, (8, 750))
-    voice = Voice(generator.integers(0, 10_000, 499), fine_history[:2], fine_history)
+    random = np.random.default_rng(0)
+    fine_history = random.integers(0, 1024, (8, 750))
+    voice = Voice(random.integers(0, 10_000, 499), fine_history[:2], fine_history)
     report: dict[str, float | str] = {"size": size, "dtype": dtype, "speech_seconds": seconds}
     kind = getattr(torch, dtype)
 
     def timed(name: str, work):  # type: ignore[no-untyped-def]
-        if device != "cpu":
+        if device != "cpu" and name != "load":
             work()  # what is done once a process: libraries are loaded, kernels chosen
         start = time.perf_counter()
         result = work()  # an array: the device is done
         report[f"{name}_seconds"] = round(time.perf_counter() - start, 2)
         return result
 
-    def network(vocabulary: tuple[int, int]) -> GPT:
-        config = GPTConfig(**sizes, input_vocab_size=vocabulary[0], output_vocab_size=vocabulary[1])
-        with torch.device(device):
-            return GPT(config).to(kind).eval()
+    def load(stage: str):  # type: ignore[no-untyped-def]
+        return prepared(load_stage(folder / f"{stage}.pt", stage), kind).to(device)
 
     def source() -> torch.Generator:
         return torch.Generator(device).manual_seed(0)
 
-    # a function for each stage: its network is freed before the next is built, as offload does
-    def run_semantic() -> np.ndarray:
-        stage = SemanticStage(network((129_600, 10_048)), BARK)
-        return timed(
-            "semantic",
-            lambda: stage.generate(
-                list(range(1, 40)),
-                voice.semantic,
-                sampling=Sampling(),
-                min_eos_p=None,
-                max_duration_s=seconds,
-                allow_early_stop=False,
-                generator=source(),
+    with sampled(report):
+        semantic, coarse, fine = timed(
+            "load",
+            lambda: (
+                SemanticStage(load("semantic")),
+                CoarseStage(load("coarse")),
+                FineStage(load("fine")),
             ),
         )
-
-    def run_coarse(semantic: np.ndarray) -> np.ndarray:
-        stage = CoarseStage(network((12_096, 12_096)), BARK)
-        return timed("coarse", lambda: stage.generate(
-            semantic, voice, sampling=Sampling(), generator=source()))  # fmt: skip
-
-    coarse = run_coarse(run_semantic())
-    with torch.device(device):
-        fine_stage = FineStage(FineGPT(FineGPTConfig(**sizes)).to(kind).eval(), BARK)
-    timed(
-        "fine", lambda: fine_stage.generate(coarse, voice.fine, temperature=0.5, generator=source())
-    )
+        units = timed("semantic", lambda: semantic.generate(
+            list(range(1, 40)), voice.semantic, min_eos_p=None, max_duration_s=seconds,
+            allow_early_stop=False, generator=source(),
+        ))  # fmt: skip
+        codes = timed("coarse", lambda: coarse.generate(units, voice, generator=source()))
+        timed("fine", lambda: fine.generate(codes, voice.fine, generator=source()))
     report["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     if device != "cpu":
         report["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
@@ -93,25 +118,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "int8"])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     for size in options.sizes:
-        if options.here:
-            print(json.dumps(measure(size, options.seconds, options.dtype, options.device)))
+        if options.write:
+            write(size, options.write)
             continue
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.true_size",
-            size,
-            "--here",
-            "--dtype",
-            options.dtype,
-        ]
+        if options.read:
+            found = measure(size, options.read, options.seconds, options.dtype, options.device)
+            print(json.dumps(found))
+            continue
+        command = [sys.executable, "-m", "benchmarks.true_size", size, "--dtype", options.dtype]
         flags = ["--seconds", str(options.seconds), "--device", options.device]
-        subprocess.run([*command, *flags], check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            for step in ("--write", "--read"):
+                subprocess.run([*command, *flags, step, folder], check=True)
 
 
 if __name__ == "__main__":

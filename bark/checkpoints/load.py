@@ -11,6 +11,7 @@ from bark.errors import SettingError
 from bark.settings import Settings
 from bark.stages.coarse import CoarseStage
 from bark.stages.fine import FineStage
+from bark.stages.int8 import prepared
 from bark.stages.seeds import STAGES
 from bark.stages.semantic import SemanticStage
 from bark.tokens import TokenLayout
@@ -40,7 +41,8 @@ def load_parts(
         other = others.get(stage)
         source = files if other is None else find_model(other)
         check_same_layout(files.layout, source.layout, stage)
-        network = source.load(stage).eval().to(choose_dtype(dtype, places[stage]))
+        kind = choose_dtype(dtype, places[stage])
+        network = prepared(source.load(stage).eval(), kind)
         placed = network if offload else network.to(places[stage])
         stages[stage] = KINDS[stage](placed, files.layout)
     codec = files.load_codec()

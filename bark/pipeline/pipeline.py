@@ -77,7 +77,7 @@ class Bark(Chain):
         Parameters
         ----------
         device : one for all, or one for each of "semantic", "coarse", "fine", "codec".
-        dtype : "auto", "float32", "bfloat16" or "float16".
+        dtype : "auto", "float32", "bfloat16", "float16", or on a CPU "int8".
         offload : keep the parts on the CPU and move each to its device for its turn only.
         semantic, coarse, fine : take this stage from another model, as ``coarse="small"``.
 

@@ -316,7 +316,7 @@ class CoarseStage(Stage):
 
     def _windows(self, takes: list[_Take], options: _Options, bar: Bar) -> Iterator[None]:
         """Write `takes`, longest first, window by window; their windows move together."""
-        device, layout = self.model.lm_head.weight.device, self.layout
+        device, layout = self.model.transformer.wpe.weight.device, self.layout
         decoder = Decoder(self.model, len(takes), use_cache=options.use_kv_caching)
         read: np.ndarray | None = None  # (B, n) ids behind the cache, and the one drawn last
         for begin in range(0, takes[0].steps, options.sliding_window_len):

@@ -21,9 +21,11 @@ from bark.errors import SettingError
 
 from .cuda_graph import Step, captured, worth_a_graph
 from .gpt import GPT
+from .int8 import Int8Head, Int8Linear, attention_dtype
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
 Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and rows → residual
+Head = Callable[[torch.Tensor, slice], torch.Tensor]  # states (B, D) and which logits → (B, V)
 
 SMALL = 4 << 20  # weights of a network that gets a second copy of them, see `_laid_out`
 LEAST = (
@@ -70,9 +72,11 @@ def _normalise(module: nn.Module) -> Operation:
 
 
 def _product(module: nn.Module, copy: bool) -> Operation:
-    """Bind a plain layer's weight to its function; leave any other module (LoRA, quantised) as it
+    """Bind a plain or 8-bit layer's weight to its function; leave any other module (LoRA) as it
     is.
     """
+    if isinstance(module, Int8Linear):
+        return module.multiply
     if type(module) is not nn.Linear or module.bias is not None:
         return module
     weight, parts = _laid_out(module.weight, copy)
@@ -90,10 +94,26 @@ def _product(module: nn.Module, copy: bool) -> Operation:
 
 def _sum(module: nn.Module, copy: bool) -> Addition:
     """Do the same with the residual added."""
+    if isinstance(module, Int8Linear):
+        return module.add
     product = _product(module, copy)
     if isinstance(product, partial):
         return partial(torch.addmm, **product.keywords)
     return lambda residual, rows: residual + product(rows)
+
+
+def _head(module: nn.Module, copy: bool) -> Head:
+    """Bind the head's weight to a function that gives any range of logits."""
+    if isinstance(module, Int8Head):
+        return module.forward
+    weight = _laid_out(module.get_parameter("weight"), copy)[0]
+    return lambda states, rows: torch.mm(states, weight[:, rows])
+
+
+def _embedding(module: nn.Module) -> Operation:
+    if type(module) is not nn.Embedding:
+        return module
+    return partial(torch.index_select, module.weight, 0)
 
 
 def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,22 +156,22 @@ class _Network:
     layers: list[_Layer]
     heads: int
     norm: Operation
-    head: torch.Tensor  # (D, V)
-    words: torch.Tensor  # (V, D) embeddings of tokens
-    places: torch.Tensor  # (block, D) of positions
+    head: Head
+    tokens: Operation  # ids (B,) → embeddings (B, D)
+    positions: torch.Tensor  # (block, D) embeddings
 
     @classmethod
     def of(cls, model: GPT) -> "_Network":
-        trunk, weight = model.transformer, model.lm_head.weight
+        trunk, weight = model.transformer, model.transformer.wpe.weight
         size = sum(parameter.numel() for parameter in trunk.h.parameters())
         copy = weight.device.type == "cpu" and size <= SMALL
         return cls(
             [_Layer.of(block, copy) for block in trunk.h],
             model.config.n_head,
             _normalise(trunk.ln_f),
-            _laid_out(weight, copy)[0],
-            trunk.wte.weight,
-            trunk.wpe.weight,
+            _head(model.lm_head, copy),
+            _embedding(trunk.wte),
+            weight,
         )
 
     def run(
@@ -178,6 +198,7 @@ class _Network:
                 cache = caches[index]
                 cache[:, :, :, where] = heads[1:]
                 key, value = cache[:, :, :, :stop].unbind(0)
+                query = query.to(key.dtype)
             if length > 1 and index == len(self.layers) - 1:  # only the last position is asked for
                 query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
             if bias is None:
@@ -186,7 +207,8 @@ class _Network:
                 )
             else:
                 attended = _attend_with_bias(query, key, value, bias)
-            x = layer.attention_out(x, attended.transpose(1, 2).reshape(-1, width))
+            attended = attended.transpose(1, 2).reshape(-1, width).to(x.dtype)
+            x = layer.attention_out(x, attended)
             x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))
         return self.norm(x)
 
@@ -198,7 +220,7 @@ class _StaticStep:
     more takes little time, and a graph keeps its shapes."""
 
     def __init__(self, network: _Network, caches: Sequence[torch.Tensor]) -> None:
-        device, (_, batch, _, self.length, _) = network.words.device, caches[0].shape
+        device, (_, batch, _, self.length, _) = network.positions.device, caches[0].shape
         self.ids = torch.zeros(batch, dtype=torch.int64, device=device)
         self.position = torch.zeros(1, dtype=torch.int64, device=device)
         reach = torch.arange(self.length, device=device)
@@ -238,7 +260,7 @@ def _run_static(
     network: _Network, caches: Sequence[torch.Tensor], ids: torch.Tensor, position: torch.Tensor,
     reach: torch.Tensor,
 ) -> torch.Tensor:  # fmt: skip
-    x = network.words.index_select(0, ids) + network.places.index_select(0, position)
+    x = network.tokens(ids) + network.positions.index_select(0, position)
     bias = torch.zeros_like(reach, dtype=x.dtype).masked_fill(reach > position, float("-inf"))
     return network.run(x[:, None], caches, position, len(reach), bias)
 
@@ -261,7 +283,7 @@ class Decoder:
     def __init__(
         self, model: GPT, batch: int, positions: int | None = None, *, use_cache: bool = True
     ) -> None:
-        config, weight = model.config, model.lm_head.weight
+        config, weight = model.config, model.transformer.wpe.weight
         length = config.block_size if positions is None else positions
         if not 1 <= length <= config.block_size:
             raise SettingError(
@@ -272,13 +294,12 @@ class Decoder:
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
         shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
         static = use_cache and worth_a_graph(weight)
+        dtype = attention_dtype() if isinstance(model.lm_head, Int8Head) else weight.dtype
         make = (
             torch.zeros if static else torch.empty
         )  # a bias does not keep out NaN that lay in memory
         self.cache = [
-            make(shape, dtype=weight.dtype, device=weight.device)
-            for _ in self.network.layers
-            if use_cache
+            make(shape, dtype=dtype, device=weight.device) for _ in self.network.layers if use_cache
         ]
         self.static = _StaticStep(self.network, self.cache) if static else None
 
@@ -299,8 +320,8 @@ class Decoder:
         if self.static is not None:
             states = self.static(ids, self.position)
             self.position += 1
-            return torch.mm(states, self.network.head[:, rows])
-        embeddings = self.network.words.index_select(0, ids)[:, None]  # (B, 1, D)
+            return self.network.head(states, rows)
+        embeddings = self.network.tokens(ids)[:, None]  # (B, 1, D)
         if not self.use_cache and self.inputs is not None:
             embeddings = self.inputs = torch.cat([self.inputs, embeddings], dim=1)
             self.position = 0
@@ -327,6 +348,6 @@ class Decoder:
         """Run all layers on (B, T, D) new positions; T > 1 starts at position 0."""
         length, start = embeddings.shape[1], self.position
         self.position = stop = start + length
-        x = embeddings + self.network.places[start:stop]
+        x = embeddings + self.network.positions[start:stop]
         states = self.network.run(x, self.cache, slice(start, stop), stop)
-        return torch.mm(states, self.network.head[:, rows])
+        return self.network.head(states, rows)

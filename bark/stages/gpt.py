@@ -40,12 +40,13 @@ class SelfAttention(nn.Module):
 
     def forward(
         self, x: torch.Tensor, cache: LayerCache | None = None, positions: slice | None = None,
-        mask: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None, first: int = 0,
     ) -> torch.Tensor:  # fmt: skip
         """Attend within `x` (B, T, D), or with `cache` over everything written up to
         ``positions.stop``.
 
         `mask` (T, positions.stop) is needed only for several new positions behind cached ones.
+        With full attention, only positions from `first` on can be asked for, (B, T - first, D).
         """
         batch, length, width = x.shape
         heads = self.c_attn(x).view(batch, length, 3, self.n_head, width // self.n_head)
@@ -62,9 +63,14 @@ class SelfAttention(nn.Module):
                 causal = False
         dropout = self.dropout if self.training else 0.0
         y = self.attend(
-            query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal and length > 1
+            query[:, :, first:],
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=causal and length > 1,
         )
-        return self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
+        return self.c_proj(y.transpose(1, 2).reshape(batch, length - first, width))
 
 
 class MLP(nn.Module):
@@ -95,11 +101,10 @@ class Block(nn.Module):
 
     def forward(
         self, x: torch.Tensor, cache: LayerCache | None = None, positions: slice | None = None,
-        mask: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None, first: int = 0,
     ) -> torch.Tensor:  # fmt: skip
-        x = x + F.dropout(
-            self.attn(self.ln_1(x), cache, positions, mask), self.dropout, self.training
-        )
+        attended = self.attn(self.ln_1(x), cache, positions, mask, first)
+        x = x[:, first:] + F.dropout(attended, self.dropout, self.training)
         return x + F.dropout(self.mlp(self.ln_2(x)), self.dropout, self.training)
 
 

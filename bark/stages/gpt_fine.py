@@ -88,6 +88,7 @@ class FineGPT(nn.Module):
         x = torch.stack([table(codes[..., k]) for k, table in enumerate(tables)]).sum(dim=0)
         x = x + self.transformer.wpe.weight[: codes.shape[1]]
         x = F.dropout(x, config.dropout, self.training)
-        for block in self.transformer.h:
+        for block in self.transformer.h[:-1]:
             x = block(x)
-        return self.lm_heads[book - config.n_codes_given](self.transformer.ln_f(x[:, first:]))
+        x = self.transformer.h[-1](x, first=first)
+        return self.lm_heads[book - config.n_codes_given](self.transformer.ln_f(x))

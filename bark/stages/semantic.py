@@ -207,7 +207,7 @@ class SemanticStage(Stage):
     def _embed(self, prompts: np.ndarray) -> torch.Tensor:
         """Embed prompts (B, 2*window + 1) and sum text and history → (B, window + 1, D)."""
         window = self.layout.text_window
-        ids = torch.from_numpy(prompts).to(self.model.lm_head.weight.device)
+        ids = torch.from_numpy(prompts).to(self.model.transformer.wpe.weight.device)
         embedded = self.model.embed(ids)
         merged = embedded[:, :window] + embedded[:, window : 2 * window]
         return torch.cat([merged, embedded[:, 2 * window :]], dim=1)

@@ -73,9 +73,9 @@ def test_dtype_follows_the_device(monkeypatch):
     assert choose_dtype("auto", torch.device("cuda:1")) == torch.float16
     assert choose_dtype("float32", "cuda") == torch.float32
     with pytest.raises(
-        SettingError, match="dtype: got 'int8'; allowed: auto, float32, bfloat16, float16"
+        SettingError, match="dtype: got 'int4'; allowed: auto, float32, bfloat16, float16, int8"
     ):
-        choose_dtype("int8")
+        choose_dtype("int4")
 
 
 @pytest.mark.parametrize(
