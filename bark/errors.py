@@ -65,7 +65,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 def _cut(text: str, most: int) -> str:
     end = most // 3
-    return text if len(text) <= most else f"{text[: most - end - 1]}...{text[len(text) - end :]}"
+    return text if len(text) <= most else f"{text[: most - end - 3]}...{text[len(text) - end :]}"
 
 
 def _escaped(letter: str) -> str:
