@@ -14,11 +14,11 @@ import numpy as np
 
 from bark.errors import MissingFileError, VoiceError
 
-# A shipped voice is at most 62 kB with three members; a voice of 30 s is 170 kB.
-MAX_FILE_BYTES = 1 << 20
+# A shipped voice is at most 62 kB with three members; one of 30 s is 260 kB, one of 3 min 1.6 MB.
+MAX_FILE_BYTES = 8 << 20
 MAX_MEMBERS = 16
-MAX_MEMBER_BYTES = 1 << 20
-MAX_TOTAL_BYTES = 4 << 20
+MAX_MEMBER_BYTES = 8 << 20
+MAX_TOTAL_BYTES = 16 << 20
 MAX_RATIO = 100  # unpacked : packed bytes
 MAX_HEADER_BYTES = 1024
 

@@ -188,7 +188,7 @@ def test_limits_of_the_archive(tmp_path):
     many = {f"x{n}.npy": npy(np.zeros(1)) for n in range(14)}
     cases = {
         "has too many members: got 17; allowed: up to 16": zipped(good | many),
-        "is too large for a voice: got 1,048,577 bytes; allowed: up to 1,048,576": bytes(
+        "is too large for a voice: got 8,388,609 bytes; allowed: up to 8,388,608": bytes(
             npz.MAX_FILE_BYTES + 1
         ),
         "is packed too densely for speech": zipped(
