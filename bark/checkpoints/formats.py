@@ -276,7 +276,7 @@ def _read_suno(path: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tenso
     if not isinstance(sizes, Mapping):
         raise CheckpointError(
             f"{path} has weights but no model_args",
-            allowed="Suno's two entries, model and model_args, or a config.json with the sizes beside",
+            allowed="Suno's model and model_args, or a config.json with the sizes beside",
         )
     return config_from(plain_sizes(sizes), stage, str(path)), weights
 
