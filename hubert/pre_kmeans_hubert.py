@@ -1,37 +1,17 @@
 """gitmylo's HuBERT: a waveform tensor in, the features that his quantizers read out."""
 
-import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bark.audio.read import resample
+from bark.audio.sinc import sinc_resample
 from bark.errors import SettingError
 
 from .features import LAYER, SAMPLE_RATE, HubertFeatures
 
 RESAMPLERS = ("sinc", "soxr")
-ZEROS = 6  # of the sinc on each side
-ROLLOFF = 0.99  # of the lower Nyquist frequency
-
-
-def sinc_resample(wave: Tensor, rate: int, target: int) -> Tensor:
-    """Resample (N,) by a sinc under a squared-cosine window, torchaudio's default kernel.
-
-    Output sample n is the sum over k of x[k] h(n / target - k / rate); h depends on n only through
-    its phase, so that one strided convolution with a kernel for each phase gives all of them."""
-    step, phases = (n // math.gcd(rate, target) for n in (rate, target))
-    cutoff = ROLLOFF * min(step, phases)
-    width = math.ceil(ZEROS * step / cutoff)
-    taps = torch.arange(-width, width + step, dtype=torch.float64) / step
-    at = (taps - torch.arange(phases, dtype=torch.float64)[:, None] / phases) * cutoff
-    at = at.clamp(-ZEROS, ZEROS)  # the window is zero there
-    kernel = torch.sinc(at) * torch.cos(at * (math.pi / 2 / ZEROS)) ** 2 * (cutoff / step)
-    padded = functional.pad(wave, (width, width + step))[None, None]
-    blocks = functional.conv1d(padded, kernel.to(wave)[:, None], stride=step)  # (1, phases, blocks)
-    return blocks[0].T.reshape(-1)[: math.ceil(phases * len(wave) / step)]
 
 
 class CustomHubert(nn.Module):

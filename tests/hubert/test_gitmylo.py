@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from bark.audio.sinc import sinc_resample
 from bark.errors import CheckpointError, SettingError
 from hubert import hubert_manager
 from hubert.customtokenizer import CustomTokenizer, Data, auto_train
 from hubert.hubert_manager import HuBERTManager
-from hubert.pre_kmeans_hubert import CustomHubert, sinc_resample
+from hubert.pre_kmeans_hubert import CustomHubert
 from hubert.quantizer.languages import QUANTIZERS
 from hubert.quantizer.lstm import LSTMQuantizer, read_info
 from hubert.quantizer.networks import ContextNetwork, QuantizerSizes
