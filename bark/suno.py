@@ -4,22 +4,30 @@ The decoding path does not come through here: each object wraps one of ours and 
 names, shapes and returns of the original. `load` and `convert_audio` stand in for those of
 torchaudio and encodec, which cloning scripts import beside Bark."""
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bark.audio.read import open_audio
-from bark.audio.sinc import sinc_resample
-from bark.codec.base import Codec
-from bark.stages.gpt import GPT, SelfAttention
-from bark.text.tidy import TextTokenizer
+from .audio.read import open_audio
+from .audio.sinc import sinc_resample
+from .checkpoints.find import ModelFiles
+from .codec.base import Codec
+from .errors import AudioError, SettingError, TextError
+from .pipeline import Bark
+from .settings import SettingChanges
+from .stages.gpt import GPT
+from .stages.progress import Watch
+from .text.tidy import TextTokenizer, clean, fit_tokens, speakable
+from .voice.voice import Voice, VoiceLike
 
-from .errors import AudioError, SettingError
+logger = logging.getLogger(__name__)
 
 BANDWIDTH = 6.0  # kbit/s, eight codebooks
 LayerKeys = tuple[Tensor, Tensor]  # keys, values: (B, heads, T, head width)
@@ -27,7 +35,7 @@ Frame = tuple[Tensor, Tensor | None]  # codes (B, K, T), scale
 
 
 def load(path: str | Path) -> tuple[Tensor, int]:
-    """Read a recording as `torchaudio.load` does: ((1, N) float32, Hz), the mean of its channels."""
+    """Read a recording as `torchaudio.load` does: ((1, N) float32, Hz), its channels' mean."""
     source = open_audio(path)
     return torch.from_numpy(source.read())[None], source.sample_rate
 
@@ -172,7 +180,8 @@ class SunoGPT(nn.Module):
             position_ids = torch.arange(past, last, device=idx.device)[None]
         x = x + self.transformer.wpe(position_ids)
         layers = []
-        for index, block in enumerate(self.transformer.h):
+        blocks: Any = self.transformer.h
+        for index, block in enumerate(blocks):
             before = None if past_kv is None else past_kv[index]
             attended, keys = _attend(block.attn, block.ln_1(x), before)
             x = x + attended
@@ -189,12 +198,21 @@ class SunoTokenizer:
         self.tokenizer = tokenizer
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """Return the ids of `text`; Suno's code asks for ``add_special_tokens=False``."""
-        ids = list(self.tokenizer.encode(text))
+        """Return the ids of `text`; Suno's code asks for ``add_special_tokens=False``.
+
+        Word pieces exist for any text; nano's phones only for what can be spoken."""
+        pieces = getattr(self.tokenizer, "_tokenizer", None)
+        if pieces is None:
+            return self.tokenizer.encode(text)
+        ids = list(pieces.encode(text, add_special_tokens=False).ids)
         if not add_special_tokens:
             return ids
         first, last = (self._special(name) for name in ("[CLS]", "[SEP]"))
         return [first, *ids, last]
+
+    def normalize(self, text: str) -> str:
+        """Return the text as it is spoken."""
+        return self.tokenizer.normalize(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of word-piece ids."""
@@ -218,9 +236,38 @@ class SunoTokenizer:
         return pieces
 
 
-def _attend(
-    attention: SelfAttention, x: Tensor, past: LayerKeys | None
-) -> tuple[Tensor, LayerKeys]:
+@dataclass
+class SunoBark(Bark):
+    """A Bark that takes what Suno's functions take: each stage checks only what it reads."""
+
+    files: ModelFiles = field(kw_only=True)
+    stage: str | None = field(default=None, kw_only=True)  # the only one that is to run
+
+    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+        """Find a voice and check the arrays that the stage reads."""
+        return self.files.resolve_voice(voice, strict=False, stage=self.stage)
+
+    def text_tokens(
+        self,
+        text: str,
+        voice: VoiceLike | None,
+        *,
+        seed: int | None,
+        progress: bool,
+        **settings: Unpack[SettingChanges],
+    ) -> np.ndarray:
+        """Any text to semantic tokens (S,), cut to the context window; warn if it has no words."""
+        if not isinstance(text, str) or not text.strip():
+            raise TextError("there is nothing to speak", repr(text)[:40], "a text")
+        if not speakable(text):
+            logger.warning("%r has no words: what is heard is up to the model", text[:40])
+        ids = self.tokenizer.encode(clean(text) or text, add_special_tokens=False)  # type: ignore[call-arg]
+        ids = fit_tokens(ids, self.layout.text_window, "cut")
+        chosen, watch = self.defaults.changed(settings), Watch.of(progress, None)
+        return self._semantic([ids], self._histories(voice, 1), [seed], chosen, watch)[0]
+
+
+def _attend(attention: Any, x: Tensor, past: LayerKeys | None) -> tuple[Tensor, LayerKeys]:
     """Attend causally within `x` (B, T, D), or from one position over `past` and itself."""
     batch, length, width = x.shape
     heads = attention.c_attn(x).view(batch, length, 3, attention.n_head, -1)

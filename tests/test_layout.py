@@ -30,6 +30,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"speech"},
         {"checkpoints", "longform"},
         {"pipeline", "convert"},
+        {"suno"},
         {"generation"},
         {"api"},
     ],

@@ -152,11 +152,15 @@ class ModelFiles:
         check_layout(network, stage, self.layout, self.name)
         return network
 
-    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+    def resolve_voice(
+        self, voice: VoiceLike | None, *, strict: bool = True, stage: str | None = None
+    ) -> Voice | None:
         """Find a voice for this model, as `bark.Bark.resolve_voice` does, without loading the
-        model.
+        model; `strict` and `stage` as in `Voice.load`.
         """
-        found = resolve_voice(voice, self.layout, model_folder=self.voices)
+        found = resolve_voice(
+            voice, self.layout, model_folder=self.voices, strict=strict, stage=stage
+        )
         family = token_family(self.layout, self.codec_type)
         check_made_for({} if found is None else found.info, self.name, family)
         return found
@@ -222,6 +226,16 @@ def find_model(name: str | Path) -> ModelFiles:
         f"no model {text!r}",
         allowed="large, small, nano, an existing folder or a hub id such as suno/bark-small",
     )
+
+
+def stage_file(path: Path, stage: str) -> ModelFiles:
+    """Return one file as a stage of Suno's family, whatever its name."""
+    tuned = tuned_files(path.parent) if path.name == TUNED_WEIGHTS else {}
+    if tuned and stage not in tuned:
+        raise CheckpointError(f"{path} is not a {stage} model of Bark", next(iter(tuned)))
+    folder = path.parent
+    places = {stage: Place(path), "codec": _codec_place(folder)}
+    return ModelFiles(str(path), places | {"tokenizer": _tokenizer_place(folder)})
 
 
 def hf_layout(config: Mapping[str, Any], where: str = "generation_config.json") -> TokenLayout:

@@ -242,11 +242,14 @@ class Voice:
 
         Suno's Bark, Hugging Face's ``BarkProcessor`` and ours read it. With a `layout` it is cut to
         that model's canonical lengths; without one it must be valid (`validate`), and is kept as
-        whoever made it has cut it."""
+        whoever made it has cut it. `strict` False checks shapes and ids alone."""
         path = Path(path)
         if path.suffix.lower() != ".npz":
             path = path.with_name(path.name + ".npz")
-        voice = self.canonical(layout) if layout else self.validate(strict=strict)
+        voice = self.canonical(layout) if layout else self
+        if not layout and strict:
+            self.validate()
+        check_ids(voice._arrays, layout or BARK)
         members: dict[str, np.ndarray] = voice.to_dict()
         if voice.info:
             text = json.dumps(voice.info, ensure_ascii=False, sort_keys=True).encode()
