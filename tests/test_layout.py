@@ -52,6 +52,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"plots", "takes", "upload"},
         {"voices"},
         {"speak"},
+        {"coqui_model"},
         {"coqui", "demo"},
         {"cli"},
     ],

@@ -8,9 +8,10 @@ from pathlib import Path
 from bark.audio.read import open_audio
 from bark.errors import BarkError, VoiceError
 from bark.speech import file_hash
+from bark.storage.weights import read_torch_file
 from bark.tokens import BARK, TokenLayout
 from bark.voice.names import SUNO_MODELS
-from bark.voice.voice import Voice
+from bark.voice.voice import KEYS, Voice
 
 from .library import RANDOM
 
@@ -32,7 +33,7 @@ def coqui_voice(
 
     ``speaker.npz`` stands if it was made for this model and ``speaker.wav`` (or any other kind)
     is neither newer nor changed; otherwise the recording is cloned and the result stored there. A
-    voice may also lie there as ``<folder>/<speaker>.npz``.
+    voice may also lie there as ``<folder>/<speaker>.npz``, or ``.pth`` as idiap's Coqui keeps it.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ def coqui_voice(
         place = inside(root, speaker)
         if place.with_name(f"{speaker}.npz").is_file():
             return inside(root, f"{speaker}.npz")
+        if place.with_name(f"{speaker}.pth").is_file():
+            return _from_torch(inside(root, f"{speaker}.pth"), layout)
         if not place.is_dir():
             continue
         stored, recording = inside(place, "speaker.npz"), _recording_in(place)
@@ -69,6 +72,16 @@ def coqui_voice(
         f"{', '.join(map(str, roots)) or 'any folder'}",
         fix="Put a recording there, or say random",
     )
+
+
+def _from_torch(path: Path, layout: TokenLayout) -> Path:
+    """Write the voice that idiap's Coqui keeps as ``<speaker>.pth`` beside it as ``.npz``."""
+    content = read_torch_file(path)
+    if not isinstance(content, dict):
+        raise VoiceError(f"{path} holds no voice", type(content).__name__, ", ".join(KEYS))
+    arrays = {key: content[key] for key in KEYS if key in content}
+    voice = Voice.from_dict(arrays, layout, strict=False)
+    return replace(voice, info={"source": path.name}).save(path.with_suffix(".npz"), layout)
 
 
 def is_current(

@@ -301,6 +301,7 @@ def test_serp_ais_preload_takes_a_tuned_file_for_each_stage(
     monkeypatch.chdir(tmp_path)
     for stage in ("semantic", "coarse"):
         tuned(tmp_path, stage)
+    (tmp_path / "semantic_output" / "vocab.txt").write_text("[UNK]\n")
     generation.preload_models(
         text_use_gpu=False,
         text_model_path="semantic_output/pytorch_model.bin",
