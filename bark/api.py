@@ -1,11 +1,12 @@
 """Suno's `bark.api`: text to audio in one call, and a generation kept as a voice."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import SettingError
+from .errors import SettingError, VoiceError
 from .generation import (
     codec_decode,
     find_voice,
@@ -14,7 +15,9 @@ from .generation import (
     generate_text_semantic,
     spoken_voice_info,
 )
-from .voice.voice import Voice, VoiceLike
+from .voice.voice import KEYS, Voice, VoiceLike
+
+logger = logging.getLogger(__name__)
 
 
 class FullGeneration(dict[str, np.ndarray]):
@@ -65,11 +68,21 @@ def semantic_to_waveform(
 
 
 def save_as_prompt(filepath: str | Path, full_generation: dict[str, np.ndarray]) -> None:
-    """Save a generation made with ``output_full=True`` as a history prompt ``.npz``."""
+    """Save a generation made with ``output_full=True`` as a history prompt ``.npz``.
+
+    As Suno's code it writes a generation of any length, and warns if no model will speak with it.
+    """
     if Path(filepath).suffix != ".npz":
         raise SettingError("file name of a history prompt", str(filepath), "a name ending in .npz")
-    info = getattr(full_generation, "info", {})
-    Voice.from_dict({**full_generation, "info": info}).save(filepath)
+    if missing := [key for key in KEYS if key not in full_generation]:
+        raise VoiceError("the generation is not full", f"no {', '.join(missing)}", ", ".join(KEYS))
+    semantic, coarse, fine = (full_generation[key] for key in KEYS)
+    voice = Voice(semantic, coarse, fine, getattr(full_generation, "info", {}))
+    voice.save(filepath, strict=False)
+    try:
+        voice.validate(strict=False)
+    except VoiceError as error:
+        logger.warning("%s: nothing can be spoken with it: %s", filepath, error)
 
 
 def generate_audio(

@@ -1,9 +1,10 @@
-"""A Bark model in another layout on disk: Suno's files ⇄ Hugging Face's folder ⇄ ours.
+"""Write a Bark model in another layout on disk: Suno's files ⇄ Hugging Face's folder ⇄ ours.
 
 ``python -m bark.convert SRC DST --to suno|hf|ours``. Every tensor keeps its value, and every stage
 its number type. The result appears at once when it is complete; an existing DST is never touched.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -34,8 +35,16 @@ from bark.storage.json import encode
 from bark.storage.locks import lock, owner
 
 from . import commandline
-from .errors import CheckpointError, SettingError, StorageError, out_of_memory
+from .errors import (
+    CheckpointError,
+    MissingFileError,
+    SettingError,
+    StorageError,
+    out_of_memory,
+)
 from .tokens import BARK
+
+logger = logging.getLogger(__name__)
 
 LARGE_WIDTH = 1024  # n_embd of Suno's large networks, whose files end in _2
 _TOKENIZER_FILES = (
@@ -290,14 +299,27 @@ def _drawing(temperature: float) -> dict[str, Any]:
     return {**draws, "renormalize_logits": True}
 
 
+def _copy_tokenizer(files: ModelFiles, folder: Path) -> None:
+    """Copy BERT's vocabulary, fetched if need be: without it the folder does not work offline."""
+    try:
+        place = files.path("tokenizer")
+    except MissingFileError as error:
+        logger.warning("the new folder has no vocabulary: %s", error)
+        return
+    place = place if place.is_dir() else place.parent
+    folder.mkdir(exist_ok=True)
+    for name in _TOKENIZER_FILES:
+        if (place / name).is_file():
+            shutil.copyfile(place / name, folder / name)
+    settings = folder / "tokenizer_config.json"
+    if not settings.is_file():  # transformers would write everything small
+        _write_json(settings, {"tokenizer_class": "BertTokenizer", "do_lower_case": False})
+
+
 def _copy_extras(files: ModelFiles, folder: Path, tokenizer: str) -> None:
     """Copy the tokenizer, the preset voices and the HuBERT that lie beside the source's weights."""
-    place = files.places["tokenizer"].path
-    if files.tokenizer_type == "bert" and place is not None:
-        for name in _TOKENIZER_FILES:
-            if (place / name).is_file():
-                (folder / tokenizer).mkdir(exist_ok=True)
-                shutil.copyfile(place / name, folder / tokenizer / name)
+    if files.tokenizer_type == "bert":
+        _copy_tokenizer(files, folder / tokenizer)
     if files.voices is not None:
         index = files.voices.parent / "speaker_embeddings_path.json"  # which transformers reads
         found = [path for kind in _VOICE_FILES for path in files.voices.glob(kind)]

@@ -1,50 +1,39 @@
-"""Turns Coqui's way of asking for Bark, its object and its folders of voices, into our calls.
+"""Coqui's way of asking for Bark: its objects and its folders of voices.
 
-Code written for ``TTS("tts_models/multilingual/multi-dataset/bark")`` runs with `BarkTTS` in its
-place. Differences on purpose: a recording is cloned again when it has changed; long text is spoken
-part by part in one voice; every call takes a ``seed``."""
+One import line changes: ``from booth.coqui import TTS``, or ``Bark, BarkConfig``. Differences on
+purpose: a recording is cloned again when it has changed; long text is spoken part by part in one
+voice; every call takes a ``seed``."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 
 from bark.errors import SettingError
 from bark.longform.plan import plan_parts
 from bark.longform.speak import LongTake, speak_long
-from bark.pipeline import Bark
+from bark.pipeline import Bark as Orchestrator
 from bark.stages.seeds import new_seed
 from bark.voice.voice import Voice
-from booth.speak.request import COQUI_MODEL
 from booth.takes.take import save_voice
 from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
 from booth.voices.library import RANDOM
 
+from .coqui_model import COQUI_MODEL, BarkConfig, CoquiModel, Folders
+
 logger = logging.getLogger(__name__)
 
-Folders = str | Path | Sequence[str | Path] | None
 
-
-@dataclass(frozen=True)
-class BarkConfig:
-    """What `BarkTTS.from_config` needs to know."""
-
-    model: str = COQUI_MODEL  # or large, small, nano, a folder or a hub id
-    device: str = "auto"
-    voice_dirs: Folders = None  # where voices are looked for when a call names no folder
-    settings: dict[str, Any] = field(default_factory=dict)  # for every call
-
-
-class BarkTTS:
+class BarkTTS(CoquiModel):
     """Bark behind Coqui's calls; the model is loaded at the first one.
 
     Parameters
     ----------
     model_name : Coqui's name of Bark, or large, small, nano, a folder or a hub id.
-    gpu : the same as ``device="cuda"``.
+    gpu : run on a GPU; where there is none, warn and take the CPU.
     progress_bar : show progress.
     consent : whose voice recordings hold, for the voices cloned from them (`hubert.consent`).
     bark : a model that is loaded already.
@@ -58,8 +47,11 @@ class BarkTTS:
         *,
         device: str = "auto",
         consent: str | None = None,
-        bark: Bark | None = None,
+        bark: Orchestrator | None = None,
     ) -> None:
+        if gpu and not torch.cuda.is_available():
+            logger.warning("gpu=True, but torch sees no CUDA GPU: %s is used", device)
+            gpu = False
         self.config = BarkConfig(
             model_name if bark is None else bark.name, "cuda" if gpu else device
         )
@@ -73,13 +65,17 @@ class BarkTTS:
         made.config = config
         return made
 
-    @property
-    def bark(self) -> Bark:
-        """The model."""
-        if self._bark is None:
-            name = "large" if self.config.model == COQUI_MODEL else self.config.model
-            self._bark = Bark.from_pretrained(name, device=self.config.device)
-        return self._bark
+    @classmethod
+    def init_from_config(cls, config: BarkConfig, **options: Any) -> Self:
+        """`from_config` under the name that Coqui's models have."""
+        return cls.from_config(config, **options)
+
+    def generate_voice(
+        self, audio: str | Path, speaker_id: str, voice_dir: str | Path | None
+    ) -> None:
+        """Clone a recording into ``voice_dir/speaker_id.npz`` unless it is there."""
+        if voice_dir is not None:
+            self._cloned(Path(audio), speaker_id, [voice_dir], self._cloner(None))
 
     def to(self, device: str) -> Self:
         """Choose the device; a loaded model is loaded anew there."""
@@ -275,3 +271,6 @@ def synthesize(
     """Load the model of `config`, speak `text`, and return `BarkTTS.synthesize`'s dictionary."""
     made = BarkTTS.from_config(config or BarkConfig(), progress_bar=False)
     return made.synthesize(text, None, speaker_id, voice_dirs, **options)
+
+
+TTS = Bark = BarkTTS  # Coqui's names

@@ -25,6 +25,7 @@ from bark.devices import choose_device
 from bark.storage.hub import fetch_all
 from bark.tokens import BARK, TokenLayout
 from bark.version import __version__
+from bark.voice.names import made_by
 from bark.voice.voice import Voice
 
 from .consent import check_consent
@@ -129,7 +130,7 @@ class Cloner:
             "end": f"{report.end:.3f}",
             "seconds": f"{report.seconds:.3f}",
             "checks": " ".join(finding.code for finding in findings) or "ok",
-            "model": self.model,
+            **made_by(self.model, self.layout, self.codec.family),
             "language": self.language,
             "tool": f"bark-voice-booth {__version__}",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

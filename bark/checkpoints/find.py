@@ -12,7 +12,6 @@ import msgspec
 import torch
 
 from bark.errors import CheckpointError, MissingFileError, MissingModelError, SettingError
-from bark.stages.gpt_fine import FineGPTConfig
 from bark.storage.files import expand
 from bark.storage.hub import (
     Wanted,
@@ -31,20 +30,21 @@ from bark.storage.weights import (
     shard_names,
 )
 from bark.tokens import BARK, TokenLayout
-from bark.voice.names import check_made_for
+from bark.voice.names import check_made_for, token_family
 from bark.voice.voice import Voice, VoiceLike, resolve_voice
 
 from .config import MOST_CONFIG, Section, read_config
+from .fit import check_layout
 from .formats import (
     HF_WEIGHTS,
     STAGES,
     SUNO_NAMES,
-    Network,
     folder_format,
     hf_weights,
     load_stage,
     suno_file,
 )
+from .variants import TUNED_WEIGHTS, tuned_files
 
 if TYPE_CHECKING:
     from bark.codec.base import Codec
@@ -133,7 +133,13 @@ class ModelFiles:
         MissingFileError
             If it cannot be had; it lists everything of this model that is missing.
         """
-        place = self.places[part]
+        if (place := self.places.get(part)) is None:
+            raise CheckpointError(
+                f"{self.name} has no {part} model",
+                "one stage, fine-tuned alone",
+                fix=f"Take the other stages from a whole model, such as large with "
+                f"{next(iter(self.places))}={self.name!r}",
+            )
         if place.path is not None:
             return place.path
         absent = [other for other in self.places.values() if other.path is None]
@@ -161,12 +167,17 @@ class ModelFiles:
         check_layout(network, stage, self.layout, self.name)
         return network
 
-    def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
+    def resolve_voice(
+        self, voice: VoiceLike | None, *, strict: bool = True, stage: str | None = None
+    ) -> Voice | None:
         """Find a voice for this model, as `bark.Bark.resolve_voice` does, without loading the
-        model.
+        model; `strict` and `stage` as in `Voice.load`.
         """
-        found = resolve_voice(voice, self.layout, model_folder=self.voices)
-        check_made_for({} if found is None else found.info, self.name)
+        found = resolve_voice(
+            voice, self.layout, model_folder=self.voices, strict=strict, stage=stage
+        )
+        family = token_family(self.layout, self.codec_type)
+        check_made_for({} if found is None else found.info, self.name, family)
         return found
 
     def load_codec(self) -> "Codec":
@@ -220,6 +231,8 @@ def find_model(name: str | Path) -> ModelFiles:
     folder = expand(name)
     if folder.is_dir():
         return _from_folder(folder)
+    if folder.name == TUNED_WEIGHTS and tuned_files(folder.parent):
+        return _from_folder(folder.parent)
     if folder.exists():
         raise CheckpointError(f"{folder} is a file", allowed="the folder of a model")
     if isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
@@ -230,42 +243,14 @@ def find_model(name: str | Path) -> ModelFiles:
     )
 
 
-def check_layout(network: Network, stage: str, layout: TokenLayout, where: str) -> None:
-    """Refuse a network whose vocabulary or window is too small for the token layout it is to speak.
-
-    This catches a semantic and a coarse file that were swapped.
-    """
-    config = network.config
-    needs = {
-        "semantic": {
-            "input_vocab_size": layout.semantic_infer + 1,
-            "output_vocab_size": layout.semantic_vocab + 1,
-            "block_size": layout.text_window + layout.max_semantic,
-        },
-        "coarse": {
-            "input_vocab_size": layout.coarse_infer + 1,
-            "output_vocab_size": layout.coarse_offset + layout.coarse_books * layout.codebook_size,
-            "block_size": layout.coarse_semantic_window
-            + layout.max_coarse_history
-            + layout.sliding_window,
-        },
-        "fine": {
-            "input_vocab_size": layout.codebook_size + 1,
-            "output_vocab_size": layout.codebook_size,
-            "block_size": layout.fine_window,
-        },
-    }[stage]
-    for size, least in needs.items():
-        if getattr(config, size) < least:
-            raise CheckpointError(
-                f"{where}: the {stage} model's {size}",
-                getattr(config, size),
-                f"{least} or more for its tokens",
-            )
-    if isinstance(config, FineGPTConfig) and config.n_codes_total != layout.fine_books:
-        raise CheckpointError(
-            f"{where}: the fine model's codebooks", config.n_codes_total, layout.fine_books
-        )
+def stage_file(path: Path, stage: str) -> ModelFiles:
+    """Return one file as a stage of Suno's family, whatever its name."""
+    tuned = tuned_files(path.parent) if path.name == TUNED_WEIGHTS else {}
+    if tuned and stage not in tuned:
+        raise CheckpointError(f"{path} is not a {stage} model of Bark", next(iter(tuned)))
+    folder = path.parent
+    places = {stage: Place(path), "codec": _codec_place(folder)}
+    return ModelFiles(str(path), places | {"tokenizer": _tokenizer_place(folder)})
 
 
 def hf_layout(config: Mapping[str, Any], where: str = "generation_config.json") -> TokenLayout:
@@ -300,7 +285,7 @@ def _from_folder(folder: Path) -> ModelFiles:
     places = {stage: Place(folder) for stage in STAGES}
     layout = BARK
     if kind == "suno":
-        places = {stage: Place(suno_file(folder, stage)) for stage in STAGES}
+        places = _suno_places(folder)
         places["codec"] = _codec_place(folder)
     else:
         places["codec"] = Place(hf_weights(folder))
@@ -309,6 +294,20 @@ def _from_folder(folder: Path) -> ModelFiles:
             layout = hf_layout(read_as(stated, Section, most=MOST_CONFIG), str(stated))
     places["tokenizer"] = _tokenizer_place(folder)
     return ModelFiles(str(folder), places, layout, voices=_voices(folder))
+
+
+def _suno_places(folder: Path) -> dict[str, Place]:
+    """Suno's files; beside stages that serp-ai's notebooks tuned, the others are Suno's large."""
+    tuned = tuned_files(folder)
+    if (folder / TUNED_WEIGHTS) in tuned.values():
+        return {stage: Place(path) for stage, path in tuned.items()}
+    places = {stage: Place(suno_file(folder, stage)) for stage in STAGES}
+    if tuned:
+        published = _published("large").places
+        for stage, place in places.items():
+            if place.path is not None and not place.path.is_file():
+                places[stage] = published[stage]
+    return places
 
 
 def _ours(folder: Path) -> ModelFiles:

@@ -1,19 +1,30 @@
 """Networks from Bark's weights on disk, in any of three layouts: Suno's, Hugging Face's, ours."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from bark.errors import SHOWN, CheckpointError, MissingFileError, SettingError, printable
+from bark.errors import CheckpointError, MissingFileError, SettingError
 from bark.stages.gpt import GPT, GPTConfig
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 from bark.storage.weights import View, read_torch_file, read_weights, tensors_of, view_of
 
 from .config import ModelConfig, config_from, read_config
+from .variants import (
+    drop_masks,
+    drop_merged_lora,
+    plain_heads,
+    plain_sizes,
+    refuse_lora,
+    sizes_beside,
+    some,
+    strip_prefixes,
+    tuned_files,
+    with_tied_heads,
+)
 
 STAGES = ("semantic", "coarse", "fine")
 FORMATS = ("suno", "hf", "ours")
@@ -52,7 +63,6 @@ HF_SIZES = {
     "n_codes_total": "n_codes_total",
     "n_codes_given": "n_codes_given",
 }
-_SHOWN = 5  # names an error lists before it only counts
 
 Network = GPT | FineGPT
 
@@ -112,7 +122,7 @@ def folder_format(folder: Path) -> str:
         return "ours"
     if config.model_type == "bark":
         return "hf"
-    if any(
+    if tuned_files(folder) or any(
         (folder / f"{name}{size}.pt").is_file()
         for name in SUNO_NAMES.values()
         for size in ("_2", "")
@@ -128,9 +138,12 @@ def folder_format(folder: Path) -> str:
 
 
 def suno_file(folder: Path, stage: str) -> Path:
-    """Return Suno's file of a stage in `folder`, the large one if both are there."""
+    """Return Suno's file of a stage in `folder`, the large one if both are there, or one that
+    serp-ai's notebooks tuned.
+    """
     large, small = (folder / f"{SUNO_NAMES[stage]}{size}.pt" for size in ("_2", ""))
-    return large if large.is_file() or not small.is_file() else small
+    found = (path for path in (large, small) if path.is_file())
+    return next(found, tuned_files(folder).get(stage, large))
 
 
 def hf_weights(folder: Path) -> Path:
@@ -159,7 +172,7 @@ def build_network(
     with torch.device("meta"), _Blank():  # names and shapes only: nothing is allocated or drawn
         network: Network = FineGPT(config) if isinstance(config, FineGPTConfig) else GPT(config)
     if isinstance(config, FineGPTConfig):
-        weights = _with_tied_heads(weights, config, where)
+        weights = with_tied_heads(weights, config, where)
     _check_fit(weights, network, where)
     network.load_state_dict(_ready(weights, where, dtype or torch.float32), assign=True)
     if isinstance(network, FineGPT):
@@ -204,14 +217,17 @@ def _read_suno(path: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tenso
         )
     content = read_torch_file(path)
     state = content.get("model", content) if isinstance(content, Mapping) else content
-    weights = drop_masks(strip_prefixes(tensors_of(state, path)))
-    _check_kind(weights, stage, path)
+    weights = plain_heads(drop_masks(strip_prefixes(tensors_of(state, path))))
     sizes = content.get("model_args")
+    if sizes is None and (sizes := sizes_beside(path)) is not None:
+        weights = drop_merged_lora(weights, path)
+    _check_kind(weights, stage, path)
     if not isinstance(sizes, Mapping):
         raise CheckpointError(
-            f"{path} has weights but no model_args", allowed='Suno\'s {"model": …, "model_args": …}'
+            f"{path} has weights but no model_args",
+            allowed="Suno's model and model_args, or a config.json with the sizes beside",
         )
-    return config_from(_suno_sizes(sizes), stage, str(path)), weights
+    return config_from(plain_sizes(sizes), stage, str(path)), weights
 
 
 def _read_hf(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
@@ -245,68 +261,6 @@ def _read_ours(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Ten
     return config, read_weights(folder / f"{stage}.safetensors")
 
 
-def strip_prefixes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Quirk: `torch.compile` and data-parallel training put their own names in front."""
-    return {
-        re.sub(r"^((_orig_mod|module)\.)+", "", name): tensor for name, tensor in weights.items()
-    }
-
-
-def drop_masks(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Quirk: older attention layers saved their causal mask, ``….attn.bias``, as if it were a
-    weight.
-    """
-    return {name: tensor for name, tensor in weights.items() if not name.endswith(".attn.bias")}
-
-
-def refuse_lora(weights: Iterable[str], path: Path) -> None:
-    """Quirk: some fine-tuning forks save adapters unmerged; the base alone would be
-    another voice.
-    """
-    leftovers = sorted(name for name in weights if "lora" in name.lower() or ".base_layer." in name)
-    if leftovers:
-        raise CheckpointError(
-            f"{path} holds LoRA adapters that were not merged: {_some(leftovers)}",
-            None,
-            "plain weights",
-            "Merge them where the model was trained (weight + scaling * B @ A; in peft: "
-            "merge_and_unload()), "
-            "and save again",
-        )
-
-
-def _suno_sizes(sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """Quirk: older files have one ``vocab_size`` for input and output; LoRA forks add their own
-    fields.
-    """
-    sizes = {name: value for name, value in sizes.items() if not str(name).startswith("lora")}
-    if "vocab_size" in sizes:
-        both = sizes.pop("vocab_size")
-        sizes.setdefault("input_vocab_size", both)
-        sizes.setdefault("output_vocab_size", both)
-    return sizes
-
-
-def _with_tied_heads(
-    weights: Mapping[str, torch.Tensor], config: FineGPTConfig, where: str
-) -> dict[str, torch.Tensor]:
-    """Quirk: a fine head is its codebook's embedding; files hold it twice or once."""
-    tied = dict(weights)
-    for head in range(config.n_codes_total - config.n_codes_given):
-        name, table = (
-            f"lm_heads.{head}.weight",
-            f"transformer.wtes.{head + config.n_codes_given}.weight",
-        )
-        if table not in tied:
-            continue
-        if name in tied and not torch.equal(tied[name], tied[table]):
-            raise CheckpointError(
-                f"{where}: {name} differs from {table}", allowed="one shared tensor"
-            )
-        tied[name] = tied[table]
-    return tied
-
-
 def _check_kind(weights: Mapping[str, torch.Tensor], stage: str, path: Path) -> None:
     """Say what a file is when it is not this stage of Bark."""
     refuse_lora(weights, path)
@@ -328,7 +282,7 @@ def _check_kind(weights: Mapping[str, torch.Tensor], stage: str, path: Path) -> 
     elif has("semantic.", "coarse_acoustics.", "fine_acoustics."):
         found = "a whole Hugging Face Bark: give its folder, with config.json"
     else:
-        found = f"unknown, with {_some(sorted(names))}"
+        found = f"unknown, with {some(sorted(names))}"
     if stage not in found.split(" or "):
         raise CheckpointError(f"{path} is not a {stage} model of Bark", found)
 
@@ -352,7 +306,7 @@ def _check_fit(weights: Mapping[str, torch.Tensor], network: Network, where: str
         "not floats": wrong_type,
     }
     if any(faults.values()):
-        text = "; ".join(f"{fault} {_some(names)}" for fault, names in faults.items() if names)
+        text = "; ".join(f"{fault} {some(names)}" for fault, names in faults.items() if names)
         raise CheckpointError(f"{where} does not fit the sizes it states: {text}")
 
 
@@ -375,9 +329,3 @@ def _ready(
                 fix="Its training diverged, or the file is damaged",
             )
     return {name: done[view] for name, view in views.items()}
-
-
-def _some(names: list[str]) -> str:
-    """List the first few names, and count the rest."""
-    shown = ", ".join(printable(name, SHOWN) for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown}, … ({len(names)} in all)"

@@ -11,6 +11,7 @@ from bark.errors import AudioError
 class Codec(Protocol):
     """What every audio codec of this house offers."""
 
+    family: str  # what its codes mean: "encodec", "mel"
     sample_rate: int  # Hz
     hop_length: int  # samples a frame
     codebook_size: int

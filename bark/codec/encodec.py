@@ -48,6 +48,7 @@ class EncodecCodec:
     in pieces: the cloner encodes only its window, and the stages speak at most about 15 s at a
     time."""
 
+    family = "encodec"
     lookahead: int | None = 0  # its convolutions and its LSTM look back only
 
     def __init__(self, network: "EncodecModel") -> None:

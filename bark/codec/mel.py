@@ -265,6 +265,7 @@ class MelCodec:
     """nano's codec: `encode` audio into ``(8, T)`` codes, `decode` ``(K, T)`` codes into audio."""
 
     sample_rate = SAMPLE_RATE
+    family = "mel"
     hop_length = HOP_LENGTH
     codebook_size = CODEBOOK_SIZE
     num_codebooks = NUM_CODEBOOKS

@@ -1,4 +1,4 @@
-"""THE sampler: turns logits into a distribution, and a distribution into a token.
+"""How a token is drawn from logits: the filters, the temperature and the draw of every stage.
 
 Filter order is Suno's (`bark/generation.py`): top-p on the unscaled logits, top-k on what is left,
 then temperature. Temperature therefore never changes which tokens survive."""
@@ -6,6 +6,7 @@ then temperature. Temperature therefore never changes which tokens survive."""
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from bark.errors import CheckpointError
@@ -28,8 +29,7 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     one-hot row."""
     logits = logits.float()
     if sampling.top_p is not None:
-        ranked, order = logits.sort(dim=-1, descending=True)
-        reached = ranked.softmax(dim=-1).cumsum(dim=-1)
+        order, reached = (_ranked_as_suno if logits.is_cpu else _ranked)(logits)
         surplus = (reached > sampling.top_p).roll(1, dims=-1)  # the first token past p stays
         surplus[..., 0] = False
         logits = logits.masked_fill(
@@ -42,6 +42,25 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(logits).scatter(-1, best, 1.0)
     return (logits / sampling.temperature).softmax(dim=-1)
+
+
+def _ranked_as_suno(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the order from best to worst, and the sum of the probabilities up to each rank.
+
+    Suno's code does this step in numpy. Equal logits, and sums that end next to p, are cut where
+    it cuts them only by the same sort and the same float32 additions in the same order."""
+    values = logits.detach().numpy()
+    order = np.argsort(values, axis=-1)[..., ::-1]
+    ranked = np.take_along_axis(values, order, axis=-1)
+    exponentials = np.exp(ranked - ranked.max(axis=-1, keepdims=True))
+    reached = np.cumsum(exponentials / exponentials.sum(axis=-1, keepdims=True), axis=-1)
+    return torch.from_numpy(order.copy()), torch.from_numpy(reached)
+
+
+def _ranked(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`_ranked_as_suno` on a GPU: the same but for the last bits of the sums."""
+    ranked, order = (part.flip(-1) for part in logits.sort(dim=-1, stable=True))
+    return order, ranked.softmax(dim=-1).cumsum(dim=-1)
 
 
 def draw(probs: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:

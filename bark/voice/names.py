@@ -1,9 +1,9 @@
-"""Turns the name of a voice into the files that hold it."""
+"""How voices are named, where a name is looked for, and which models a voice was made for."""
 
 import difflib
 import os
-import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bark.errors import MissingFileError, VoiceError
@@ -24,10 +24,17 @@ SUNO_PRESETS = (
         for n in range(10)
     ),
 )
+NANO_FAMILY = "mel 8x1024 at 75 Hz, semantic 250 at 50 Hz"
 NANO_VOICES = Path(__file__).parents[1] / "nano" / "voices"
 FOLDERS_VARIABLE = "BARK_VOICES"  # folders, separated as in PATH
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SERP_FOLDER = Path("bark", "assets", "prompts")  # of the working folder: serp-ai's clones lie there
+TOKENS_KEY = "tokens"  # of a voice's info: `token_family` of the model that it was made for
+LONGEST_NAME = 64  # characters
+_ALPHABET = (
+    f"up to {LONGEST_NAME} letters of any script, digits, spaces and _ - . (a letter, digit or _ "
+    "first, no dot or space last); or a path that ends in .npz"
+)
 # Windows opens a device for these, whatever the suffix.
 _DEVICES = {
     "con",
@@ -44,24 +51,28 @@ _PART_SUFFIXES = (
 
 
 def check_name(name: str) -> str:
-    r"""Return the voice's name, with ``/`` in Suno's presets; raise `VoiceError` if it is no safe
-    file name.
+    r"""Return the voice's name in Unicode's composed form (NFC), Suno's presets with ``/``.
 
-    >>> check_name("v2\\en_speaker_6")
-    'v2/en_speaker_6'
+    A `VoiceError` if it is no name.
+
+    >>> check_name("v2\\en_speaker_6"), check_name("Tom Hanks")
+    ('v2/en_speaker_6', 'Tom Hanks')
     """
     preset = name.replace("\\", "/")
     if is_suno_preset(preset):
         return preset
-    plain = _NAME.fullmatch(name) and ".." not in name and not name.endswith(".")
-    if not plain or name.split(".")[0] in _DEVICES:
-        raise VoiceError(
-            "this is no name for a voice",
-            name,
-            "up to 64 of a-z 0-9 . _ -, beginning with a letter or digit; or a path that ends in "
-            ".npz",
-        )
-    return name
+    plain = unicodedata.normalize("NFC", name)
+    if not _is_plain(plain):
+        raise VoiceError("this is no name for a voice", ascii(name[:80]), _ALPHABET)
+    return plain
+
+
+def _is_plain(name: str) -> bool:
+    """Say whether a name in composed form keeps to the alphabet, and is a file on every system."""
+    letters = all(unicodedata.category(c)[0] in "LMN" or c in " _-." for c in name)
+    edges = name[:1] not in ("", ".", "-", " ") and name[-1:] not in (".", " ")
+    device = name.split(".")[0].strip().lower() in _DEVICES
+    return letters and edges and not device and len(name) <= LONGEST_NAME
 
 
 def is_suno_preset(name: str) -> bool:
@@ -69,18 +80,53 @@ def is_suno_preset(name: str) -> bool:
     return name in SUNO_PRESETS
 
 
-def check_made_for(info: Mapping[str, str], model: str) -> None:
+def token_family(layout: TokenLayout, codec: str) -> str:
+    """Name what must be equal for two models to understand each other's tokens.
+
+    Parameters
+    ----------
+    codec : the codec's family, "encodec" or "mel".
+
+    >>> token_family(BARK, "encodec")
+    'encodec 8x1024 at 75 Hz, semantic 10000 at 49.9 Hz'
+    """
+    return (
+        f"{codec} {layout.fine_books}x{layout.codebook_size} at {layout.coarse_rate:g} Hz, "
+        f"semantic {layout.semantic_vocab} at {layout.semantic_rate:g} Hz"
+    )
+
+
+def made_by(model: str, layout: TokenLayout, codec: str) -> dict[str, str]:
+    """Return what a voice's info says of the model that its tokens belong to."""
+    return {"model": model, TOKENS_KEY: token_family(layout, codec)}
+
+
+def check_made_for(info: Mapping[str, str], model: str, family: str | None = None) -> None:
     """Refuse a voice whose info says that its tokens are those of another family of models.
 
-    Only nano and Suno's are known to differ; whatever else a voice names may be a fine-tuned copy.
+    Parameters
+    ----------
+    info : of the voice. One without `TOKENS_KEY` is an older one: its model's name tells the
+        family if it is a published one; any other may be a fine-tuned copy and is taken.
+    family : `token_family` of the model; None if only its name is known.
     """
-    made_for = info.get("model")
-    pair = {made_for, model}
-    if made_for is not None and "nano" in pair and pair & SUNO_MODELS:
+    made_for = info.get("model", "another model")
+    theirs = info.get(TOKENS_KEY, _published_family(made_for))
+    own = family or _published_family(model)
+    if theirs is not None and own is not None and theirs != own:
         raise VoiceError(
             f"the voice was made for {made_for}; {model} understands other tokens",
-            fix=f"Speak with the model {made_for}, or clone the recording again for {model}",
+            theirs,
+            own,
+            f"Speak with the model {made_for}, or clone the recording again for {model}",
         )
+
+
+def _published_family(model: str) -> str | None:
+    """Return the tokens of the models that everyone has, by name."""
+    if model == "nano":
+        return NANO_FAMILY
+    return token_family(BARK, "encodec") if model in SUNO_MODELS else None
 
 
 def voice_folders(
@@ -88,8 +134,8 @@ def voice_folders(
 ) -> tuple[Path, ...]:
     """Return where names are looked for, first to last; the folders need not exist.
 
-    Those of the argument, of ``$BARK_VOICES``, the platform's data folder, and the model's own
-    voices."""
+    Those of the argument, of ``$BARK_VOICES``, the platform's data folder, ``bark/assets/prompts``
+    of the working folder if it is there, and the model's own voices."""
     from platformdirs import user_data_path
 
     named = [Path(part) for part in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if part]
@@ -97,6 +143,7 @@ def voice_folders(
         own = [expand(user_data_path("bark", appauthor=False) / "voices")]
     except (RuntimeError, MissingFileError):  # this user has no home folder, so none of this kind
         own = []
+    own += [SERP_FOLDER] if SERP_FOLDER.is_dir() else []
     model = [Path(model_folder)] if model_folder is not None else []
     return tuple(dict.fromkeys(expand(folder) for folder in (*folders, *named, *own, *model)))
 
@@ -117,10 +164,22 @@ def find_voice(name: str, folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if (single := folder / f"{name}.npz").is_file():
             return [single]
+        # other spellings of the same letters, or of the suffix
+        if spelled := [path for found, path in _voice_files(folder) if found == name]:
+            return spelled[:1]
         parts = [folder / f"{name}{suffix}" for suffix in _PART_SUFFIXES]
         if all(part.is_file() for part in parts):
             return parts
     return []
+
+
+def _voice_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the name, composed, and the path of each ``.npz`` of a folder and of its ``v2``."""
+    for place in (folder, folder / "v2"):
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            if path.suffix.lower() == ".npz" and path.is_file():
+                name = path.relative_to(folder).with_suffix("").as_posix()
+                yield unicodedata.normalize("NFC", name), path
 
 
 def preset_files(name: str, layout: TokenLayout) -> list[Path]:
@@ -148,11 +207,20 @@ def list_voices(folders: Iterable[Path]) -> dict[str, Path]:
     """Return name → ``.npz`` of every usable name in the folders, sorted; earlier folders win."""
     found: dict[str, Path] = {}
     for folder in folders:
-        for path in [*folder.glob("*.npz"), *folder.glob("v2/*.npz")]:
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if is_suno_preset(name) or _NAME.fullmatch(name):
+        for name, path in _voice_files(folder):
+            if is_suno_preset(name) or _is_plain(name):
                 found.setdefault(name, path)
     return dict(sorted(found.items()))
+
+
+def unlisted(folders: Iterable[Path]) -> list[Path]:
+    """Return the ``.npz`` files that `list_voices` leaves out, since their names are none."""
+    return [
+        path
+        for folder in folders
+        for name, path in _voice_files(folder)
+        if not is_suno_preset(name) and not _is_plain(name)
+    ]
 
 
 def not_found(name: str, folders: Iterable[Path]) -> VoiceError:

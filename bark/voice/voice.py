@@ -23,24 +23,27 @@ from bark.storage.npz import MAX_FILE_BYTES, read_npy, read_npz
 from bark.tokens import BARK, TokenLayout
 
 from .names import check_name, find_voice, is_suno_preset, not_found, places_of, preset_files
+from .rules import (
+    KEYS,
+    PLAIN_KEYS,
+    SLACK_SHARE,
+    SLACK_TOKENS,
+    as_tokens,
+    canonical_lengths,
+    check_all,
+    check_codes,
+    check_ids,
+    check_ratio,
+    check_stage,
+    empty_part,
+    oddities,
+    parts_of,
+)
 
 logger = logging.getLogger(__name__)
 
-SEMANTIC_KEY, COARSE_KEY, FINE_KEY = (
-    "semantic_prompt",
-    "coarse_prompt",
-    "fine_prompt",
-)  # Suno's spelling
-KEYS = (SEMANTIC_KEY, COARSE_KEY, FINE_KEY)
-PLAIN_KEYS = tuple(key.removesuffix("_prompt") for key in KEYS)  # the names of `Voice`'s fields
 INFO_KEY = "meta_json"  # uint8 bytes of a JSON object; other loaders ignore it
 MAX_INFO_BYTES = 64 << 10
-# With one semantic token Suno's coarse stage keeps ``history[-0:]``, the whole array instead of
-# none.
-MIN_SEMANTIC = 2
-# Encoders disagree with the ratio by up to 3 tokens and 2 frames; more than this is another
-# recording.
-SLACK_TOKENS, SLACK_SHARE = 4, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Voice:
 
     def __post_init__(self) -> None:
         for key, name in zip(KEYS, PLAIN_KEYS, strict=True):
-            object.__setattr__(self, name, _as_tokens(getattr(self, name), key))
+            object.__setattr__(self, name, as_tokens(getattr(self, name), key))
         object.__setattr__(self, "info", {str(key): str(value) for key, value in self.info.items()})
 
     def __eq__(self, other: object) -> bool:
@@ -86,91 +89,31 @@ class Voice:
     # ---- the rules
     # ------------------------------------------------------------------------------------
 
-    def validate(self, layout: TokenLayout = BARK) -> "Voice":
+    def validate(
+        self, layout: TokenLayout = BARK, *, strict: bool = True, stage: str | None = None
+    ) -> "Voice":
         """Return this voice if `layout`'s Bark accepts it, Suno's own code included; else raise
         `VoiceError`.
 
-        Rules: shapes (S,), (2, T), (8, T); ids inside the vocabularies; coarse equal to fine's
-        first rows; T/S rounded to one decimal equal to the ratio of the rates, 1.5."""
-        self._check_ids(layout)
-        self._check_ratio(layout)
-        self._check_codes(layout)
+        Rules: shapes (S,), (2, T), (8, T); ids inside the vocabularies; T/S rounded to one decimal
+        equal to the ratio of the rates, 1.5; coarse equal to fine's first rows. `strict` False
+        leaves out the last, as Suno's code does; `stage` checks only what "semantic", "coarse" or
+        "fine" reads."""
+        if strict and stage is None:
+            check_all(self._arrays, layout)
+        else:
+            check_stage(self._arrays, layout, stage)
         return self
 
-    def _check_ids(self, layout: TokenLayout) -> None:
-        for name, books in (
-            (SEMANTIC_KEY, 0),
-            (COARSE_KEY, layout.coarse_books),
-            (FINE_KEY, layout.fine_books),
-        ):
-            tokens = getattr(self, name.removesuffix("_prompt"))
-            allowed = f"({books}, frames)" if books else "(tokens,)"
-            if not (tokens.ndim == 2 and len(tokens) == books if books else tokens.ndim == 1):
-                turned = tokens.ndim == 2 and tokens.shape[1] == books
-                raise VoiceError(
-                    f"{name} has the wrong shape",
-                    tokens.shape,
-                    allowed,
-                    "Transpose it" if turned else None,
-                )
-            if tokens.size == 0:
-                raise VoiceError(f"{name} is empty", tokens.shape, allowed)
-            top = layout.codebook_size if books else layout.semantic_vocab
-            if tokens.min() < 0 or tokens.max() >= top:
-                found = f"{tokens.min()}..{tokens.max()}"
-                raise VoiceError(f"{name} has ids outside the vocabulary", found, f"0..{top - 1}")
-        if len(self.semantic) < MIN_SEMANTIC:
-            raise VoiceError(
-                f"{SEMANTIC_KEY} is too short", len(self.semantic), f"at least {MIN_SEMANTIC}"
-            )
-
-    def _check_ratio(self, layout: TokenLayout) -> None:
-        frames, tokens, wanted = (
-            self.coarse.shape[1],
-            len(self.semantic),
-            layout.frames_per_semantic,
-        )
-        if round(frames / tokens, 1) != round(wanted, 1):
-            raise VoiceError(
-                f"{frames} frames for {tokens} semantic tokens is the wrong ratio",
-                f"{frames / tokens:.3f}",
-                f"{wanted:.3f}, equal when rounded to one decimal",
-                "Make all three prompts from one recording of at least 1.1 s",
-            )
-
-    def _check_codes(self, layout: TokenLayout) -> None:
-        if self.coarse.shape[1] != self.fine.shape[1]:
-            raise VoiceError(
-                f"{COARSE_KEY} and {FINE_KEY} differ in length",
-                f"{self.coarse.shape[1]} and {self.fine.shape[1]} frames",
-                "the same number",
-            )
-        if other := int((self.coarse != self.fine[: layout.coarse_books]).sum()):
-            raise VoiceError(
-                f"{COARSE_KEY} is not the first {layout.coarse_books} rows of {FINE_KEY}",
-                f"{other} of {self.coarse.size} ids differ",
-                fix="Take both from one run of the codec",
-            )
+    @property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {part: getattr(self, part) for part in PLAIN_KEYS}
 
     def notes(self, layout: TokenLayout = BARK) -> list[str]:
         """Return one sentence for each oddity of a valid voice that Bark tolerates but a listener
         may not.
         """
-        found = []
-        tokens, frames = _canonical_lengths(len(self.semantic), self.fine.shape[1], layout)
-        if len(self.semantic) - tokens > SLACK_TOKENS or self.fine.shape[1] - frames > SLACK_TOKENS:
-            found.append(
-                f"{len(self.semantic)} tokens and {self.fine.shape[1]} frames do not end together; "
-                f"canonical() cuts them to {tokens} and {frames}"
-            )
-        found += [
-            f"{key} is one id, {tokens.flat[0]}, throughout: this is no speech"
-            for key, tokens in zip(
-                (SEMANTIC_KEY, COARSE_KEY), (self.semantic, self.coarse), strict=True
-            )
-            if (tokens == tokens.flat[0]).all()
-        ]
-        return found
+        return oddities(self._arrays, layout)
 
     # ---- lengths
     # --------------------------------------------------------------------------------------
@@ -181,13 +124,13 @@ class Voice:
         Both streams start together, so what is surplus is dropped at the end, at most a few tokens.
         Raises `VoiceError` when the lengths are so far apart that they cannot be one recording.
         """
-        self._check_ids(layout)
-        self._check_codes(layout)
+        check_ids(self._arrays, layout)
+        check_codes(self._arrays, layout)
         count, length = len(self.semantic), self.fine.shape[1]
         expected = math.floor(count * layout.frames_per_semantic)
         if abs(length - expected) > SLACK_TOKENS + SLACK_SHARE * expected:
-            self._check_ratio(layout)  # raises: the slack is wider than its tolerance
-        tokens, frames = _canonical_lengths(count, length, layout)
+            check_ratio(self._arrays, layout)  # raises: the slack is wider than its tolerance
+        tokens, frames = canonical_lengths(count, length, layout)
         cut = replace(
             self,
             semantic=self.semantic[:tokens],
@@ -195,27 +138,6 @@ class Voice:
             fine=self.fine[:, :frames],
         )
         return cut.validate(layout)
-
-    def trimmed(self, layout: TokenLayout = BARK) -> "Voice":
-        """Return the part that Bark hears; what it says is the same, bit for bit.
-
-        With Bark's layout the last 341 semantic tokens and 512 frames, 6.83 s.
-        """
-        self.validate(layout)
-        ratio = layout.frames_per_semantic
-        coarse_semantic = math.ceil(layout.max_coarse_history / layout.coarse_per_semantic)
-        tokens = max(
-            layout.text_window, coarse_semantic + 1, math.ceil(layout.fine_history / ratio)
-        )
-        frames = max(math.floor(tokens * ratio), layout.fine_history)
-        if tokens >= len(self.semantic) or frames >= self.fine.shape[1]:
-            return self
-        return replace(
-            self,
-            semantic=self.semantic[-tokens:],
-            coarse=self.coarse[:, -frames:],
-            fine=self.fine[:, -frames:],
-        )
 
     def heard_seconds(self, layout: TokenLayout = BARK) -> dict[str, float]:
         """Return how many of the last seconds each stage hears: keys ``semantic``, ``coarse``,
@@ -233,18 +155,32 @@ class Voice:
     # ---------------------------------------------------------------------------------
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], layout: TokenLayout = BARK) -> "Voice":
-        """Build a valid voice from arrays or tensors under Suno's keys or the plain ones."""
+    def from_dict(
+        cls,
+        values: Mapping[str, Any],
+        layout: TokenLayout = BARK,
+        *,
+        strict: bool = True,
+        stage: str | None = None,
+    ) -> "Voice":
+        """Build a valid voice from arrays or tensors under Suno's keys or the plain ones.
+
+        `strict` and `stage` as in `validate`; an array that the stage does not read is left empty,
+        and without `strict` fractions are cut off."""
+        strict = strict and stage is None
         names = [str(key) for key in values]
-        arrays = {}
+        arrays = {plain: empty_part(plain, layout) for plain in PLAIN_KEYS}
         for key, plain in zip(KEYS, PLAIN_KEYS, strict=True):
+            if plain not in parts_of(stage):
+                continue
             if key not in values and plain not in values:
                 raise VoiceError(f"has no {key}", f"keys {_shown(names)}", ", ".join(KEYS))
-            arrays[plain] = values[key] if key in values else values[plain]
+            given = values[key] if key in values else values[plain]
+            arrays[plain] = as_tokens(given, key, truncate=not strict)
         info = (
             _read_info(values[INFO_KEY]) if INFO_KEY in values else dict(values.get("info") or {})
         )
-        return cls(**arrays, info=info).validate(layout)
+        return cls(**arrays, info=info).validate(layout, strict=strict, stage=stage)
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Return the three arrays under Suno's keys: a ``history_prompt`` for Suno's and our
@@ -260,8 +196,21 @@ class Voice:
     # ----------------------------------------------------------------------------------------
 
     @classmethod
-    def load(cls, path: str | Path, layout: TokenLayout = BARK) -> "Voice":
+    def load(
+        cls,
+        path: str | Path,
+        layout: TokenLayout = BARK,
+        *,
+        strict: bool = True,
+        stage: str | None = None,
+    ) -> "Voice":
         """Read a history prompt ``.npz``.
+
+        Parameters
+        ----------
+        strict : False takes what Suno's code speaks with, such as coarse codes of another take
+            than the fine ones; what is likely to sound bad is logged.
+        stage : read and check only what "semantic", "coarse" or "fine" needs.
 
         Raises
         ------
@@ -269,32 +218,40 @@ class Voice:
         VoiceError : any other fault, in one sentence that names the file.
         """
         path = Path(path)
+        wanted = {key for part in parts_of(stage) for key in (part, f"{part}_prompt")}
         data = read_bounded(path, MAX_FILE_BYTES, VoiceError)
         try:
-            arrays, names = read_npz(data, {*KEYS, *PLAIN_KEYS, INFO_KEY})
+            arrays, names = read_npz(data, {*wanted, INFO_KEY})
             if missing := [
-                k for k, p in zip(KEYS, PLAIN_KEYS, strict=True) if not {k, p} & arrays.keys()
+                f"{part}_prompt"
+                for part in parts_of(stage)
+                if not {part, f"{part}_prompt"} & arrays.keys()
             ]:
                 raise VoiceError(
                     f"has no {' and no '.join(missing)}", f"keys {_shown(names)}", ", ".join(KEYS)
                 )
-            voice = cls.from_dict(arrays, layout)
+            voice = cls.from_dict(arrays, layout, strict=strict, stage=stage)
         except VoiceError as error:
             raise _named(path, error) from error
-        for note in voice.notes(layout):
+        for note in voice.notes(layout) if stage is None else ():
             logger.warning("%s: %s", path, note)
         return voice
 
-    def save(self, path: str | Path, layout: TokenLayout | None = None) -> Path:
+    def save(
+        self, path: str | Path, layout: TokenLayout | None = None, *, strict: bool = True
+    ) -> Path:
         """Write the voice as ``.npz``, whole or not at all, and return its path.
 
         Suno's Bark, Hugging Face's ``BarkProcessor`` and ours read it. With a `layout` it is cut to
-        that model's canonical lengths; without one it must be valid, and is kept as whoever made it
-        has cut it."""
+        that model's canonical lengths; without one it must be valid (`validate`), and is kept as
+        whoever made it has cut it. `strict` False checks shapes and ids alone."""
         path = Path(path)
         if path.suffix.lower() != ".npz":
             path = path.with_name(path.name + ".npz")
-        voice = self.validate() if layout is None else self.canonical(layout)
+        voice = self.canonical(layout) if layout else self
+        if not layout and strict:
+            self.validate()
+        check_ids(voice._arrays, layout or BARK)
         members: dict[str, np.ndarray] = voice.to_dict()
         if voice.info:
             text = encode(dict(sorted(voice.info.items()))).encode()
@@ -338,6 +295,9 @@ def resolve_voice(
     layout: TokenLayout = BARK,
     folders: Iterable[str | Path] = (),
     model_folder: str | Path | None = None,
+    *,
+    strict: bool = True,
+    stage: str | None = None,
 ) -> Voice | None:
     """Turn whatever names a voice into a valid `Voice`; None stays None.
 
@@ -347,6 +307,7 @@ def resolve_voice(
         ``.npz``); or a name, looked for in `folders`, in ``$BARK_VOICES``, in the user's data
         folder, in `model_folder`, and among nano's and Suno's presets (``v2/en_speaker_6``,
         ``announcer``); Suno's come from the model hub.
+    strict, stage : as in `Voice.load`.
 
     Raises
     ------
@@ -355,12 +316,13 @@ def resolve_voice(
         matches."""
     if voice is None:
         return None
+    checks: dict[str, Any] = {"strict": strict, "stage": stage}
     if isinstance(voice, Voice):
-        return voice.validate(layout)
+        return voice.validate(layout, **checks)
     if isinstance(voice, Mapping):
-        return Voice.from_dict(voice, layout)
+        return Voice.from_dict(voice, layout, **checks)
     if isinstance(voice, Path) or (isinstance(voice, str) and voice.lower().endswith(".npz")):
-        return Voice.load(expand(voice), layout)
+        return Voice.load(expand(voice), layout, **checks)
     if not isinstance(voice, str):
         raise VoiceError(
             "this is no voice", type(voice).__name__, "a name, a path, a dictionary or a Voice"
@@ -372,7 +334,9 @@ def resolve_voice(
         found = preset_files(name, layout)
     if not found:
         raise not_found(name, places)
-    return Voice.load(found[0], layout) if len(found) == 1 else _load_parts(found, layout)
+    if len(found) == 1:
+        return Voice.load(found[0], layout, **checks)
+    return _load_parts(found, layout)
 
 
 def _load_parts(paths: list[Path], layout: TokenLayout) -> Voice:
@@ -385,33 +349,6 @@ def _load_parts(paths: list[Path], layout: TokenLayout) -> Voice:
         except VoiceError as error:
             raise _named(path, error) from error
     return Voice.from_dict(arrays, layout)
-
-
-def _canonical_lengths(tokens: int, frames: int, layout: TokenLayout) -> tuple[int, int]:
-    """Return the largest S' <= S with floor(S' * ratio) <= T, and that many frames."""
-    ratio = layout.frames_per_semantic
-    kept = min(tokens, math.ceil((frames + 1) / ratio))
-    while math.floor(kept * ratio) > frames:
-        kept -= 1
-    return kept, math.floor(kept * ratio)
-
-
-def _as_tokens(values: Any, key: str) -> np.ndarray:
-    """Return a new C-ordered int64 array of whole numbers, or raise `VoiceError`."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise VoiceError(f"{key} is not an array of integers", type(values).__name__) from error
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise VoiceError(f"{key} holds NaN or infinity", array.dtype, "integers")
-        if (array != np.trunc(array)).any() or (np.abs(array) > 2**53).any():
-            raise VoiceError(f"{key} holds fractions", array.dtype, "integers")
-    elif array.dtype.kind not in "iu":
-        raise VoiceError(f"{key} holds the wrong kind of values", array.dtype, "integers")
-    elif array.size and array.max() > np.iinfo(np.int64).max:
-        raise VoiceError(f"{key} has ids outside the vocabulary", array.max())
-    return np.array(array, dtype=np.int64, order="C")
 
 
 def _read_info(raw: Any) -> dict[str, str]:

@@ -1,18 +1,22 @@
 """Coqui's folders of voices, <name>/speaker.wav, cloned when first used."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bark.errors import VoiceError
+from bark.audio.read import open_audio
+from bark.errors import BarkError, VoiceError
 from bark.speech import file_hash
+from bark.storage.weights import read_torch_file
 from bark.tokens import BARK, TokenLayout
 from bark.voice.names import SUNO_MODELS
-from bark.voice.voice import Voice
+from bark.voice.voice import KEYS, Voice
 
 from .library import RANDOM
 
-RECORDINGS = (".wav", ".mp3", ".flac")
+logger = logging.getLogger(__name__)
+
 SOURCE_HASH = "source_sha256"  # of the recording, in a cloned voice's info
 CloneRecording = Callable[[Path], Voice]  # a recording → its voice
 
@@ -27,9 +31,9 @@ def coqui_voice(
     """Return the ``.npz`` of Coqui's folder ``<folder>/<speaker>/``, after cloning its recording if
     needed.
 
-    ``speaker.npz`` stands if it was made for this model and ``speaker.wav`` (``.mp3``, ``.flac``)
+    ``speaker.npz`` stands if it was made for this model and ``speaker.wav`` (or any other kind)
     is neither newer nor changed; otherwise the recording is cloned and the result stored there. A
-    voice may also lie there as ``<folder>/<speaker>.npz``.
+    voice may also lie there as ``<folder>/<speaker>.npz``, or ``.pth`` as idiap's Coqui keeps it.
 
     Parameters
     ----------
@@ -50,6 +54,8 @@ def coqui_voice(
         place = inside(root, speaker)
         if place.with_name(f"{speaker}.npz").is_file():
             return inside(root, f"{speaker}.npz")
+        if place.with_name(f"{speaker}.pth").is_file():
+            return _from_torch(inside(root, f"{speaker}.pth"), layout)
         if not place.is_dir():
             continue
         stored, recording = inside(place, "speaker.npz"), _recording_in(place)
@@ -62,10 +68,20 @@ def coqui_voice(
             return stored
     raise VoiceError(
         f"no voice is named {speaker!r}",
-        f"no {speaker}/speaker.wav, .mp3, .flac or .npz in "
+        f"no {speaker}/speaker.wav (or another recording) and no .npz in "
         f"{', '.join(map(str, roots)) or 'any folder'}",
         fix="Put a recording there, or say random",
     )
+
+
+def _from_torch(path: Path, layout: TokenLayout) -> Path:
+    """Write the voice that idiap's Coqui keeps as ``<speaker>.pth`` beside it as ``.npz``."""
+    content = read_torch_file(path)
+    if not isinstance(content, dict):
+        raise VoiceError(f"{path} holds no voice", type(content).__name__, ", ".join(KEYS))
+    arrays = {key: content[key] for key in KEYS if key in content}
+    voice = Voice.from_dict(arrays, layout, strict=False)
+    return replace(voice, info={"source": path.name}).save(path.with_suffix(".npz"), layout)
 
 
 def is_current(
@@ -104,11 +120,23 @@ def inside(root: Path, name: str) -> Path:
 
 
 def _recording_in(place: Path) -> Path | None:
-    """Return ``speaker.wav`` or its like, else the folder's only recording."""
-    found = sorted(path for path in place.iterdir() if path.suffix.lower() in RECORDINGS)
-    named = [path for path in found if path.stem == "speaker"]
-    if not named and len(found) > 1:
+    """Return ``speaker.wav`` or its like, else the folder's only file that holds sound."""
+    files = [path for path in sorted(place.iterdir()) if path.is_file()]
+    files = [path for path in files if path.suffix.lower() != ".npz" and path.name[0] != "."]
+    found = [path for path in files if path.stem == "speaker"] or list(filter(_is_audio, files))
+    if len(found) > 1:
         raise VoiceError(
             f"{place} has {len(found)} recordings", fix="Name the one to clone speaker.wav"
         )
-    return inside(place, (named or found)[0].name) if found else None
+    if files and not found:
+        logger.warning("%s: no recording among %s", place, ", ".join(path.name for path in files))
+    return inside(place, found[0].name) if found else None
+
+
+def _is_audio(path: Path) -> bool:
+    """Say whether a file can be opened as a recording, whatever its suffix."""
+    try:
+        open_audio(path)
+    except BarkError:
+        return False
+    return True

@@ -4,6 +4,7 @@ Own voices are ``NAME.npz`` in one folder: the argument, else the first of ``$BA
 the platform's data folder. Beside them stand the presets of nano and Suno. `coqui_voice` reads
 Coqui's folders, ``<name>/speaker.wav``, which it clones when first used."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from bark.voice.names import (
     is_suno_preset,
     list_voices,
     not_found,
+    unlisted,
     voice_folders,
 )
 from bark.voice.voice import Voice
+
+logger = logging.getLogger(__name__)
 
 RANDOM = "random"  # Coqui's name for a voice that Bark makes up
 
@@ -54,9 +58,18 @@ class Library:
         return voice_folders([] if self.folder is None else [self.folder])
 
     def entries(self) -> list[Entry]:
-        """Return own voices, then nano's, then Suno's presets, each sorted by name."""
+        """Return own voices, then nano's, then Suno's presets, each sorted by name.
+
+        A file in the folders whose name cannot be given is logged."""
         own = list_voices(self._folders())
-        found = [Entry(name, "own", path) for name, path in own.items()]
+        for path in unlisted(self._folders()):
+            logger.warning(
+                "%s is not listed: its name is none for a voice. Rename it, or give its path", path
+            )
+        found = [
+            Entry(name, "suno" if is_suno_preset(name) else "own", path)
+            for name, path in own.items()
+        ]
         found += [
             Entry(name, "nano", path)
             for name, path in list_voices([NANO_VOICES]).items()
@@ -116,7 +129,7 @@ class Library:
         """
         path = Path(path).expanduser()
         Voice.load(path)  # raises what is wrong with it
-        final = self._free(path.stem.lower() if name is None else name)
+        final = self._free(path.stem if name is None else name)
         _copy_new(path, final)
         return final
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import hubert.clone
-from bark import Bark
+from bark import Bark, generation
 from bark.errors import BarkError, SettingError, VoiceError
 from bark.speech import file_hash
 from bark.voice.voice import Voice
-from booth.coqui import BarkConfig, BarkTTS, synthesize
+from booth.coqui import TTS, BarkConfig, BarkTTS, synthesize
 from hubert.reference import Finding
 
 SETTINGS: dict[str, Any] = {"allow_early_stop": False, "max_gen_duration_s": 0.5}
@@ -153,6 +154,84 @@ def test_wrong_calls_say_so(tts: BarkTTS, folder: Path) -> None:
         tts.tts("Hello.", speed=2.0)
 
 
-def test_gpu_and_to_choose_the_device() -> None:
-    assert BarkTTS(gpu=True).config.device == "cuda"
+def test_to_chooses_the_device() -> None:
     assert BarkTTS().to("cpu").config.device == "cpu"
+
+
+def test_the_object_block_of_their_page(tiny_bark: Path, folder: Path, tmp_path: Path) -> None:
+    """Their page's lines, with one import changed and this package's consent said."""
+    from booth.coqui import Bark as CoquiBark
+
+    config = BarkConfig()
+    model = CoquiBark.init_from_config(config, progress_bar=False, consent="synthetic")
+    model.load_checkpoint(config, checkpoint_dir=tiny_bark, eval=True)
+
+    output = model.synthesize("Hello.", config, speaker_id="random", voice_dirs=None, **SETTINGS)
+    assert output["wav"].dtype == np.float32 and output["text_inputs"] == "Hello."
+    output = model.synthesize(
+        "Hello.", config, speaker_id="ljspeech", voice_dirs=f"{folder}/", **SETTINGS
+    )
+    assert (folder / "ljspeech" / "speaker.npz").is_file() and len(output["wav"])
+
+    for _ in range(2):  # cloned once, as theirs
+        model.generate_voice(folder / "ljspeech" / "speaker.wav", "ana", tmp_path / "made")
+    assert (tmp_path / "clones").read_text() == "xx"
+    voice = Voice.load(tmp_path / "made" / "ana.npz", model.bark.layout)
+    history = (voice.semantic, voice.coarse, voice.fine)
+
+    semantic = model.text_to_semantic("Hello.", history, seed=1, silent=True, **SETTINGS)
+    audio, coarse, fine = model.semantic_to_waveform(semantic, history, seed=1)
+    whole, (semantic_2, coarse_2, fine_2) = model.generate_audio(
+        "Hello.", history, seed=1, allow_early_stop=False, max_gen_duration_s=0.5
+    )
+    assert np.array_equal(whole, audio) and np.array_equal(semantic, semantic_2)
+    assert np.array_equal(coarse, coarse_2) and np.array_equal(fine, fine_2)
+    based, _ = model.generate_audio("Hello.", base=history, seed=1, **SETTINGS)
+    assert np.array_equal(based, whole)
+    nobody, _ = model.generate_audio("Hello.", (None, None, None), seed=1, **SETTINGS)
+    assert not np.array_equal(nobody, whole)
+    with pytest.raises(SettingError, match="history_prompt: got 2 arrays"):
+        model.generate_audio("Hello.", history[:2])
+
+
+def test_the_constants_of_their_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    config = BarkConfig()
+    names = [name for name in vars(BarkConfig) if name.isupper() and hasattr(generation, name)]
+    constants = {
+        "CONTEXT_WINDOW_SIZE",
+        "SEMANTIC_RATE_HZ",
+        "SAMPLE_RATE",
+        "TEXT_PAD_TOKEN",
+        "COARSE_INFER_TOKEN",
+    }
+    assert constants <= set(names) and len(names) >= 14
+    assert all(getattr(config, name) == getattr(generation, name) for name in names)
+    assert config.LOCAL_MODEL_PATHS["text"] == str(Path("cache/suno/bark_v0/text_2.pt"))
+
+
+def test_gpu_without_a_gpu_warns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert TTS("nano", gpu=True).config.device == "auto"
+    assert "torch sees no CUDA GPU" in caplog.text
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert TTS("nano", gpu=True).config.device == "cuda"
+
+
+def test_idiaps_voices_are_found(bark: Bark, tmp_path: Path) -> None:
+    voice = bark.generate("A recording.", seed=1).voice
+    kept = {key: torch.from_numpy(array) for key, array in voice.to_dict().items()}
+    torch.save(
+        kept | {"metadata": {"name": "bark", "model": {"sources": ["a.wav"]}}}, tmp_path / "ana.pth"
+    )
+    tts = BarkTTS(progress_bar=False, bark=bark)
+    spoken = tts.tts("Hello.", speaker="ana", voice_dir=tmp_path, seed=1, **SETTINGS)
+    assert Voice.load(tmp_path / "ana.npz", bark.layout).digest == voice.digest
+    assert np.array_equal(
+        spoken, tts.tts("Hello.", speaker="ana", voice_dir=tmp_path, seed=1, **SETTINGS)
+    )
+    torch.save({"metadata": {}}, tmp_path / "bo.pth")
+    with pytest.raises(VoiceError, match="has no semantic_prompt"):
+        tts.tts("Hello.", speaker="bo", voice_dir=tmp_path)

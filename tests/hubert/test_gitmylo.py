@@ -1,5 +1,7 @@
 """gitmylo's import paths work as his README and serp-ai's notebook use them."""
 
+import importlib
+import json
 import shutil
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from bark.errors import CheckpointError
+from bark.audio.sinc import sinc_resample
+from bark.errors import CheckpointError, SettingError
 from hubert import hubert_manager
-from hubert.customtokenizer import CustomTokenizer
+from hubert.customtokenizer import CustomTokenizer, Data, auto_train
 from hubert.hubert_manager import HuBERTManager
 from hubert.pre_kmeans_hubert import CustomHubert
 from hubert.quantizer.languages import QUANTIZERS
@@ -47,8 +50,12 @@ def test_the_notebooks_steps(hub: list[tuple[str, str]]) -> None:
     semantic_tokens = tokenizer.get_token(semantic_vectors)
     assert semantic_vectors.shape == (49, 48)
     assert semantic_tokens.dtype == torch.int64
+    hubert_model.resampler = "soxr"  # as the cloner resamples
+    again = tokenizer.get_token(hubert_model.forward(wav, input_sample_hz=24_000))
     expected = golden_encoder().encode(voiced(1.0, 24_000), 24_000)
-    assert np.array_equal(semantic_tokens.cpu().numpy(), expected)
+    assert np.array_equal(again.cpu().numpy(), expected)
+    his = hubert_model.features(sinc_resample(wav[0], 24_000, 16_000).numpy())
+    assert torch.equal(tokenizer.get_token(torch.from_numpy(his)), semantic_tokens)
 
 
 def test_the_readmes_steps(hub: list[tuple[str, str]]) -> None:
@@ -123,3 +130,64 @@ def test_newer_versions_are_named(tmp_path: Path) -> None:
     shutil.copy(HUBERT_FILE, tmp_path / "hubert.pt")
     with pytest.raises(CheckpointError, match="is a HuBERT, not a quantizer"):
         CustomTokenizer.load_from_checkpoint(tmp_path / "hubert.pt")
+
+
+def windowed_sinc(wave: np.ndarray, rate: int, target: int) -> np.ndarray:
+    """Sample by sample in float64: sinc cut off at .99 of the lower Nyquist, six zeros a side."""
+    cutoff = 0.99 * min(rate, target)
+    times = np.arange(-(-len(wave) * target // rate)) / target
+    result = np.zeros(len(times))
+    for n, time in enumerate(times):
+        x = (np.arange(len(wave)) / rate - time) * cutoff
+        near = np.abs(x) < 6
+        h = np.sinc(x[near]) * np.cos(np.pi * x[near] / 12) ** 2 * cutoff / rate
+        result[n] = wave[near] @ h
+    return result
+
+
+@pytest.mark.parametrize(
+    ("rate", "target"), [(24_000, 16_000), (44_100, 16_000), (8_000, 16_000), (48_000, 24_000)]
+)
+@pytest.mark.parametrize("length", [1, 400, 1234])
+def test_his_resampler_is_the_windowed_sinc(rate: int, target: int, length: int) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.2, length)
+    expected = windowed_sinc(wave, rate, target)
+    exact = sinc_resample(torch.from_numpy(wave), rate, target).numpy()
+    np.testing.assert_allclose(exact, expected, rtol=0, atol=1e-12)
+    single = sinc_resample(torch.from_numpy(wave.astype(np.float32)), rate, target)
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single.numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_an_unknown_resampler_is_refused() -> None:
+    with pytest.raises(SettingError, match="resampler: got 'fft'; allowed: sinc or soxr"):
+        CustomHubert(HUBERT_FILE, resampler="fft")
+    assert CustomHubert(HUBERT_FILE, output_layer=1).groups == 1
+
+
+@pytest.mark.parametrize("module", ["customtokenizer", "hubert_manager", "pre_kmeans_hubert"])
+def test_his_package_has_the_names_of_ours(module: str) -> None:
+    theirs = importlib.import_module(f"bark_hubert_quantizer.{module}")
+    ours = importlib.import_module(f"hubert.{module}")
+    names = [name for name in vars(theirs) if not name.startswith("_")]
+    assert names and all(getattr(theirs, name) is getattr(ours, name) for name in names)
+
+
+def test_sizes_are_told_as_his_files_and_objects_tell_them(tmp_path: Path) -> None:
+    mine = CustomTokenizer(hidden_size=5, input_size=6, output_size=7, version=1)
+    told = Data(mine.input_size, mine.hidden_size, mine.output_size, mine.version)
+    assert Data.load(told.save()) == told == Data(6, 5, 7, 1)
+    assert Data() == Data(768, 1024, 10_000, 0)
+    mine.save(tmp_path / "mine.pth")
+    assert read_info(tmp_path / "mine.pth") == json.loads(told.save())
+
+
+def test_his_training_names_the_commands() -> None:
+    tokenizer = CustomTokenizer(2, 3, 4)
+    for call in (
+        tokenizer.prepare_training,
+        lambda: tokenizer.train_step(torch.zeros(1, 3), torch.zeros(1)),
+        lambda: auto_train("Literature", load_model="model.pth"),
+    ):
+        with pytest.raises(SettingError, match="is not here. Run: python -m hubert.prepare"):
+            call()

@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from bark.errors import CheckpointError, SettingError
-from bark.stages.sampling import Sampling, draw, draw_rows, probabilities
+from bark.stages.sampling import (
+    Sampling,
+    _ranked,
+    _ranked_as_suno,
+    draw,
+    draw_rows,
+    probabilities,
+)
 from tests.stages import message
 
 LOGITS = torch.randn(5, 300, generator=torch.Generator().manual_seed(0)) * 3
@@ -81,6 +88,36 @@ def test_top_p_keeps_the_shortest_prefix_past_p_and_temperature_does_not_change_
         assert plain[kept].sum() - plain[kept].min() <= p
         assert plain[kept].min() >= plain[~kept].max()
         assert torch.equal(kept, probabilities(LOGITS[0], Sampling(3.0, None, p)) > 0)
+
+
+def sunos_survivors(logits: np.ndarray, p: float) -> set[int]:
+    """The tokens that Suno's code keeps, by the steps that the golden README lists."""
+    order = np.argsort(logits)[::-1]
+    exponentials = np.exp(logits[order] - logits.max())
+    over = np.cumsum(exponentials / np.sum(exponentials)) > p
+    return set(order[~np.r_[False, over[:-1]]].tolist())
+
+
+@pytest.mark.parametrize("step", [0.0, 1 / 64, 0.5])  # a coarse grid makes ties, also at the cut
+@pytest.mark.parametrize("width", [16, 1024, 10_001])
+def test_top_p_cuts_ties_where_suno_does(width: int, step: float) -> None:
+    numbers = np.random.default_rng(width)
+    rows = numbers.normal(0, 2, (8, width)).astype(np.float32)
+    rows = np.round(rows / step).astype(np.float32) * np.float32(step) if step else rows
+    for p in (0.1, 0.3, 0.5, 0.8, 0.95):
+        kept = probabilities(torch.from_numpy(rows), Sampling(1.0, None, p)).numpy() > 0
+        for row, alive in zip(rows, kept, strict=True):
+            assert set(np.flatnonzero(alive).tolist()) == sunos_survivors(row, p)
+
+
+def test_equal_logits_are_cut_alike_on_every_device() -> None:
+    ties = torch.zeros(2, 8)  # sums of eighths are exact
+    for ranked in (_ranked, _ranked_as_suno):
+        order, reached = ranked(ties)
+        assert order.tolist() == [[7, 6, 5, 4, 3, 2, 1, 0]] * 2
+        assert reached.tolist() == [[n / 8 for n in range(1, 9)]] * 2
+    kept = probabilities(ties[0], Sampling(1.0, None, 0.5)) > 0
+    assert kept.tolist() == [False] * 3 + [True] * 5  # the one that passes p stays
 
 
 def test_limits_of_the_filters() -> None:

@@ -8,13 +8,18 @@ import pytest
 
 from bark.checkpoints.find import find_model
 from bark.errors import VoiceError
-from bark.tokens import TokenLayout
+from bark.tokens import BARK, TokenLayout
 from bark.voice.names import (
+    NANO_FAMILY,
     NANO_VOICES,
     check_made_for,
     check_name,
+    find_voice,
     list_voices,
+    made_by,
     places_of,
+    token_family,
+    unlisted,
     voice_folders,
 )
 from bark.voice.voice import Voice, resolve_voice
@@ -79,12 +84,22 @@ def test_an_unknown_name_lists_places_and_near_matches(own_folders):
         "con.x",
         "a/b",
         "v2/me",
-        "a..b",
         "a.",
-        "Ärger",
         "x" * 65,
     ]
-    + ["-rf", ".hidden", "a b", "a\x00b", "Anna", "v2/../x", "v2\\..\\x", "a\n"],
+    + [
+        "-rf",
+        ".hidden",
+        "a\x00b",
+        " a",
+        "a ",
+        "a\u202eb",
+        "a\u200bb",
+        "COM1",
+        "v2/../x",
+        "v2\\..\\x",
+        "a\n",
+    ],
 )
 def test_hostile_names_are_refused(name):
     with pytest.raises(VoiceError, match="this is no name for a voice"):
@@ -121,23 +136,68 @@ def test_sunos_presets_come_from_the_hub_in_hugging_faces_files(own_folders, mon
 
 
 def test_lists_voices_of_all_folders(tmp_path):
-    for place in ("a/x", "a/v2/en_speaker_1", "b/x", "b/y", "b/No Name"):
+    for place in (
+        "a/x",
+        "a/v2/en_speaker_1",
+        "b/x",
+        "b/y",
+        "b/Jamie",
+        "b/tom hanks",
+        "b/María",
+        "b/李雷",
+    ):
         make().save(tmp_path / place)
-    listed = list_voices([tmp_path / "a", tmp_path / "b", tmp_path / "absent"])
-    assert list(listed) == ["v2/en_speaker_1", "x", "y"]
+    for hidden in ("b/what?.npz", "b/v2/mine.npz"):
+        make().save(tmp_path / hidden)
+    folders = [tmp_path / "a", tmp_path / "b", tmp_path / "absent"]
+    listed = list_voices(folders)
+    assert list(listed) == ["Jamie", "María", "tom hanks", "v2/en_speaker_1", "x", "y", "李雷"]
     assert listed["x"] == tmp_path / "a" / "x.npz"
+    assert {path.name for path in unlisted(folders)} == {"what?.npz", "mine.npz"}
+    assert all(find_voice(check_name(name), folders) == [path] for name, path in listed.items())
+
+
+def test_a_name_is_found_in_either_form_of_unicode(tmp_path):
+    written = make().save(tmp_path / "mari\u0301a.NPZ")  # decomposed, as macOS writes it
+    for typed in ("mar\u00eda", "mari\u0301a"):
+        assert check_name(typed) == "mar\u00eda"
+        assert find_voice(check_name(typed), [tmp_path]) == [written]
+
+
+def test_where_serp_ais_notebook_saves_a_clone_is_looked_at(own_folders, monkeypatch):
+    monkeypatch.chdir(own_folders)
+    make(seed=7).save(own_folders / "bark" / "assets" / "prompts" / "output.npz")
+    assert resolve_voice("output") == make(seed=7)
+    make(seed=8).save(own_folders / "environment" / "output.npz")
+    assert resolve_voice("output") == make(seed=8)  # your own folders come first
 
 
 def test_check_name_returns_the_name():
     assert check_name("announcer") == "announcer" and check_name("my-voice_2.b") == "my-voice_2.b"
 
 
-@pytest.mark.parametrize(("made_for", "model"), [("nano", "large"), ("suno/bark-small", "nano")])
-def test_a_voice_of_another_family_is_refused(made_for: str, model: str) -> None:
+SUNO = token_family(BARK, "encodec")
+
+
+@pytest.mark.parametrize(
+    ("made_for", "model", "family"),
+    [("nano", "large", None), ("suno/bark-small", "nano", None), ("nano", "weights/bark_v0", SUNO)],
+)
+def test_a_voice_of_another_family_is_refused(made_for: str, model: str, family: str) -> None:
     with pytest.raises(
-        VoiceError, match=f"made for {made_for}; {model} understands other tokens. Speak with"
+        VoiceError, match=f"made for {made_for}; {model} understands other tokens.*Speak with"
     ):
-        check_made_for({"model": made_for}, model)
+        check_made_for({"model": made_for}, model, family)
+
+
+def test_families_are_compared_by_tokens_not_by_names() -> None:
+    mine = made_by("run/model", TokenLayout(semantic_vocab=250), "mel")
+    with pytest.raises(VoiceError, match="got mel 8x1024.*semantic 250.*allowed: encodec 8x1024"):
+        check_made_for(mine, "copy/of/suno", SUNO)
+    check_made_for(mine, "another/copy", mine["tokens"])
+    check_made_for(made_by("large", BARK, "encodec"), "tuned/large", SUNO)
+    with pytest.raises(VoiceError, match="got mel"):  # equal numbers, another codec
+        check_made_for(made_by("x", BARK, "mel"), "large")
 
 
 @pytest.mark.parametrize(
@@ -149,9 +209,13 @@ def test_whatever_may_fit_is_taken(made_for: str | None, model: str) -> None:
 
 
 def test_nanos_presets_are_found_last_and_say_whose_they_are() -> None:
+    nano = find_model("nano")
     assert places_of()[-1] == NANO_VOICES
-    with pytest.raises(
-        VoiceError, match="the voice was made for nano; large understands other tokens"
-    ):
-        replace(find_model("nano"), name="large").resolve_voice("alba")
-    assert find_model("nano").resolve_voice("alba")
+    assert (
+        NANO_FAMILY
+        == token_family(nano.layout, nano.codec_type)
+        == made_by("nano", nano.layout, nano.load_codec().family)["tokens"]
+    )
+    with pytest.raises(VoiceError, match="made for nano; some/folder understands other tokens"):
+        replace(nano, name="some/folder", layout=BARK, codec_type="encodec").resolve_voice("alba")
+    assert nano.resolve_voice("alba")

@@ -1,0 +1,3 @@
+"""gitmylo's downloads under the import name of his pip package."""
+
+from hubert.hubert_manager import HuBERTManager as HuBERTManager

@@ -1,0 +1,3 @@
+"""gitmylo's HuBERT under the import name of his pip package."""
+
+from hubert.pre_kmeans_hubert import CustomHubert as CustomHubert
