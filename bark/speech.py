@@ -21,6 +21,7 @@ from .storage.files import expand
 from .storage.json import encode
 from .tokens import TokenLayout
 from .version import SOFTWARE, __version__
+from .voice.names import TOKENS_KEY
 from .voice.voice import Voice, VoiceLike
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Generation:
     spoken_in: Voice | None = field(default=None, repr=False)  # the voice it was asked for in
     reference: str | None = None  # a name or path that finds that voice again
     source: Mapping[str, Any] = field(default_factory=dict)  # arguments of `Bark.from_pretrained`
+    family: str = ""  # of the tokens: `bark.voice.names.token_family`
 
     @property
     def sample_rate(self) -> int:
@@ -90,7 +92,7 @@ class Generation:
     @property
     def voice(self) -> Voice:
         """This utterance as a history prompt, with what its own voice's info must not lose."""
-        info = spoken_info(self.model, self.text, self.seed, self.spoken_in)
+        info = spoken_info(self.model, self.text, self.seed, self.spoken_in, self.family)
         return replace(self.tokens.canonical(self.layout), info=info)
 
     def record(self) -> dict[str, Any]:
@@ -200,11 +202,14 @@ def write_speech(
     return SavedSpeech(path, note, prompt)
 
 
-def spoken_info(model: str, text: str, seed: int | None, spoken_in: Voice | None) -> dict[str, str]:
+def spoken_info(
+    model: str, text: str, seed: int | None, spoken_in: Voice | None, family: str = ""
+) -> dict[str, str]:
     """Return the info of speech as a voice; what it was spoken in gives consent and language."""
     before = {} if spoken_in is None else spoken_in.info
     kept = {key: before[key] for key in KEPT_INFO if key in before}
     made = {"model": model, "tool": SOFTWARE, "spoken": text[:200]}
+    made |= {TOKENS_KEY: family} if family else {}
     return kept | made | ({} if seed is None else {"seed": str(seed)})
 
 

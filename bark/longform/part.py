@@ -34,6 +34,10 @@ class BarkLike(Protocol):
     source: Mapping[str, Any]
 
     @property
+    def family(self) -> str:
+        """Of its tokens: see `bark.voice.names.token_family`."""
+
+    @property
     def check(self) -> Callable[..., Any]:
         """Refuse settings or a seed that cannot be used."""
 

@@ -216,7 +216,7 @@ def speak_long(
         text if isinstance(text, str) else " ".join(turn.text for turn in parts),
         bark.check(settings).to_dict(), found,
         {name: reference_of(one) for name, one in asked.items()},
-        silence, manner.crossfade, manner.candidates, bark.source,
+        silence, manner.crossfade, manner.candidates, bark.source, bark.family,
     )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class LongTake:
     crossfade: float = 0.0  # seconds that parts overlap
     candidates: int = 1
     source: Mapping[str, Any] = field(default_factory=dict)  # of the model: see `Generation`
+    family: str = ""  # of the tokens
 
     @property
     def voice(self) -> Voice:
@@ -60,7 +61,8 @@ class LongTake:
         for part in reversed(self.parts):
             if (voice := as_history(part.tokens, self.layout)) is not None:
                 own = self.spoken_in.get(part.speaker)
-                info = spoken_info(self.model, self.text or part.text, self.seed, own)
+                said = self.text or part.text
+                info = spoken_info(self.model, said, self.seed, own, self.family)
                 return replace(voice, info=info)
         raise VoiceError("no part is long enough for a voice")
 

@@ -23,7 +23,7 @@ from bark.stages.seeds import check_seed, new_seed
 from bark.text.reading import refuse_lossy, tell_lost
 from bark.text.tidy import TextTokenizer, fit_tokens, tidy
 from bark.tokens import TokenLayout
-from bark.voice.names import check_made_for
+from bark.voice.names import check_made_for, token_family
 from bark.voice.voice import Voice, VoiceLike, resolve_voice
 
 from .chain import Chain
@@ -96,8 +96,13 @@ class Bark(Chain):
     def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:
         """Find a voice: a `Voice`, a path, a dictionary, or the name of an own or preset voice."""
         found = resolve_voice(voice, self.layout, model_folder=self.voices_folder)
-        check_made_for({} if found is None else found.info, self.name)
+        check_made_for({} if found is None else found.info, self.name, self.family)
         return found
+
+    @property
+    def family(self) -> str:
+        """What must be equal for another model to understand this one's tokens."""
+        return token_family(self.layout, self.codec.family)
 
     def check(self, settings: Mapping[str, Any], seed: int | None = None) -> Settings:
         """Return all settings of a call that changes some; refuse what cannot be used."""
@@ -195,6 +200,7 @@ class Bark(Chain):
                 histories[i],
                 reference_of(asked[i]),
                 self.source,
+                self.family,
             )
             for i in range(len(texts))
         ]

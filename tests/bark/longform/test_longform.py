@@ -63,6 +63,7 @@ class Stub:
     batches: list[int] = field(default_factory=list)  # how many were spoken side by side
 
     source: dict[str, Any] = field(default_factory=dict)
+    family: str = "stub"
 
     def check(self, settings: dict[str, Any], seed: int = 0) -> Settings:
         if "bad" in settings or seed < 0:
