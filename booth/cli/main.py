@@ -86,9 +86,25 @@ def convert_command(words: Sequence[str]) -> int:
     return convert(words, "bark convert")
 
 
+def check_command(words: Sequence[str]) -> int:
+    """Run ``bark check recording``."""
+    from .check import run as run_check
+
+    return run_check(words)
+
+
+def swap_command(words: Sequence[str]) -> int:
+    """Run ``bark convert-voice recording``."""
+    from .swap import run as run_swap
+
+    return run_swap(words)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "check": check_command,
     "clone": clone_command,
     "convert": convert_command,
+    "convert-voice": swap_command,
     "replay": replay_command,
     "voices": voices_command,
 }

@@ -216,7 +216,8 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="bark",
         description="Speak a text with Bark, in a voice of your own. Commands beside this one: "
-        "bark clone, bark voices, bark replay, bark convert; each explains itself with --help. "
+        "bark check, bark clone, bark convert-voice, bark voices, bark replay, bark convert; each "
+        "explains itself with --help. "
         "A flag without a value may also be given as --flag True or --flag False.",
         epilog=commandline.EXIT_CODES,
         formatter_class=lambda prog: _Help(prog, max_help_position=34, width=100),

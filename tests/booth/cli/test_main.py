@@ -892,7 +892,9 @@ def test_help_is_quick_and_loads_no_torch() -> None:
     assert done.returncode == 0 and "--history_prompt" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["clone", "convert", "replay", "voices"])
+@pytest.mark.parametrize(
+    "command", ["check", "clone", "convert", "convert-voice", "replay", "voices"]
+)
 def test_commands_explain_themselves(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage:")

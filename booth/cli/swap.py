@@ -1,0 +1,48 @@
+"""The command `bark convert-voice`: a recording said again in another voice."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bark import commandline
+from bark.commandline import FILE, OneLineParser, say
+from bark.errors import StorageError
+
+
+def build_parser() -> OneLineParser:
+    """Return the parser of ``bark convert-voice``."""
+    parser = OneLineParser(
+        prog="bark convert-voice",
+        description="Say a recording again in another voice: same words, same rhythm.",
+        epilog=commandline.EXIT_CODES,
+    )
+    parser.add_argument("recording", type=Path, metavar="RECORDING", help="wav, flac, mp3 or ogg")
+    parser.flag("--voice", FILE, "the new speaker: an .npz file or a name", required=True)
+    parser.add_argument(
+        "-o", "--output", type=FILE, metavar="FILE", required=True, help="the new audio"
+    )
+    parser.flag("--model", commandline.MODEL, "the Bark to speak with (default: the voice's)")
+    parser.flag("--language", commandline.WORD, "of the recording (default: en)", "en")
+    parser.flag("--seed", commandline.SEED, "same seed, same result")
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Do what ``bark convert-voice`` with these arguments asks; return the exit code."""
+    options = build_parser().parse_args(argv)
+    target = Path(options.output).expanduser()
+    if target.exists():
+        raise StorageError("already there", target, fix="Choose another name with -o")
+    from booth.voices.library import Library
+    from hubert.convert import convert_voice
+
+    made = convert_voice(
+        options.recording,
+        options.voice,
+        model=options.model or Library().model_of(options.voice) or "large",
+        language=options.language,
+        seed=options.seed,
+        progress=sys.stderr.isatty(),
+    )
+    say(str(made.save(target, record=False).audio))
+    return 0
