@@ -217,7 +217,8 @@ def speech_tags(text: str, seed: int) -> dict[str, str]:
     """Return the tags of an audio file of speech; the comment says that a machine spoke."""
     title = " ".join(text.split())[:120]
     comment = f"{AI_TAG}. {SOFTWARE}, seed {seed}."  # mp3 keeps no software tag
-    return {"title": title, "comment": comment, "software": SOFTWARE}
+    tags = {"comment": comment, "software": SOFTWARE}
+    return tags | ({"title": title} if title else {})
 
 
 def part_record(

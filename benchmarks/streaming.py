@@ -13,7 +13,8 @@ import time
 
 import numpy as np
 
-from bark import Bark
+from bark import Bark, Voice
+from bark.voice.names import NANO_VOICES
 from hubert.judge import own_words, spoken_words
 from hubert.likeness import Likeness
 from training.engine.metrics import edit_distance
@@ -33,8 +34,7 @@ def measure(bark: Bark, likeness: Likeness, voice: str, text: str, seed: int, la
         first = first or time.perf_counter() - begin
         pieces.append(piece)
     whole, audio = time.perf_counter() - begin, np.concatenate(pieces)
-    known = bark.resolve_voice(voice)
-    assert known is not None
+    known = Voice.load(NANO_VOICES / f"{voice}.npz", bark.layout)
     similarity = float(likeness(audio) @ likeness(bark.decode(known.fine)))
     words = spoken_words(text)
     wrong = edit_distance(words, own_words(text)(audio)) / len(words)

@@ -20,7 +20,7 @@ from bark.audio.read import load_audio
 from bark.audio.write import save_audio
 from bark.convert import build_parser as convert_parser
 from bark.convert import convert
-from booth.cli import replay, voices
+from booth.cli import check, replay, swap, voices
 from booth.cli.clone import build_parser as clone_parser
 from booth.cli.main import main
 from booth.cli.options import parse_options
@@ -33,6 +33,8 @@ NEEDS_WEIGHTS = (
     "hubert.train",
 )  # Suno's, or a folder of pairs, which other tests make
 PARSERS: dict[str, Callable[[list[str]], Any]] = {
+    "check": lambda words: check.build_parser().parse_args(words),
+    "convert-voice": lambda words: swap.build_parser().parse_args(words),
     "clone": lambda words: clone_parser().parse_args(words),
     "convert": lambda words: convert_parser().parse_args(words),
     "replay": lambda words: replay.build_parser().parse_args(words),

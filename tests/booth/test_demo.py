@@ -36,7 +36,16 @@ def test_the_bundled_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_real_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: Path) -> None:
     recording = sorted((shared / "speech" / "eval").glob("*/*.flac"))[0]
     assert (
-        main(["--output-dir", str(tmp_path), "--reference", str(recording), "--text", "Two words."])
+        main(
+            [
+                "--output-dir",
+                str(tmp_path),
+                "--reference",
+                str(recording),
+                "--text",
+                "These are four words.",
+            ]
+        )
         == 0
     )
     check(tmp_path, capsys.readouterr().out)

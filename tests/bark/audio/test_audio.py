@@ -241,8 +241,8 @@ def test_only_regular_files_are_opened(tmp_path):
     ):
         with pytest.raises(AudioError, match=message):
             open_audio(place)
-    for name in ("absent.wav", "a\0b.wav"):
-        with pytest.raises(MissingFileError, match=f"no file .*{name}"):
+    for name, shown in (("absent.wav", "absent.wav"), ("a\0b.wav", r"a\\x00b.wav")):
+        with pytest.raises(MissingFileError, match=f"no file .*{shown}"):
             open_audio(tmp_path / name)
 
 
