@@ -36,6 +36,7 @@ class ModelConfig(msgspec.Struct):
     name: str | None = None
     layout: Section = {}
     codec: Section | None = None
+    decoder: Section | None = None  # in place of the codec's own
     tokenizer: Section | None = None
     defaults: dict[str, bool | int | float | None] = {}  # by the names of `bark.settings.Settings`
     semantic: Section | None = None

@@ -124,6 +124,7 @@ class ModelFiles:
     voices: Path | None = None  # the model's own preset voices
     codec_type: str = "encodec"  # or "mel"
     tokenizer_type: str = "bert"  # or "phones"
+    decoder: Path | None = None  # the folder whose decoder takes the place of the codec's own
 
     def path(self, part: str) -> Path:
         """Return the file or folder of a part, fetched if need be.
@@ -180,15 +181,11 @@ class ModelFiles:
         check_made_for({} if found is None else found.info, self.name, family)
         return found
 
-    def load_codec(self) -> "Codec":
-        """Load the codec on the CPU."""
-        if self.codec_type == "mel":
-            from bark.codec.mel import MelCodec
+    def load_codec(self, decoder: str | Path | None = None) -> "Codec":
+        """Load the codec on the CPU; `decoder` as in `bark.codec.decoder.with_decoder`, if any."""
+        from bark.codec.decoder import load_codec
 
-            return MelCodec.load(self.path("codec"))
-        from bark.codec.encodec import EncodecCodec
-
-        return EncodecCodec.from_pretrained(self.path("codec"))
+        return load_codec(self.path("codec"), self.codec_type, decoder or self.decoder)
 
     def load_tokenizer(self) -> Any:
         """Load the text tokenizer."""
@@ -313,7 +310,10 @@ def _suno_places(folder: Path) -> dict[str, Place]:
 def _ours(folder: Path) -> ModelFiles:
     config, where = read_config(folder), folder / "config.json"
     types = {}
-    for part, allowed in (("codec", ("encodec", "mel")), ("tokenizer", ("bert", "phones"))):
+    kinds = {"codec": ["encodec", "mel"], "tokenizer": ["bert", "phones"]}
+    if config.decoder is not None:  # EnCodec's is asked for by name
+        kinds |= {"codec": ["mel"], "decoder": ["vocos"]}
+    for part, allowed in kinds.items():
         types[part] = (getattr(config, part) or {}).get("type")
         if types[part] not in allowed:
             raise CheckpointError(
@@ -331,6 +331,7 @@ def _ours(folder: Path) -> ModelFiles:
         _voices(folder),
         str(types["codec"]),
         str(types["tokenizer"]),
+        folder if "decoder" in types else None,
     )
 
 
@@ -343,8 +344,10 @@ def _from_hub(repo: str) -> ModelFiles:
         fix = f"Where there is a network, run: hf download {repo} --include {patterns}"
         raise MissingModelError(error.what, fix=fix) from None
     folder = config.parent
-    if read_config(folder).format == "bark":
-        fetch_all([(repo, f"{part}.safetensors") for part in (*STAGES, "codec")])
+    stated = read_config(folder)
+    if stated.format == "bark":
+        parts = (*STAGES, "codec", *(["decoder"] if stated.decoder else []))
+        fetch_all([(repo, f"{part}.safetensors") for part in parts])
         optional = [f"tokenizer/{name}" for name in TOKENIZER_FILES]
     else:
         weights = fetch_first(repo, HF_WEIGHTS)

@@ -17,6 +17,9 @@ class Codec(Protocol):
     codebook_size: int
     num_codebooks: int
     lookahead: int | None  # frames after a sample that it depends on; None: all of them
+    # Frames to each side that a frame's samples depend on; None: all of them. A piece decoded with
+    # so many more on each side has the samples of the whole.
+    context_frames: int | None
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 → (num_codebooks, ceil(N / hop_length)) int64."""

@@ -50,6 +50,7 @@ class EncodecCodec:
 
     family = "encodec"
     lookahead: int | None = 0  # its convolutions and its LSTM look back only
+    context_frames: int | None = None  # its LSTM remembers everything before
 
     def __init__(self, network: "EncodecModel") -> None:
         config = network.config

@@ -26,14 +26,10 @@ from bark.storage.json import dataclass_from, encode, read_json
 from bark.storage.weights import read_weights
 
 from .base import check_codes, check_samples
-from .mel_config import CODEBOOK_SIZE, FFT_LENGTH, LIMITS, NUM_CODEBOOKS
+from .mel_config import CODEBOOK_SIZE, LIMITS, NUM_CODEBOOKS
 from .mel_config import MelCodecConfig as MelCodecConfig
+from .spectra import FFT_LENGTH, HOP_LENGTH, SAMPLE_RATE, griffin_lim, spectrum
 
-SAMPLE_RATE = 24_000  # Hz
-HOP_LENGTH = 320  # samples a frame: 75 frames a second
-EDGE = (
-    FFT_LENGTH - HOP_LENGTH
-) // 2  # samples of silence on each side, so that a frame is centred in its hop
 MAX_LOG = 8.0  # natural log of mel magnitude; nothing in [-1, 1] audio comes near it
 MIN_MAGNITUDE = 1e-6
 WEIGHTS = "codec.safetensors"
@@ -79,72 +75,6 @@ def mel_filterbank(bands: int) -> Tensor:
         np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)), 0, None
     )
     return torch.tensor(filters / filters.sum(axis=1, keepdims=True), dtype=torch.float32)
-
-
-def spectrum(audio: Tensor) -> Tensor:
-    """Return the spectrum of whole frames: ``(B, N)``, N a multiple of 320, → ``(B, N / 320,
-    513)``.
-    """
-    window = torch.hann_window(FFT_LENGTH, device=audio.device)
-    frames = F.pad(audio, (EDGE, EDGE)).unfold(-1, FFT_LENGTH, HOP_LENGTH)
-    return torch.fft.rfft(frames * window)
-
-
-def waveform(spectra: Tensor, weight: Tensor) -> Tensor:
-    """Return the audio whose windowed frames fit best: ``(B, T, 513)`` → ``(B, 320 T)``.
-
-    `weight` is the `overlap` of so many frames.
-    """
-    window = torch.hann_window(FFT_LENGTH, device=spectra.device)
-    frames = torch.fft.irfft(spectra, FFT_LENGTH) * window
-    return _overlap_add(frames) / weight
-
-
-def overlap(spectra: Tensor) -> Tensor:
-    """Return the sum of the squared windows over each sample of so many frames: ``(1, 320 T)``."""
-    window = torch.hann_window(FFT_LENGTH, device=spectra.device)
-    return _overlap_add((window * window).expand(1, spectra.shape[1], FFT_LENGTH)).clamp(min=1e-3)
-
-
-def _overlap_add(frames: Tensor) -> Tensor:
-    """Add frames at their places: ``(B, T, 1024)`` → ``(B, 320 T)``."""
-    batch, count, length = frames.shape
-    hops = -(-length // HOP_LENGTH)  # that a frame reaches over, the last one in part
-    parts = F.pad(frames, (0, hops * HOP_LENGTH - length)).unflatten(-1, (hops, HOP_LENGTH))
-    added = frames.new_zeros(batch, count + hops - 1, HOP_LENGTH)
-    for hop in range(hops):
-        added[:, hop : hop + count] += parts[:, :, hop]
-    return added.flatten(1)[:, EDGE : EDGE + count * HOP_LENGTH]
-
-
-def griffin_lim(magnitude: Tensor, iterations: int, momentum: float) -> Tensor:
-    """Find audio with a given magnitude spectrum, starting from zero phase.
-
-    Fast Griffin-Lim (Perraudin, Balazs, Søndergaard, 2013).
-
-    Parameters
-    ----------
-    magnitude : Tensor
-        ``(B, T, 513)``, not negative.
-    iterations : int
-        Rounds of making the spectrum consistent.
-    momentum : float
-        0 is the plain algorithm; 0.99 gets further in as many rounds.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 320 T)`` audio.
-    """
-    phase = torch.ones_like(magnitude, dtype=torch.complex64)
-    previous = torch.zeros_like(phase)
-    share, weight = momentum / (1 + momentum), overlap(magnitude)
-    for _ in range(iterations):
-        consistent = spectrum(waveform(magnitude * phase, weight))
-        ahead = consistent - share * previous
-        previous = consistent
-        phase = ahead / (ahead.abs() + 1e-9)
-    return waveform(magnitude * phase, weight)
 
 
 class ConvBlock(nn.Module):
@@ -237,6 +167,11 @@ class MelAutoencoder(nn.Module):
         """
         return (frames * self.deviation + self.mean).clamp(max=MAX_LOG)
 
+    def magnitude(self, frames: Tensor) -> Tensor:
+        """Spread log-mel frames over the FFT bins: ``(B, T, bands)`` → ``(B, T, 513)``."""
+        mel = self.log_mel(frames).exp() - self.config.floor
+        return (mel.clamp(min=0) @ self.inverse.T).clamp(min=0)
+
     def quantize(self, latent: Tensor, num_codebooks: int = NUM_CODEBOOKS) -> Tensor:
         """Code each latent greedily, book by book on what is left: ``(M, latent)`` → ``(K, M)``
         int64.
@@ -264,8 +199,9 @@ def nearest(points: Tensor, book: Tensor) -> Tensor:
 class MelCodec:
     """nano's codec: `encode` audio into ``(8, T)`` codes, `decode` ``(K, T)`` codes into audio."""
 
-    sample_rate = SAMPLE_RATE
     family = "mel"
+    context_frames: int | None = None  # rounding grows from one Griffin-Lim round to the next
+    sample_rate = SAMPLE_RATE
     hop_length = HOP_LENGTH
     codebook_size = CODEBOOK_SIZE
     num_codebooks = NUM_CODEBOOKS
@@ -327,8 +263,7 @@ class MelCodec:
         network = self.network
         with torch.inference_mode():
             latent = network.dequantize(torch.from_numpy(codes).to(network.mean.device))
-            mel = network.log_mel(network.decoder(latent[None])).exp() - network.config.floor
-            magnitude = (mel.clamp(min=0) @ network.inverse.T).clamp(min=MIN_MAGNITUDE)
+            magnitude = network.magnitude(network.decoder(latent[None])).clamp(min=MIN_MAGNITUDE)
             audio = griffin_lim(magnitude, network.config.iterations, network.config.momentum)
             return audio[0].clamp(-1, 1).cpu().numpy()
 

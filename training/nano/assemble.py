@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
 
+from bark.codec.decoder import WEIGHTS as DECODER
 from bark.codec.mel import MelCodec
 from bark.errors import CheckpointError, MissingFileError
 from bark.stages.gpt import GPT
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 from bark.storage.atomic import atomic_write, atomic_write_text
+from bark.storage.weights import read_weights
 from bark.tokens import TokenLayout
 from hubert.clone import Cloner
 from hubert.encoder import SemanticEncoder
@@ -55,7 +57,7 @@ DEFAULTS = {
 
 
 def assemble(work: Path, target: Path) -> None:
-    """Write codec, the three stages and ``config.json`` into `target`.
+    """Write codec, the three stages and ``config.json`` into `target`; the decoder if there is one.
 
     The weights are those of each run's best validation.
 
@@ -87,6 +89,10 @@ def assemble(work: Path, target: Path) -> None:
         with atomic_write(target / f"{stage}.safetensors") as temporary:
             save_file(weights, temporary)
         config[stage] = asdict(network.config)
+    if (work / DECODER).is_file():
+        with atomic_write(target / DECODER) as temporary:
+            save_file(read_weights(work / DECODER), temporary)
+        config["decoder"] = {"type": "vocos"}
     path = target / "config.json"
     config["codec"] = json.loads(path.read_text())["codec"]
     atomic_write_text(path, json.dumps(config, indent=2) + "\n")

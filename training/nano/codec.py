@@ -15,14 +15,12 @@ from torch import Tensor, nn
 
 from bark.codec.mel import (
     CODEBOOK_SIZE,
-    FFT_LENGTH,
-    HOP_LENGTH,
     NUM_CODEBOOKS,
-    SAMPLE_RATE,
     MelAutoencoder,
     MelCodecConfig,
     nearest,
 )
+from bark.codec.spectra import FFT_LENGTH, HOP_LENGTH, SAMPLE_RATE
 from bark.errors import MissingFileError
 from training.nano.corpus.corpus import load_voice, split_of, voice_paths
 from training.nano.hubert.units import assign, kmeans

@@ -8,7 +8,7 @@ from pathlib import Path
 from .corpus.corpus import CorpusOptions
 
 STAGES = ("semantic", "coarse", "fine")
-STEPS = ("corpus", "codec", "codes", "hubert", "tokens", *STAGES, "model", "quantizer")
+STEPS = ("corpus", "codec", "codes", "decoder", "hubert", "tokens", *STAGES, "model", "quantizer")
 
 
 @dataclass(frozen=True)

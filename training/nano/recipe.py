@@ -29,6 +29,7 @@ from training.nano.hubert.train import HubertOptions, train_hubert
 
 from .assemble import assemble, make_voices
 from .codec import CodecObjective, CodecRecipe, CodecTraining, SpeechPool
+from .decoder import train_decoder
 from .options import NanoOptions as NanoOptions
 from .quantizer import QuantizerOptions, speak_pairs, train_quantizer
 from .stages import HUBERT, STAGES, StageOptions, train_stage
@@ -154,6 +155,7 @@ def train_own_quantizer(options: NanoOptions, progress: Progress = SILENT) -> No
 WORK_OF: dict[str, Callable[[NanoOptions, Progress], None]] = {
     "corpus": make_speech,
     "codec": train_codec,
+    "decoder": train_decoder,
     "codes": encode_corpus,
     "hubert": train_listener,
     "tokens": tokenise_corpus,

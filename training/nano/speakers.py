@@ -63,6 +63,13 @@ def load_speakers(
     return tuple(speakers)
 
 
+def person_of(voice: str) -> str:
+    """Return a recorded voice's name without the suffix of a resampled neighbour: real_84_a →
+    real_84.
+    """
+    return "_".join(voice.split("_")[:2])
+
+
 def _read(work: Path, folder: str, name: str, key: str) -> np.ndarray:
     path = work / folder / name
     if not path.is_file():

@@ -28,7 +28,7 @@ from training.stages.examples import Speaker
 from training.stages.initial import NetworkSize, nano_layout, new_semantic
 from training.stages.objectives import OBJECTIVES, ObjectiveOptions
 
-from .speakers import load_speakers
+from .speakers import load_speakers, person_of
 
 SIZES = {stage: NetworkSize() for stage in STAGES}
 BATCHES = {"semantic": 5, "coarse": 3, "fine": 6}  # items as long as the stage's window
@@ -166,14 +166,11 @@ def split_speakers(
     """Move every 40th recorded speaker, with the resampled neighbours, from training
     to validation.
     """
-    people = sorted({_person(speaker) for speaker in train if speaker.real})[::KEPT_BACK]
-    kept_back = tuple(speaker for speaker in train if speaker.real and _person(speaker) in people)
+    people = sorted({person_of(speaker.name) for speaker in train if speaker.real})[::KEPT_BACK]
+    kept_back = tuple(
+        speaker for speaker in train if speaker.real and person_of(speaker.name) in people
+    )
     return tuple(speaker for speaker in train if speaker not in kept_back), held_out + kept_back
-
-
-def _person(speaker: Speaker) -> str:
-    """Return the name without the suffix of a resampled neighbour: real_84_a → real_84."""
-    return "_".join(speaker.name.split("_")[:2])
 
 
 def text_rate(speakers: tuple[Speaker, ...], layout: TokenLayout) -> float:

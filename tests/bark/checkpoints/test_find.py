@@ -206,6 +206,8 @@ def test_a_name_may_be_a_string_or_a_path(tmp_path):
     [
         ({"codec": {"type": "mp3"}}, r"type of codec: got 'mp3'; allowed: encodec or mel"),
         ({"codec": None}, "type of codec: got None"),
+        ({"decoder": {"type": "gan"}}, "type of decoder: got 'gan'; allowed: vocos"),
+        ({"codec": {"type": "encodec"}, "decoder": {"type": "vocos"}}, "'encodec'; allowed: mel"),
         ({"tokenizer": {}}, "type of tokenizer: got None; allowed: bert or phones"),
         ({"layout": {"semantic_vocab": 0}}, "semantic_vocab"),
         ({"layout": {"colour": 1}}, "token layout: got Object contains unknown field colour"),

@@ -7,17 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bark.codec.mel import (
-    HOP_LENGTH,
-    MelAutoencoder,
-    MelCodec,
-    MelCodecConfig,
-    griffin_lim,
-    mel_filterbank,
-    overlap,
-    spectrum,
-    waveform,
-)
+from bark.codec.mel import MelAutoencoder, MelCodec, MelCodecConfig, mel_filterbank
+from bark.codec.spectra import HOP_LENGTH, griffin_lim, overlap, spectrum, waveform
 from bark.errors import AudioError, CheckpointError, MissingFileError
 
 CONFIG = MelCodecConfig(

@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
+from bark.codec.decoder import with_decoder
 from bark.codec.mel import MelCodec
 from bark.errors import MissingFileError
 from bark.pipeline import Bark
@@ -96,6 +97,13 @@ def test_codes_of_another_codec_are_made_again(work: Path) -> None:
     assert main(["codes", "--work", str(work)]) == 0 and path.read_bytes() == before
 
 
+def test_the_decoder_learns_from_the_codec_of_the_folder(work: Path) -> None:
+    assert main(["decoder", "--work", str(work), "--steps", "2", "--device", "cpu"]) == 0
+    codec = with_decoder(MelCodec.load(work / "codec"), work)
+    audio = np.random.default_rng(0).normal(0, 0.05, 9600).astype(np.float32)
+    assert codec.decode(codec.encode(audio)).shape == (9600,)
+
+
 def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> None:
     for stage in stages.STAGES:
         larger = ["--width", "48", "--layers", "2"] if stage == "coarse" else []
@@ -174,7 +182,8 @@ def test_lanes_share_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(subprocess, "run", noting)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     run_all(NanoOptions(tmp_path))
-    assert set(ran) == set(STEPS) == set(WORK_OF)
+    assert set(ran) == set(STEPS) - {"decoder"}  # which nano has none of, yet
+    assert set(STEPS) == set(WORK_OF)
     assert {step for step, threads in ran.items() if threads == "2"} == {
         *"codec codes fine hubert tokens".split()
     }
