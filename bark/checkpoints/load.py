@@ -28,11 +28,13 @@ def load_parts(
     dtype: str,
     offload: bool,
     others: Mapping[str, str | None],
+    decoder: str | None = None,
 ) -> dict[str, Any]:
     """Return the fields of a `bark.Bark`; see `bark.Bark.from_pretrained`.
 
     Parameters
     ----------
+    decoder : decodes the codes instead of the model's own: "vocos", a hub id, a folder or a file.
     others : "semantic", "coarse" or "fine" → the model that this stage comes from instead.
     """
     files, places = find_model(name), part_devices(device)
@@ -45,7 +47,7 @@ def load_parts(
         network = prepared(source.load(stage).eval(), kind)
         placed = network if offload else network.to(places[stage])
         stages[stage] = KINDS[stage](placed, files.layout)
-    codec = files.load_codec()
+    codec = files.load_codec(decoder)
     where = str(device) if isinstance(device, (str, torch.device)) else dict(device)
     return {
         **stages,
@@ -60,6 +62,7 @@ def load_parts(
         "source": {
             "name": str(Path(name).resolve()) if Path(name).is_dir() else str(name),
             **{stage: other for stage, other in others.items() if other is not None},
+            **({} if decoder is None else {"decoder": decoder}),
             "device": where,
             "dtype": dtype,
             "offload": offload,

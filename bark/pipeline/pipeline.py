@@ -71,6 +71,7 @@ class Bark(Chain):
         semantic: str | None = None,
         coarse: str | None = None,
         fine: str | None = None,
+        decoder: str | None = None,
     ) -> "Bark":
         """Load a model: "nano" (shipped, offline), "small", "large", a folder or a Hugging Face id.
 
@@ -80,6 +81,8 @@ class Bark(Chain):
         dtype : "auto", "float32", "bfloat16", "float16", or on a CPU "int8".
         offload : keep the parts on the CPU and move each to its device for its turn only.
         semantic, coarse, fine : take this stage from another model, as ``coarse="small"``.
+        decoder : of the codes, instead of the model's own: "vocos" for Suno's models, a hub id, a
+            folder or a file in Vocos' format.
 
         Raises
         ------
@@ -89,7 +92,12 @@ class Bark(Chain):
             If a file is not what it should be.
         """
         parts = load_parts(
-            name, device, dtype, offload, {"semantic": semantic, "coarse": coarse, "fine": fine}
+            name,
+            device,
+            dtype,
+            offload,
+            {"semantic": semantic, "coarse": coarse, "fine": fine},
+            decoder,
         )
         return cls(**parts)
 

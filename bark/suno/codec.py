@@ -103,4 +103,4 @@ class SunoCodec(nn.Module):
 def _encodec_network(codec: Codec) -> Any:
     if codec.family != "encodec":
         raise SettingError("this codec has no EnCodec network", codec.family, "encodec")
-    return codec.network  # type: ignore[attr-defined]
+    return getattr(codec, "base", codec).network  # type: ignore[attr-defined,union-attr]  # not Vocos

@@ -104,13 +104,7 @@ FLAGS = (
             "large, small, nano, a folder or a hub id; if nothing is said, the voice's, else large",
             ("model_name",),
         ),
-        (
-            "use_smaller_models",
-            TRUTH,
-            "the same as --model small",
-            ("USE_SMALL_MODELS",),
-            False,
-        ),
+        ("use_smaller_models", TRUTH, "the same as --model small", ("USE_SMALL_MODELS",), False),
         ("text_use_small", TRUTH, "take only the semantic stage from small", (), False),
         ("coarse_use_small", TRUTH, "take only the coarse stage from small", (), False),
         ("fine_use_small", TRUTH, "take only the fine stage from small", (), False),
@@ -129,6 +123,12 @@ FLAGS = (
             ("OFFLOAD_CPU", "offload_cpu"),
             False,
         ),
+    ),
+    Flag(
+        "model",
+        "decoder",
+        WORD,
+        "turn codes into sound with vocos, or a file in its format, instead of the model's own",
     ),
     Flag(
         "sampling",
@@ -169,11 +169,7 @@ FLAGS = (
             (),
             0.0,
         ),
-        (
-            "regenerate",
-            PARTS,
-            "with the command that made a take: draw only these parts anew",
-        ),
+        ("regenerate", PARTS, "with the command that made a take: draw only these parts anew"),
     ),
     *_flags(
         "output",
@@ -195,13 +191,7 @@ FLAGS = (
             1,
         ),
         ("always_save_speaker", TRUTH, "False: keep no .npz voice beside the audio", (), True),
-        (
-            "output_full",
-            TRUTH,
-            "keep the .npz voice, as --always_save_speaker does",
-            (),
-            False,
-        ),
+        ("output_full", TRUTH, "keep the .npz voice, as --always_save_speaker does", (), False),
         ("text_splits_only", TRUTH, "only show the parts of the text", (), False),
         ("show_reading", TRUTH, "only show the words as the model will say them", (), False),
         ("dry_run", TRUTH, "only show what would be made", (), False),
@@ -293,6 +283,7 @@ def request_of(options: argparse.Namespace) -> SpeakRequest:
         device=options.device,
         dtype=options.dtype,
         offload=bool(options.offload),
+        decoder=options.decoder,
         seed=options.seed,
         settings={name: value for name, value in settings.items() if value is not None},
         words_a_part=options.split_by_words,
@@ -370,12 +361,7 @@ def _contradiction(options: argparse.Namespace) -> str | None:
             options.stable_mode_interval is not None,
         ),
         ("--model", options.model, "--use_smaller_models", options.use_smaller_models),
-        (
-            "--add_silence_between_segments",
-            silence,
-            "--crossfade_between_segments",
-            crossfade,
-        ),
+        ("--add_silence_between_segments", silence, "--crossfade_between_segments", crossfade),
         ("--output_filename -", to_stdout, "--iterations", options.iterations > 1),
     ]
     for first, has_first, second, has_second in together:

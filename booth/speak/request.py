@@ -31,6 +31,7 @@ class SpeakRequest:
     device: str = "auto"
     dtype: str = "auto"
     offload: bool = False
+    decoder: str | None = None  # of the codes, instead of the model's own: "vocos"
 
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)  # of `bark.settings.SettingChanges`

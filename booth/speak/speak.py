@@ -128,6 +128,7 @@ def model_of(request: SpeakRequest) -> dict[str, Any]:
         "device": request.device,
         "dtype": request.dtype,
         "offload": request.offload or offload_wanted(),
+        **({} if request.decoder is None else {"decoder": request.decoder}),
     }
 
 

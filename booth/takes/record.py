@@ -25,6 +25,7 @@ class Model(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     semantic: str | None | UnsetType = UNSET
     coarse: str | None | UnsetType = UNSET
     fine: str | None | UnsetType = UNSET
+    decoder: str | UnsetType = UNSET
 
 
 class VoiceNote(msgspec.Struct):

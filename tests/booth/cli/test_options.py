@@ -12,7 +12,7 @@ GOOD = {
     "text": "Hello.", "prompt_file": "a.txt", "prompt_file_separator": "---", "prompt_text_prefix": "♪",
     "prompt_text_suffix": "♪", "history_prompt": "v2/en_speaker_6", "audio_file_as_history_prompt": "me.wav",
     "voice_dir": "bark_voices", "speaker": "ljspeech", "voices": "ANA=a.npz,BO=b.npz",
-    "consent": "licensed:LJ Speech is public domain", "model": "nano", "device": "cpu", "dtype": "float32",
+    "consent": "licensed:LJ Speech is public domain", "model": "nano", "device": "cpu", "decoder": "vocos", "dtype": "float32",
     "seed": "7", "semantic_temperature": "0.6", "semantic_top_k": "50", "semantic_top_p": "0.9",
     "min_eos_p": "0.05", "max_duration_s": "8.5", "coarse_temperature": "0", "coarse_top_k": "1",
     "coarse_anchor": "450", "max_coarse_history": "300", "sliding_window_len": "60",
