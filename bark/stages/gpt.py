@@ -3,7 +3,6 @@
 A GPT with learned positions and pre-normalisation, laid out and named as in suno-ai/bark's
 `model.py`, so that its checkpoints load key by key."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,9 +24,6 @@ class GPTConfig:
     dropout: float = 0.0
 
 
-LayerCache = tuple[torch.Tensor, torch.Tensor]  # keys, values: (B, heads, block_size, head width)
-
-
 class SelfAttention(nn.Module):
     """Multi-head attention, causal or full."""
 
@@ -38,37 +34,20 @@ class SelfAttention(nn.Module):
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
 
-    def forward(
-        self, x: torch.Tensor, cache: LayerCache | None = None, positions: slice | None = None,
-        mask: torch.Tensor | None = None, first: int = 0,
-    ) -> torch.Tensor:  # fmt: skip
-        """Attend within `x` (B, T, D), or with `cache` over everything written up to
-        ``positions.stop``.
+    def forward(self, x: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """Attend within `x` (B, T, D).
 
-        `mask` (T, positions.stop) is needed only for several new positions behind cached ones.
         With full attention, only positions from `first` on can be asked for, (B, T - first, D).
         """
         batch, length, width = x.shape
         heads = self.c_attn(x).view(batch, length, 3, self.n_head, width // self.n_head)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # 3 x (B, heads, T, D/heads)
-        causal = self.causal
-        if cache is not None and positions is not None:
-            cache[0][:batch, :, positions] = key
-            cache[1][:batch, :, positions] = value
-            if positions.start > 0:
-                key, value = (
-                    cache[0][:batch, :, : positions.stop],
-                    cache[1][:batch, :, : positions.stop],
-                )
-                causal = False
-        dropout = self.dropout if self.training else 0.0
         y = self.attend(
             query[:, :, first:],
             key,
             value,
-            attn_mask=mask,
-            dropout_p=dropout,
-            is_causal=causal and length > 1,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal and length > 1,
         )
         return self.c_proj(y.transpose(1, 2).reshape(batch, length - first, width))
 
@@ -99,11 +78,8 @@ class Block(nn.Module):
         self.mlp = MLP(config)
         self.dropout = config.dropout
 
-    def forward(
-        self, x: torch.Tensor, cache: LayerCache | None = None, positions: slice | None = None,
-        mask: torch.Tensor | None = None, first: int = 0,
-    ) -> torch.Tensor:  # fmt: skip
-        attended = self.attn(self.ln_1(x), cache, positions, mask, first)
+    def forward(self, x: torch.Tensor, first: int = 0) -> torch.Tensor:
+        attended = self.attn(self.ln_1(x), first)
         x = x[:, first:] + F.dropout(attended, self.dropout, self.training)
         return x + F.dropout(self.mlp(self.ln_2(x)), self.dropout, self.training)
 
@@ -137,23 +113,12 @@ class GPT(nn.Module):
         """Look up token embeddings: (B, T) int64 → (B, T, D)."""
         return self.transformer.wte(ids)
 
-    def hidden(
-        self,
-        embeddings: torch.Tensor,
-        start: int = 0,
-        cache: Sequence[LayerCache] | None = None,
-        mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Run the blocks on (B, T, D) embeddings that stand at positions ``start …`` → (B, T, D),
-        normed.
-
-        With `cache` the keys and values of these positions are written to it and earlier ones are
-        read."""
-        positions = slice(start, start + embeddings.shape[1])
-        x = embeddings + self.transformer.wpe.weight[positions]
+    def hidden(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Run the blocks on (B, T, D) embeddings at positions 0 … T - 1 → (B, T, D), normed."""
+        x = embeddings + self.transformer.wpe.weight[: embeddings.shape[1]]
         x = F.dropout(x, self.config.dropout, self.training)
-        for index, block in enumerate(self.transformer.h):
-            x = block(x, cache[index] if cache is not None else None, positions, mask)
+        for block in self.transformer.h:
+            x = block(x)
         return self.transformer.ln_f(x)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:

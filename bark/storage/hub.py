@@ -6,28 +6,18 @@ is used without asking the network. The environment (HF_HOME, HF_HUB_CACHE, XDG_
 HF_HUB_OFFLINE, HF_ENDPOINT) is read at each call."""
 
 import errno
-import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bark.errors import CheckpointError, MissingFileError, MissingModelError, StorageError
+from bark.errors import MissingFileError, MissingModelError, StorageError
 
 from .files import expand
 
 logger = logging.getLogger(__name__)
 
-# MD5 of Suno's files in suno/bark, as published in serp-ai's notebooks.
-SUNO_MD5 = {
-    "text.pt": "b3e42bcbab23b688355cd44128c4cdd3",
-    "coarse.pt": "5fe964825e3b0321f9d5f3857b89194d",
-    "fine.pt": "5428d1befe05be2ba32195496e58dc90",
-    "text_2.pt": "54afa89d65e318d4f5f80e8e8799026a",
-    "coarse_2.pt": "8a98094e5e3a255a5c9c0ab7efe8fd28",
-    "fine_2.pt": "59d184ed44e3650774a2f0503a48a97b",
-}
 _STORAGE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
 _UNREACHABLE = "the hub cannot be reached"
 
@@ -130,29 +120,6 @@ def offline() -> bool:
     return any(
         os.environ.get(name, "").strip().lower() in ("1", "on", "yes", "true") for name in names
     )
-
-
-def verify(path: str | Path) -> bool:
-    """Compare one of Suno's six files with its published MD5; False if the name is none of theirs.
-
-    Raises
-    ------
-    CheckpointError
-        If the content is another one.
-    """
-    path = Path(path)
-    if path.name not in SUNO_MD5:
-        return False
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != SUNO_MD5[path.name]:
-        raise CheckpointError(
-            f"{path} is not Suno's published file: MD5",
-            found,
-            SUNO_MD5[path.name],
-            "Delete it and fetch it again",
-        )
-    return True
 
 
 def _download(repo: str, file: str) -> tuple[Path | None, str]:

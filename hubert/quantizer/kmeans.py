@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -44,11 +44,6 @@ class KMeansQuantizer:
     def to(self, device: str | torch.device) -> Self:
         """Do nothing: k-means is quick on the CPU."""
         return self
-
-    @classmethod
-    def from_sklearn(cls, fitted: Any) -> Self:
-        """Take the centres of a fitted `KMeans` or `MiniBatchKMeans`."""
-        return cls(fitted.cluster_centers_)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bark.errors import CheckpointError, MissingFileError, StorageError
+from bark.errors import MissingFileError, StorageError
 from bark.storage import hub
 
 COMMIT = "0" * 40
@@ -222,18 +222,3 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
 def test_names_that_cannot_be_a_repository(cache, repo):
     with pytest.raises(MissingFileError, match="cannot be a hub id"):
         hub.fetch(repo, "x")
-
-
-def test_verify_compares_with_sunos_published_sums(tmp_path, monkeypatch):
-    path = tmp_path / "text.pt"
-    path.write_bytes(b"something else")
-    with pytest.raises(
-        CheckpointError, match=r"not Suno's published file: MD5: got \w{32}; allowed: b3e42bcbab"
-    ):
-        hub.verify(path)
-    monkeypatch.setitem(
-        hub.SUNO_MD5, "text.pt", hashlib.md5(b"something else", usedforsecurity=False).hexdigest()
-    )
-    assert hub.verify(path) is True
-    (tmp_path / "mine.pt").write_bytes(b"x")
-    assert hub.verify(tmp_path / "mine.pt") is False

@@ -873,7 +873,7 @@ def test_a_first_word_that_is_no_command(word: str, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().err
     assert (
         shown
-        == f"bark: got {word!r}; allowed: a flag, or one of clone, convert, replay, voices. See bark --help\n"
+        == f"bark: got {word!r}; allowed: a flag, or one of check, clone, convert, convert-voice, replay, voices. See bark --help\n"
     )
 
 

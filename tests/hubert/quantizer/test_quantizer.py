@@ -181,7 +181,9 @@ def test_a_fitted_kmeans_is_taken_over() -> None:
     cluster = pytest.importorskip("sklearn.cluster")
     features = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     fitted = cluster.KMeans(5, n_init=1, random_state=0).fit(features)
-    assert np.array_equal(KMeansQuantizer.from_sklearn(fitted)(features), fitted.predict(features))
+    assert np.array_equal(
+        KMeansQuantizer(fitted.cluster_centers_)(features), fitted.predict(features)
+    )
 
 
 def test_pickled_kmeans_is_never_opened(golden: Path, tmp_path: Path) -> None:
