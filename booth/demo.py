@@ -10,7 +10,6 @@ import numpy as np
 
 from bark import Bark
 from bark.audio.read import load_audio
-from bark.audio.write import AI_TAG, save_audio
 from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, run
 from bark.errors import MissingFileError, TextError
 from bark.longform.speak import speak_long
@@ -69,7 +68,7 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
         print(f"         {finding.message}")  # noqa: T201
     take = bark.generate(text, made.voice, seed=seed)
     rate = take.sample_rate
-    save_audio(folder / "demo.wav", take.audio, rate, tags={"title": text, "comment": AI_TAG})
+    take.save(folder / "demo.wav", record=False)
     seconds = sum(take.timings.values())
     _show("speech", folder / "demo.wav", f"{take.duration:.1f} s, made in {seconds:.1f} s: {text}")
     for line in _judged(heard, take.audio, text, rate):
@@ -79,12 +78,7 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
     )
     _show("picture", folder / "demo.png", "waveform and mel spectrogram of both")
     paragraph = speak_long(bark, PARAGRAPH, made.voice, seed=seed)
-    save_audio(
-        folder / "demo_long.wav",
-        paragraph.audio,
-        rate,
-        tags={"title": "demo, long form", "comment": AI_TAG},
-    )
+    paragraph.save(folder / "demo_long.wav", record=False)
     _show(
         "long",
         folder / "demo_long.wav",

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bark.audio.write import AI_TAG, save_audio
 from bark.checkpoints.find import ModelFiles, check_layout, find_model, load_stage
 from bark.checkpoints.formats import Network, build_network
 from bark.devices import choose_device
@@ -254,11 +253,9 @@ class SampleSpeaker:
         for number, text in enumerate(self.texts, start=1):
             path = self.options.out / "samples" / f"step-{step:06d}-{number}.wav"
             try:
-                audio = bark.generate(text, self.prompt, seed=SAMPLE_SEED).audio
+                bark.generate(text, self.prompt, seed=SAMPLE_SEED).save(path, record=False)
             except BarkError as error:  # nothing was spoken, or the text is too long
                 logger.warning("no sample at step %d: %s", step, error)
-                continue
-            save_audio(path, audio, bark.layout.sample_rate, {"title": text, "comment": AI_TAG})
 
 
 def _save_prompt(data: VoiceData, entries: Sequence[Entry], out: Path) -> Voice:
