@@ -63,6 +63,33 @@ class Speech(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """One spoken part."""
+
+    number: int  # from 1
+    text: str
+    speaker: str | None
+    seed: int
+    take: int  # 0, and one more each time it is regenerated
+    audio: np.ndarray = field(repr=False)  # (N,) float32
+    tokens: Voice = field(repr=False)
+    score: float | None = None  # the judge's
+
+    def record(self, sample_rate: int) -> dict[str, Any]:
+        """Return what a record keeps of it."""
+        made = {
+            "number": self.number,
+            "text": self.text,
+            "speaker": self.speaker,
+            "seed": self.seed,
+            "take": self.take,
+            "seconds": round(len(self.audio) / sample_rate, 3),
+            "tokens_sha256": self.tokens.digest,
+        }
+        return made if self.score is None else made | {"score": round(self.score, 4)}
+
+
+@dataclass(frozen=True, eq=False)
 class Generation:
     """One spoken utterance and all that is needed to speak it again."""
 
@@ -97,16 +124,14 @@ class Generation:
 
     def record(self) -> dict[str, Any]:
         """Return all that it takes to speak this again, as ``bark replay`` reads it."""
-        part = part_record(
-            1, self.text, None, self.seed, 0, self.audio, self.tokens, self.sample_rate
-        )
+        part = Part(1, self.text, None, self.seed, 0, self.audio, self.tokens)
         return {
             "text": self.text,
             "seed": self.seed,
             "model": dict(self.source) or {"name": self.model},
             "voice": voice_record(self.spoken_in, self.reference),
             "settings": self.settings.to_dict(),
-            "parts": [part],
+            "parts": [part.record(self.sample_rate)],
         }
 
     def save(
@@ -219,18 +244,6 @@ def speech_tags(text: str, seed: int) -> dict[str, str]:
     comment = f"{AI_TAG}. {SOFTWARE}, seed {seed}."  # mp3 keeps no software tag
     tags = {"comment": comment, "software": SOFTWARE}
     return tags | ({"title": title} if title else {})
-
-
-def part_record(
-    number: int, text: str, speaker: str | None, seed: int, draw: int, audio: np.ndarray,
-    tokens: Voice, sample_rate: int, score: float | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Return what a record keeps of one part."""
-    made = {
-        "number": number, "text": text, "speaker": speaker, "seed": seed, "take": draw,
-        "seconds": round(len(audio) / sample_rate, 3), "tokens_sha256": tokens.digest,
-    }  # fmt: skip
-    return made if score is None else made | {"score": round(score, 4)}
 
 
 def voice_record(voice: Voice | None, reference: str | None) -> dict[str, str | None] | None:

@@ -301,3 +301,21 @@ def test_the_architecture_page_names_every_room() -> None:
                 assert f"{path.name}/" in part, path
             elif path.suffix == ".py" and not path.name.startswith("__"):
                 assert path.name in part, path
+
+
+MOST_ARGUMENTS = 8
+WIDE = {  # signatures that are somebody else's, or that an editor should show whole
+    "preload_models",
+    "generate_text_semantic",
+    "generate_coarse",
+    "clone_voice",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_public_functions_take_few_arguments(path: Path) -> None:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            count = sum(argument.arg not in ("self", "cls") for argument in given)
+            assert count <= MOST_ARGUMENTS or node.name in WIDE, node.name

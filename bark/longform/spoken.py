@@ -9,29 +9,15 @@ import numpy as np
 
 from bark.errors import VoiceError
 from bark.speech import (
+    Part,
     Postprocess,
     SavedSpeech,
-    part_record,
     save_speech,
     spoken_info,
     voice_record,
 )
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One spoken part."""
-
-    number: int  # from 1
-    text: str
-    speaker: str | None
-    seed: int
-    take: int  # 0, and one more each time it is regenerated
-    audio: np.ndarray = field(repr=False)  # (N,) float32
-    tokens: Voice = field(repr=False)
-    score: float | None = None  # the judge's
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +69,8 @@ class LongTake:
             "crossfade": self.crossfade,
             "settings": dict(self.settings),
             "candidates": self.candidates,
-            "parts": [
-                part_record(
-                    part.number, part.text, part.speaker, part.seed, part.take, part.audio,
-                    part.tokens, self.sample_rate, part.score,
-                )
-                for part in self.parts
-            ],
-        }  # fmt: skip
+            "parts": [part.record(self.sample_rate) for part in self.parts],
+        }
 
     def save(
         self,

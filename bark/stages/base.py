@@ -24,8 +24,15 @@ class Stage:
     A network that does not fit the token numbers is a `SettingError`.
     """
 
-    def __init__(self, model: Any, layout: TokenLayout = BARK, draw: Draw = draw_rows) -> None:
+    def __init__(
+        self,
+        model: Any,
+        layout: TokenLayout = BARK,
+        draw: Draw = draw_rows,
+        use_cache: bool = True,
+    ) -> None:
         self.model, self.layout, self.draw = model, layout, draw
+        self.use_cache = use_cache  # False recomputes everything at every step, for checks
         self._check_fit()
 
     def _check_fit(self) -> None:

@@ -129,7 +129,6 @@ class _Options:
     sampling: Sampling
     max_coarse_history: int
     sliding_window_len: int
-    use_kv_caching: bool
 
 
 class CoarseStage(Stage):
@@ -163,7 +162,6 @@ class CoarseStage(Stage):
         coarse_anchor: int = 0,
         generator: torch.Generator | None = None,
         watch: Watch = UNWATCHED,
-        use_kv_caching: bool = True,
     ) -> np.ndarray:
         """Write the coarse codes of one utterance.
 
@@ -180,7 +178,6 @@ class CoarseStage(Stage):
             coarse tokens of its end, of `max_coarse_history`; with 0, as in Suno's code, all of it.
         generator : source of randomness; None is torch's global one.
         watch : who is told how far it is, and may end it.
-        use_kv_caching : False recomputes everything at every step, for checks.
 
         Returns
         -------
@@ -199,7 +196,6 @@ class CoarseStage(Stage):
             coarse_anchor=coarse_anchor,
             generators=[generator],
             watch=watch,
-            use_kv_caching=use_kv_caching,
         )[0]
 
     @torch.inference_mode()
@@ -214,7 +210,6 @@ class CoarseStage(Stage):
         coarse_anchor: int = 0,
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
         watch: Watch = UNWATCHED,
-        use_kv_caching: bool = True,
     ) -> list[np.ndarray]:
         """Write the codes of several utterances, each as `generate` alone would.
 
@@ -222,7 +217,7 @@ class CoarseStage(Stage):
         Utterances run side by side when equally much is heard of their voices, so that their
         windows move together."""
         longest, sliding = self.windows(max_coarse_history, sliding_window_len, coarse_anchor)
-        options = _Options(sampling, longest, sliding, use_kv_caching)
+        options = _Options(sampling, longest, sliding)
         voices = per_item("histories", history, len(semantic))
         sources = per_item("generators", generators, len(semantic))
         takes = [
@@ -260,7 +255,7 @@ class CoarseStage(Stage):
         longest, sliding = self.windows(max_coarse_history, sliding_window_len, coarse_anchor)
         take = self._take(semantic, history, generator, longest, int(coarse_anchor))
         with watch.bar("coarse", take.steps, "token") as bar:
-            for _ in self._windows([take], _Options(sampling, longest, sliding, True), bar):
+            for _ in self._windows([take], _Options(sampling, longest, sliding), bar):
                 yield self._codes(take)
 
     def _codes(self, take: _Take) -> np.ndarray:
@@ -317,7 +312,7 @@ class CoarseStage(Stage):
     def _windows(self, takes: list[_Take], options: _Options, bar: Bar) -> Iterator[None]:
         """Write `takes`, longest first, window by window; their windows move together."""
         device, layout = self.model.transformer.wpe.weight.device, self.layout
-        decoder = Decoder(self.model, len(takes), use_cache=options.use_kv_caching)
+        decoder = Decoder(self.model, len(takes), use_cache=self.use_cache)
         read: np.ndarray | None = None  # (B, n) ids behind the cache, and the one drawn last
         for begin in range(0, takes[0].steps, options.sliding_window_len):
             takes = [take for take in takes if take.steps > begin]
@@ -339,7 +334,7 @@ class CoarseStage(Stage):
             continues = read is not None and np.array_equal(window, read[: len(takes)])
             # While nothing has slid, the cache of the window before stays exact: only its last
             # token is new.
-            fresh = window[:, -1:] if continues and options.use_kv_caching else window
+            fresh = window[:, -1:] if continues and self.use_cache else window
             ids = torch.from_numpy(fresh).to(device)
             length = min(options.sliding_window_len, takes[0].steps - begin)
             written = self._write(takes, begin, length, ids, decoder, options.sampling)

@@ -110,7 +110,6 @@ class SemanticStage(Stage):
         allow_early_stop: bool = True,
         generator: torch.Generator | None = None,
         watch: Watch = UNWATCHED,
-        use_kv_caching: bool = True,
     ) -> np.ndarray:
         """Speak one text.
 
@@ -125,7 +124,6 @@ class SemanticStage(Stage):
         allow_early_stop : with False the utterance lasts until the limit.
         generator : source of randomness; None is torch's global one.
         watch : who is told how far it is, and may end it.
-        use_kv_caching : False recomputes everything at every step, for checks.
 
         Returns
         -------
@@ -144,7 +142,6 @@ class SemanticStage(Stage):
             allow_early_stop=allow_early_stop,
             generators=[generator],
             watch=watch,
-            use_kv_caching=use_kv_caching,
         )[0]
 
     @torch.inference_mode()
@@ -159,7 +156,6 @@ class SemanticStage(Stage):
         allow_early_stop: bool = True,
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
         watch: Watch = UNWATCHED,
-        use_kv_caching: bool = True,
     ) -> list[np.ndarray]:
         """Speak several texts side by side; each comes out as `generate` alone would speak it.
 
@@ -177,7 +173,7 @@ class SemanticStage(Stage):
             for ids, known in zip(text_ids, histories, strict=True)
         ]
         decoder = Decoder(
-            self.model, len(prompts), self.layout.text_window + limit, use_cache=use_kv_caching
+            self.model, len(prompts), self.layout.text_window + limit, use_cache=self.use_cache
         )
         end = self.layout.semantic_pad
         rows = slice(end + 1 if allow_early_stop else end)

@@ -44,15 +44,18 @@ def voice(semantic: int, frames: int, seed: int = 0) -> Any:
     return SimpleNamespace(semantic=generator.integers(40, size=semantic), coarse=coarse)
 
 
+def uncached(stage: CoarseStage) -> CoarseStage:
+    return CoarseStage(stage.model, stage.layout, stage.draw, use_cache=False)
+
+
 def run(case: Case, model: GPT, use_kv_caching: bool) -> tuple[np.ndarray, Chooser]:
     chooser = Chooser.of(case)
-    codes = CoarseStage(model, draw=chooser).generate(
+    codes = CoarseStage(model, draw=chooser, use_cache=use_kv_caching).generate(
         case.arrays["x_semantic"],
         case.voice,
         sampling=case.sampling,
         max_coarse_history=case.params.get("max_coarse_history"),
         sliding_window_len=case.params.get("sliding_window_len"),
-        use_kv_caching=use_kv_caching,
     )
     return codes, chooser
 
@@ -135,9 +138,7 @@ def test_windows_reuse_the_cache_while_their_prefix_stands(
     reused = stage.generate(semantic, history, generator=generator.manual_seed(1))
     prefills, windows = counts["prefill"], -(-coarse_steps(25, SMALL) // 9)
     assert 1 < prefills < windows
-    afresh = stage.generate(
-        semantic, history, generator=generator.manual_seed(1), use_kv_caching=False
-    )
+    afresh = uncached(stage).generate(semantic, history, generator=generator.manual_seed(1))
     assert counts["prefill"] == prefills + windows
     np.testing.assert_array_equal(reused, afresh)
 
@@ -155,8 +156,8 @@ def test_batch_equals_single_with_own_history_and_generator() -> None:
         for item, history, generator in zip(items, voices, generators(), strict=True)
     ]
     assert [codes.shape for codes in singles] == [(2, 37), (2, 4), (2, 21), (2, 37), (2, 1)]
-    for caching in (True, False):
-        batch = stage.generate_batch(items, voices, generators=generators(), use_kv_caching=caching)
+    for each in (stage, uncached(stage)):
+        batch = each.generate_batch(items, voices, generators=generators())
         for codes, single in zip(batch, singles, strict=True):
             np.testing.assert_array_equal(codes, single)
     assert stage.generate_batch([]) == []
@@ -271,12 +272,8 @@ def test_anchored_is_the_same_with_and_without_cache_and_in_a_batch(length: int)
         stage.generate(text, own, coarse_anchor=18, generator=generator.manual_seed(seed))
         for seed, (text, own) in enumerate(zip(texts, voices, strict=True))
     ]
-    afresh = stage.generate(
-        texts[0],
-        voices[0],
-        coarse_anchor=18,
-        generator=generator.manual_seed(0),
-        use_kv_caching=False,
+    afresh = uncached(stage).generate(
+        texts[0], voices[0], coarse_anchor=18, generator=generator.manual_seed(0)
     )
     np.testing.assert_array_equal(alone[0], afresh)
     sources = [torch.Generator().manual_seed(seed) for seed in range(3)]
@@ -310,12 +307,12 @@ def test_an_anchor_in_sunos_own_layout(golden: Path, suno: GPT) -> None:
         np.tile(case.arrays["x_semantic"], 3)[:110],
     )
 
-    def codes(**options: Any) -> np.ndarray:
+    def codes(stage: CoarseStage = stage, **options: Any) -> np.ndarray:
         return stage.generate(text, case.voice, generator=generator.manual_seed(1), **options)
 
     anchored = codes(coarse_anchor=450)
     assert anchored.shape == (2, coarse_steps(len(text)) // 2) and (anchored != codes()).any()
-    np.testing.assert_array_equal(anchored, codes(coarse_anchor=450, use_kv_caching=False))
+    np.testing.assert_array_equal(anchored, codes(uncached(stage), coarse_anchor=450))
     np.testing.assert_array_equal(
         anchored, codes(coarse_anchor=449)
     )  # whole semantic tokens are kept

@@ -36,7 +36,7 @@ def small_stage(seed: int = 0) -> SemanticStage:
 
 def speak(case: Case, model: GPT, use_kv_caching: bool) -> tuple[np.ndarray, Chooser]:
     chooser = Chooser.of(case)
-    stage = SemanticStage(model, draw=chooser)
+    stage = SemanticStage(model, draw=chooser, use_cache=use_kv_caching)
     spoken = stage.generate(
         case.arrays["text_ids"],
         None if case.voice is None else case.voice.semantic,
@@ -44,7 +44,6 @@ def speak(case: Case, model: GPT, use_kv_caching: bool) -> tuple[np.ndarray, Cho
         min_eos_p=case.params.get("min_eos_p", 0.2),
         max_duration_s=case.params.get("max_gen_duration_s"),
         allow_early_stop=case.params.get("allow_early_stop", True),
-        use_kv_caching=use_kv_caching,
     )
     return spoken, chooser
 
@@ -116,9 +115,8 @@ def test_batch_equals_single_with_own_history_and_generator() -> None:
     assert len({len(row) for row in batch}) > 1, "the rows should end at different steps"
     for row, single in zip(batch, singles, strict=True):
         np.testing.assert_array_equal(row, single)
-    slow = stage.generate_batch(
-        texts, histories, sampling=sampling, generators=generators(), use_kv_caching=False
-    )
+    uncached = SemanticStage(stage.model, stage.layout, use_cache=False)
+    slow = uncached.generate_batch(texts, histories, sampling=sampling, generators=generators())
     for row, other in zip(batch, slow, strict=True):
         np.testing.assert_array_equal(row, other)
     assert stage.generate_batch([]) == []
