@@ -1,7 +1,7 @@
 """Write a Bark model in another layout on disk: Suno's files ⇄ Hugging Face's folder ⇄ ours.
 
 ``python -m bark.convert SRC DST --to suno|hf|ours``. Every tensor keeps its value, and every stage
-its number type. The result appears at once when it is complete; an existing DST is never touched.
+its dtype. The result appears at once when it is complete; an existing DST is never touched.
 """
 
 import logging

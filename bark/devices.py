@@ -1,6 +1,4 @@
-"""Turns a wish such as "auto" into a device and a number type; lends a device to a network for its
-turn.
-"""
+"""Chooses device and dtype, and moves a network to its device for as long as it works there."""
 
 import logging
 import os
@@ -64,7 +62,7 @@ def choose_device(name: str | torch.device = "auto", part: str | None = None) ->
 
 
 def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
-    """Choose the number type of the weights on a device.
+    """Choose the dtype of the weights on a device.
 
     "auto" is float32 on CPU and MPS, and on CUDA bfloat16 where the GPU computes in it, else
     float16. What was asked for is done, but a half-precision type on an x86 CPU that does not

@@ -1,6 +1,4 @@
-"""An import of what an extra of the package brings → the import, or one line that says what to
-install.
-"""
+"""Imports optional dependencies, or says which extra to install."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Turns audio into pictures: waveform and mel spectrogram, one recording a row."""
+"""Pictures of audio: waveform, mel spectrogram, and what the reference doctor found."""
 
 from collections.abc import Mapping
 from pathlib import Path

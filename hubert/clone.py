@@ -1,5 +1,4 @@
-"""Turns a recording of someone speaking into a voice for Bark: ``python -m hubert.clone me.wav -o
-me.npz``.
+"""Clones a voice: a recording, examined, to a history prompt (``python -m hubert.clone``).
 
 The chosen window of the recording goes two ways, each resampled straight from the source: at 16 kHz
 through HuBERT and a quantizer into semantic tokens, at 24 kHz through the codec into coarse and

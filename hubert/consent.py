@@ -1,4 +1,4 @@
-"""Turns the answer to "whose voice is this?" into the note that a cloned voice keeps.
+"""Whose voice is cloned, and why that is allowed: the note that a voice keeps.
 
 Anyone can clone a voice without its owner's leave: this is a local tool and polices nobody.
 It asks, once and plainly, and the answer travels inside the voice.

@@ -1,4 +1,4 @@
-"""Turns speech into Bark's semantic tokens: HuBERT features, then a quantizer that fits them."""
+"""Semantic tokens of a recording: HuBERT and the quantizer that belongs to it."""
 
 from pathlib import Path
 from typing import Self

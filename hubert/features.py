@@ -1,4 +1,4 @@
-"""Turns a 16 kHz waveform into HuBERT layer features, about 50 frames a second.
+"""HuBERT features of a 16 kHz waveform, from fairseq's or Hugging Face's weights.
 
 The waveform goes in raw, in [-1, 1]: the community's quantizers were fitted on raw audio, and
 HuBERT base was trained on it, although its Hugging Face preprocessor normalises. Layer ``k`` is

@@ -1,5 +1,4 @@
-"""Turns 24 kHz audio into eight rows of codes at 75 frames a second, and such codes into audio,
-with EnCodec.
+"""EnCodec at 6 kbit/s, Bark's own codec, reading three layouts of its weights.
 
 `Codec` is the interface every part of the house uses; `EncodecCodec` is Bark's own codec, 6 kbit/s
 EnCodec on `transformers.EncodecModel`. It reads three layouts of the same weights: the ``encodec``

@@ -1,5 +1,4 @@
-"""Turn 24 kHz audio into eight rows of 1 024-entry codes at 75 frames a second, and such codes into
-audio.
+"""nano's codec: mel frames, a residual quantizer, and Griffin-Lim on the way back.
 
 nano's stand-in for EnCodec, with the same interface and the same numbers. A convolutional
 autoencoder reads log-mel frames, a residual quantizer turns each into eight codes, and the way back

@@ -1,6 +1,4 @@
-"""Speaks one part of a long text: again where nothing is said, several times where a
-judge chooses.
-"""
+"""Speaks one part of a long text, with other seeds if it stays silent, or the best of several."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

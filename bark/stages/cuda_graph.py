@@ -1,6 +1,4 @@
-"""A step that is the same every time, but for what its tensors hold → the step as one
-CUDA graph.
-"""
+"""Captures a decoding step as a CUDA graph, which is launched as a whole."""
 
 import logging
 import weakref

@@ -1,5 +1,4 @@
-"""THE autoregressive loop's step: embeddings or token ids → logits of the next token, with a static
-KV cache.
+"""One step of autoregressive decoding with a static KV cache.
 
 The semantic and coarse stages drive a `Decoder`; it runs the layers of a `GPT` on weights it looked
 up once, which on a CPU halves the time of a step of a small network. All sequences of a batch stand
@@ -28,9 +27,7 @@ Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and 
 Head = Callable[[torch.Tensor, slice], torch.Tensor]  # states (B, D) and which logits → (B, V)
 
 SMALL = 4 << 20  # weights of a network that gets a second copy of them, see `_laid_out`
-LEAST = (
-    1 << 18
-)  # weights of a layer for each thread that works on it: less is not worth the waiting
+LEAST = 1 << 18  # weights of a layer for each thread; with less, threads mostly wait
 FEW = 8  # rows; more of them MKL multiplies well by itself
 
 

@@ -1,4 +1,4 @@
-"""THE network door: files of a model hub's repository as paths on this computer.
+"""Downloads from a model hub: the only place that touches the network.
 
 Downloads go through huggingface_hub into its cache: a broken connection goes on where it stopped,
 the files are shared with other programs, and never is half a file at the final name. What is cached

@@ -1,6 +1,4 @@
-"""Turns long text into parts that fit one utterance each, and a script into the turns of its
-speakers.
-"""
+"""Splits long text into parts that one utterance can hold, at the best places to pause."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Turns written text into tidy text, and tidy text into the ids of Bark's tokenizer."""
+"""Cleans text before it is tokenized, and checks that it fits the model."""
 
 import logging
 import re

@@ -1,5 +1,4 @@
-"""Turns a history prompt file, a dictionary or a name into a checked `Voice`, and a `Voice` into
-such a file.
+"""The history prompt: whose voice Bark continues in, checked, on disk and in memory.
 
 A voice is one utterance as Bark's three kinds of tokens. Bark continues from its **end**: the text
 stage hears the last 256 semantic tokens (5.1 s), the coarse stage 313 frames (4.2 s), the fine

@@ -1,6 +1,4 @@
-"""Turns ``bark replay take.json`` into the same take again, token for token, or with some parts
-new.
-"""
+"""Speaks a recorded take again, token for token, or with some parts drawn anew."""
 
 import shutil
 from collections.abc import Collection, Mapping

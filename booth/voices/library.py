@@ -1,4 +1,4 @@
-"""Turns folders of voices into a library: list, look up, add, rename, delete, export.
+"""The library of voices: list, look up, add, rename, delete, export.
 
 Own voices are ``NAME.npz`` in one folder: the argument, else the first of ``$BARK_VOICES``, else
 the platform's data folder. Beside them stand the presets of nano and Suno. `coqui_voice` reads

@@ -1,5 +1,4 @@
-"""Turns training pairs into a store to look things up in: which tokens the frames had that sound
-most alike.
+"""Nearest-neighbour look-up of training frames, a second opinion for the quantizer.
 
 A network evens out what it has seen only a few times. As in kNN language models (Khandelwal et al.
 2020, "Generalization through Memorization", https://arxiv.org/abs/1911.00172) the nearest training

@@ -1,5 +1,4 @@
-"""Turns HuBERT features into semantic tokens, by an LSTM of the community or by the nearest k-means
-centre.
+"""Loads a quantizer file of any kind, with the settings that were saved beside it.
 
 An LSTM quantizer file is a torch state dict with one more zip member, ``<name>/.info``, that tells
 its sizes to other readers. We write it, but read the sizes off the tensors: files get renamed, and

@@ -1,4 +1,4 @@
-"""Turns a language code into the community's quantizer for it.
+"""The community's quantizers, by the language they were trained on.
 
 A quantizer learns from speech in one language which of Bark's tokens a HuBERT feature means, so it
 has to match the recording. HuBERT itself stays the same for all of them."""

@@ -1,5 +1,4 @@
-"""Turns utterances of unlike length into LSTM states: no work on padding, and bfloat16 that pays on
-CPUs too.
+"""An LSTM over utterances of different lengths that computes nothing on padding.
 
 torch's own LSTM computes on padding, and on a CPU its backward pass in bfloat16 is as slow as in
 float32 (torch 2.13). Here all utterances of a batch take their steps together, the longest first,
@@ -51,7 +50,7 @@ def run_lstm(lstm: nn.Module, rows: Tensor, packing: Packing, *, reverse: bool =
 
     Returns
     -------
-    (N, H), row by row what the last layer made of it; in the number type of autocast, where that is
+    (N, H), row by row what the last layer made of it; in the dtype of autocast, where that is
     on."""
     order = packing.backwards if reverse else packing.forwards
     taken, kind = (

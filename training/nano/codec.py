@@ -1,5 +1,4 @@
-"""Turn recorded and synthetic speech into the weights of nano's codec: data, losses and codebook
-updates.
+"""Trains nano's codec: its data, its losses and the updates of its codebooks.
 
 The network is `bark.codec.mel.MelAutoencoder`. Training has two stages inside one run: first the
 autoencoder alone, with noise on its latent; then k-means fills the codebooks and every item is
