@@ -74,3 +74,12 @@ def static(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(decoding, "worth_a_graph", lambda weight: True)
     monkeypatch.setattr(decoding, "captured", lambda run, device: run)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder; what a kill left is not one, and is swept after a day."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.parent.name.startswith(".bark-tmp-")
+    }

@@ -70,6 +70,12 @@ def test_the_command_line_answers(installed: Path, tmp_path: Path) -> None:
     assert done.returncode == 0 and "--history_prompt" in done.stdout, done.stderr
 
 
+def test_training_answers_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    for module in ("hubert.train", "training.finetune", "training.nano"):
+        done = run(installed, tmp_path, "-m", module, "--help")
+        assert done.returncode == 0 and f"python -m {module}" in done.stdout, done.stderr
+
+
 def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "-m", "booth.demo", "--text", "Hello there.")
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from bark.text.english.phones import PhoneTokenizer
 from bark.voice.voice import Voice
 from hubert.clone import Cloner
 from hubert.encoder import SemanticEncoder
+from tests.conftest import contents
 from tests.listening import make_tiny_hubert
 from tests.speech import phrase
 from tests.tiny import LAYOUT, make_tiny_model
@@ -65,14 +66,6 @@ def ljspeech(tmp_path: Path) -> Path:
 
 def run(folder: Path, out: Path, cloner: Cloner, **options: Any) -> PrepareReport:
     return prepare(folder, out, cloner, PhoneTokenizer(), **options)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def test_a_line_becomes_text_and_a_whole_history_prompt(

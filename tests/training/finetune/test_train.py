@@ -21,6 +21,7 @@ from bark.stages.semantic import semantic_prompt
 from bark.storage.weights import read_weights
 from bark.tokens import BARK
 from bark.voice.voice import Voice
+from tests.conftest import contents
 from tests.listening import make_tiny_hubert
 from tests.suno_files import add_codec, suno_folder
 from tests.tiny import LAYOUT
@@ -74,12 +75,6 @@ def logits(network: Any, stage: str) -> torch.Tensor:
         if stage == "fine":
             return network.eval()(3, torch.randint(0, 1024, (2, 40, 8), generator=generator))
         return network.eval()(torch.randint(0, 60, (2, 40), generator=generator))
-
-
-def stored(folder: Path) -> dict[str, bytes]:
-    return {
-        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
 
 
 @pytest.mark.parametrize("lora", [None, 8])
@@ -178,7 +173,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
     assert [path.name for path in checkpoints(again.out)] == ["checkpoint-0000002.safetensors"]
     monkeypatch.undo()
     resumed = finetune(replace(again, samples=0))
-    assert stored(resumed.model) == stored(whole.model)
+    assert contents(resumed.model) == contents(whole.model)
     assert (resumed.best_loss, resumed.loss_before) == (whole.best_loss, whole.loss_before)
     assert finetune(replace(again, samples=0)) == resumed  # a finished run is only exported again
 
@@ -200,8 +195,8 @@ def test_init_and_model_choose_where_to_start(
     second = finetune(
         replace(options, stage="coarse", steps=1, out=options.out / "2", model=str(first.model))
     )
-    chained = stored(second.model)
-    assert chained["fine.safetensors"] == stored(first.model)["fine.safetensors"]
+    chained = contents(second.model)
+    assert chained["fine.safetensors"] == contents(first.model)["fine.safetensors"]
     third = finetune(replace(options, steps=1, out=options.out / "3", init=first.model))
     assert third.loss_before == pytest.approx(first.best_loss)  # it goes on from there
     with pytest.raises(CheckpointError):
@@ -238,14 +233,14 @@ def test_an_export_takes_the_base_with_all_its_parts(tiny_bark: Path, tmp_path: 
     base = export_model(tiny_bark, "fine", *half_of(tiny_bark, "fine"), tmp_path / "base")
     make_tiny_hubert(base / "hubert", LAYOUT.semantic_vocab)
     target = export_model(base, "coarse", *half_of(base, "coarse"), tmp_path / "model")
-    assert stored(base / "hubert") == stored(target / "hubert")
+    assert contents(base / "hubert") == contents(target / "hubert")
     halved, whole = (
         load_stage(target, "coarse").state_dict(),
         load_stage(base, "coarse").state_dict(),
     )
     assert all(torch.equal(halved[name], whole[name] / 2) for name in whole)
     export_model(base, "fine", *half_of(base, "fine"), target)  # an earlier export gives way
-    assert stored(target)["coarse.safetensors"] == stored(base)["coarse.safetensors"]
+    assert contents(target)["coarse.safetensors"] == contents(base)["coarse.safetensors"]
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         export_model(base, "fine", *half_of(base, "fine"), tmp_path / "file" / "model")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
+from tests.conftest import contents
 from tests.pairs import DIM, VOCABULARY, frames_of, write_material
 from training.quantizer.commands.prepare import main
 from training.quantizer.dataset import PAIRS, DatasetError, PreparedDataset
@@ -32,12 +33,6 @@ def run(folder: Path, out: Path | None = None, options: PrepareOptions = LIVE) -
 
 def reasons(report: PrepareReport) -> dict[str, str]:
     return dict(report.refused)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
 
 
 def zipped(path: Path, members: dict[str, bytes]) -> None:

@@ -14,6 +14,7 @@ from bark.audio.read import load_audio
 from bark.errors import MissingFileError, SettingError, TextError
 from bark.tokens import BARK, TokenLayout
 from bark.voice.voice import Voice
+from tests.conftest import contents
 from training.quantizer.commands.synthesize import main
 from training.quantizer.pair_sources import find_pairs
 from training.quantizer.synthesize import (
@@ -81,12 +82,6 @@ class StubBark:
 
 def run(out: Path, bark: StubBark | None = None, plan: SynthesisPlan = PLAN) -> Any:
     return synthesize(plan, out, local_engine(bark_speaker(bark or StubBark(), plan.settings)))  # type: ignore[arg-type]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
 
 
 def test_pairs_are_audio_and_the_tokens_it_was_made_of(tmp_path: Path) -> None:
