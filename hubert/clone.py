@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Self, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
@@ -140,13 +140,28 @@ class Cloner:
         return Clone(voice, report, findings)
 
 
+class CloneOptions(TypedDict, total=False):
+    """The keyword arguments of `clone_voice`, where its overloads need them."""
+
+    model: str | Path
+    language: str
+    sample_rate: int | None
+    start: float | None
+    end: float | None
+    quantizer: str | Path | None
+    encoder: SemanticEncoder | None
+    codec: Codec | None
+    device: str | torch.device
+    consent: str | None
+
+
 @overload
-def clone_voice(recording: Recording, **options: Any) -> Voice: ...
+def clone_voice(recording: Recording, **options: Unpack[CloneOptions]) -> Voice: ...
 
 
 @overload
 def clone_voice(
-    recording: Sequence[str | Path] | list[np.ndarray], **options: Any
+    recording: list[str] | list[Path] | list[np.ndarray], **options: Unpack[CloneOptions]
 ) -> list[Voice]: ...
 
 
@@ -192,7 +207,8 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     cloner = Cloner.from_pretrained(
         model, language, quantizer=quantizer, encoder=encoder, codec=codec, device=device
     )
-    one = not isinstance(recording, list)
+    pair = isinstance(recording, tuple) and bool(recording) and isinstance(recording[0], int)
+    one = pair or isinstance(recording, (str, Path, np.ndarray, torch.Tensor))
     recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
     voices = [
         cloner.clone(each, sample_rate=sample_rate, start=start, end=end, consent=consent)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bark.commandline import FOLDER, MODEL, SEED, WORD, OneLineParser
+from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser
 from bark.languages import SUPPORTED_LANGS
 from bark.voice.names import list_voices
 from booth.voices.library import Library
@@ -35,6 +35,9 @@ def build_parser() -> OneLineParser:
     preview = command("preview", "speak a sentence with a voice", "voice")
     preview.flag("--text", WORD, f"what it says (default: {PREVIEW})", PREVIEW)
     preview.flag("--model", MODEL, "which Bark speaks (default: the one the voice was made for)")
+    preview.add_argument(
+        "-o", "--output", type=FILE, metavar="FILE", help="name or path of the audio"
+    )
     preview.flag("--output_dir", FOLDER, "folder for the audio (default: .)", ".")
     preview.flag("--seed", SEED, "same seed, same tokens")
     command("rename", "give one of your voices another name", "old", "new")
@@ -87,11 +90,14 @@ def _preview(library: Library, options: Any) -> list[str]:
     from booth.speak.speak import speak
 
     own = options.voice in list_voices([library.home])
+    target = Path(options.output_dir).expanduser() / (options.output or "")
     request = SpeakRequest(
         (options.text,),
         voice=str(library.find(options.voice)) if own else options.voice,
         model=options.model or library.model_of(options.voice),
-        folder=Path(options.output_dir),
+        folder=target.parent if options.output else target,
+        name=target.stem if options.output else None,
+        format=target.suffix.lower()[1:] or "wav",
         seed=options.seed,
         with_voice=False,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from bark.audio.read import load_audio, resample
 from bark.errors import AudioError, MissingFileError, SettingError
@@ -302,3 +303,17 @@ def test_an_hour_is_cloned_by_true_size_parts_within_one_and_a_half_gigabytes(
     assert code == "0" and "checks: ok" in line
     assert int(megabytes) < 1500
     assert Voice.load(tmp_path / "me.npz").seconds() > 5
+
+
+def test_every_kind_of_samples_gives_the_same_voice(cloner: Cloner) -> None:
+    parts: Any = {"encoder": cloner.encoder, "codec": cloner.codec, "model": "nano"}
+    samples = voiced(3.0)
+    whole = np.round(samples * 32767).astype(np.int16)
+    floats = whole.astype(np.float32) / 32768
+    voices = [
+        clone_voice(floats, sample_rate=24_000, **parts),
+        clone_voice(whole, sample_rate=24_000, **parts),
+        clone_voice(torch.from_numpy(floats), sample_rate=24_000, **parts),
+        clone_voice((24_000, whole), **parts),
+    ]
+    assert len({voice.digest for voice in voices}) == 1
