@@ -62,6 +62,21 @@ class Speech(Protocol):
         """Return all that it takes to speak it again."""
 
 
+class Savable:
+    """Adds `save` to what has the properties of `Speech`."""
+
+    def save(
+        self: "Speech",
+        path: str | Path,
+        *,
+        voice: bool = False,
+        record: bool = True,
+        postprocess: Sequence[Postprocess] = (),
+    ) -> SavedSpeech:
+        """Write the audio, tagged as made by a machine, and its record; see `save_speech`."""
+        return save_speech(self, path, voice=voice, record=record, postprocess=postprocess)
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """One spoken part."""
@@ -90,7 +105,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Generation:
+class Generation(Savable):
     """One spoken utterance and all that is needed to speak it again."""
 
     audio: np.ndarray = field(repr=False)  # (N,) float32 in [-1, 1]
@@ -133,17 +148,6 @@ class Generation:
             "settings": self.settings.to_dict(),
             "parts": [part.record(self.sample_rate)],
         }
-
-    def save(
-        self,
-        path: str | Path,
-        *,
-        voice: bool = False,
-        record: bool = True,
-        postprocess: Sequence[Postprocess] = (),
-    ) -> SavedSpeech:
-        """Write the audio, tagged as made by a machine, and its record; see `save_speech`."""
-        return save_speech(self, path, voice=voice, record=record, postprocess=postprocess)
 
 
 def save_speech(

@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 SUNO_REPO = "suno/bark"
+HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 SUNO_SIZES = {"large": "_2", "small": ""}  # what Suno's file names end in
 CODEC_REPO = "facebook/encodec_24khz"
 BERT_REPO = "bert-base-multilingual-cased"
@@ -232,7 +233,7 @@ def find_model(name: str | Path) -> ModelFiles:
         return _from_folder(folder.parent)
     if folder.exists():
         raise CheckpointError(f"{folder} is a file", allowed="the folder of a model")
-    if isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+    if isinstance(name, str) and re.fullmatch(HUB_ID, name):
         return _from_hub(name)
     raise MissingFileError(
         f"no model {text!r}",

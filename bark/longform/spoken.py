@@ -1,8 +1,7 @@
 """A long text as it was spoken: its parts, its audio, and the ways to keep it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,7 @@ import numpy as np
 from bark.errors import VoiceError
 from bark.speech import (
     Part,
-    Postprocess,
-    SavedSpeech,
-    save_speech,
+    Savable,
     spoken_info,
     voice_record,
 )
@@ -21,7 +18,7 @@ from bark.voice.voice import Voice
 
 
 @dataclass(frozen=True, eq=False)
-class LongTake:
+class LongTake(Savable):
     """A long text, spoken."""
 
     audio: np.ndarray = field(repr=False)  # (N,) float32
@@ -71,17 +68,6 @@ class LongTake:
             "candidates": self.candidates,
             "parts": [part.record(self.sample_rate) for part in self.parts],
         }
-
-    def save(
-        self,
-        path: str | Path,
-        *,
-        voice: bool = False,
-        record: bool = True,
-        postprocess: Sequence[Postprocess] = (),
-    ) -> SavedSpeech:
-        """Write the audio, tagged as made by a machine, and its record; see `save_speech`."""
-        return save_speech(self, path, voice=voice, record=record, postprocess=postprocess)
 
 
 def as_history(tokens: Voice, layout: TokenLayout) -> Voice | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bark.checkpoints.trust import is_here
 from bark.errors import BarkError
 from bark.longform.speak import LongTake
 from bark.pipeline import Bark
@@ -68,7 +69,7 @@ def replay(
         model = dict(record["model"])
         if device or "device" in record:  # where an earlier version kept it
             model["device"] = device or record["device"]
-        bark = bark or Bark.from_pretrained(**model)
+        bark = bark or _loaded(model, path)
         job = _job(record, bark)
         takes = {part["number"]: part["take"] for part in record["parts"]}
         known = {part["number"]: part["tokens_sha256"] for part in record["parts"]}
@@ -96,6 +97,15 @@ def replay(
         )
     differs = [part.number for part in spoken.parts if part.tokens.digest != known[part.number]]
     return Replay(take, tuple(number for number in differs if number not in regenerate))
+
+
+def _loaded(model: Mapping[str, Any], path: Path) -> Bark:
+    """Load the model of a record, unless that would download something nobody typed."""
+    name = str(model["name"])
+    if not is_here(name):
+        fix = f"If you trust it, run: hf download {name}"
+        raise BarkError(f"{path} was made by a model that is not here", name, fix=fix)
+    return Bark.from_pretrained(**model)
 
 
 def _job(record: Mapping[str, Any], bark: Bark) -> Job:

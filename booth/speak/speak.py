@@ -267,9 +267,12 @@ def _identity(request: SpeakRequest, bark: Bark, who: Cast, scripts: Sequence[Sc
     """Name the run after all that its result depends on, except a seed that is yet to be drawn."""
     same = replace(request, regenerate=None, consent=None)
     voices = {name: voice.digest for name, voice in who.voices.items()}
+    plain = SpeakRequest(())  # only what differs: a later field must not orphan a run
     given = {f.name: getattr(same, f.name) for f in fields(same)}
     asked: Mapping[str, Any] = {
-        "request": {name: repr(value) for name, value in given.items()},
+        "request": {
+            name: repr(value) for name, value in given.items() if value != getattr(plain, name)
+        },
         "model": bark.name,
         "scripts": scripts,
         "voices": [who.voice and who.voice.digest, voices],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bark.checkpoints.find import find_model
+from bark.checkpoints.trust import is_here
 from bark.errors import BarkError, MissingFileError, StorageError, TakenError, VoiceError
 from bark.storage.atomic import atomic_write
 from bark.tokens import BARK, TokenLayout
@@ -115,13 +116,14 @@ class Library:
         return facts | {"consent": "unknown"} | voice.info
 
     def model_of(self, name_or_path: str) -> str | None:
-        """Return the Bark that a voice was made for; None if it does not say."""
+        """Return the Bark that a voice was made for; None if it is not told or not here."""
         if is_suno_preset(name_or_path):
             return None
         path = (
             Path(name_or_path) if name_or_path.lower().endswith(".npz") else self.find(name_or_path)
         )
-        return Voice.load(path).info.get("model")
+        model = Voice.load(path).info.get("model")
+        return model if model is not None and is_here(model) else None
 
     def add(self, path: str | Path, name: str | None = None) -> Path:
         """Copy a voice file into the library under a new name (its own if None) and return the

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bark.checkpoints.find import find_model
 from bark.codec.encodec import EncodecCodec
 from bark.errors import AudioError, CheckpointError, MissingFileError
 from tests.conftest import ROOT
@@ -158,3 +159,12 @@ def test_the_stereo_codec_is_refused(codec: EncodecCodec) -> None:
     config = EncodecConfig(num_filters=2, hidden_size=4, normalize=True, target_bandwidths=[6.0])
     with pytest.raises(CheckpointError, match="not a mono EnCodec"):
         EncodecCodec(EncodecModel(config))
+
+
+def test_a_beginning_of_the_codes_is_a_beginning_of_the_audio(golden: Path) -> None:
+    """What streaming rests on: nothing ahead of a sample changes it."""
+    codec = find_model(golden / "C_hf_bark").load_codec()
+    codes = np.random.default_rng(0).integers(0, 1024, (8, 200))
+    whole = codec.decode(codes)
+    for frames in (50, 120, 199):
+        assert np.abs(codec.decode(codes[:, :frames]) - whole[: frames * 320]).max() < 1e-5
