@@ -4,10 +4,14 @@
 its dtype. The result appears at once when it is complete; an existing DST is never touched.
 """
 
+if __name__ == "__main__":  # the command reads its flags before torch is imported
+    from booth.cli.convert import main
+
+    raise SystemExit(main())
+
 import logging
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +38,6 @@ from bark.storage.files import expand
 from bark.storage.json import encode
 from bark.storage.locks import lock, owner
 
-from . import commandline
 from .errors import (
     CheckpointError,
     MissingFileError,
@@ -120,30 +123,6 @@ def _check_free(destination: Path) -> None:
         raise StorageError(
             f"{destination} exists already", fix="Name a new folder, or remove this one first"
         )
-
-
-def build_parser(prog: str = "python -m bark.convert") -> commandline.OneLineParser:
-    """Return the parser of the command line."""
-    parser = commandline.OneLineParser(
-        prog=prog, description=__doc__.split("\n")[0], epilog=commandline.EXIT_CODES
-    )
-    parser.add_argument(
-        "source", type=commandline.MODEL, help="large, small, nano, a folder or a hub id"
-    )
-    parser.add_argument("destination", type=commandline.FOLDER, help="a new folder")
-    parser.flag("--to", commandline.choice(*FORMATS), "layout of the new folder", required=True)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None, prog: str = "python -m bark.convert") -> int:
-    """Run the command line; return the exit code."""
-
-    def work() -> int:
-        asked = build_parser(prog).parse_args(argv)
-        commandline.say(str(convert(asked.source, asked.destination, asked.to)))
-        return 0
-
-    return commandline.run("convert", work)
 
 
 def _check_expressible(files: ModelFiles, to: str) -> None:
@@ -339,7 +318,3 @@ def _save(weights: dict[str, torch.Tensor], path: Path) -> None:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     atomic_write_text(path, encode(content, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

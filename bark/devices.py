@@ -19,6 +19,7 @@ DTYPES = {
     "float16": torch.float16,
     "int8": torch.int8,  # weights, on a CPU: `bark.stages.int8`
 }
+SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 INSTRUCTIONS = {  # of CPUs that multiply matrices of half-precision numbers
     torch.bfloat16: ("avx512_bf16", "amx_bf16"),
     torch.float16: ("avx512_fp16", "amx_fp16"),
@@ -57,7 +58,7 @@ def choose_device(name: str | torch.device = "auto", part: str | None = None) ->
         or (device.type == "mps" and torch.backends.mps.is_available())
     )
     if not there:
-        raise SettingError("device", repr(str(name)), _present())
+        raise SettingError("device", repr(str(name)), _present(), _why_absent(device))
     return device
 
 
@@ -92,6 +93,16 @@ def choose_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torc
     return (
         torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     )
+
+
+def dtype_name(given: str | torch.dtype) -> str:
+    """Return the name that `choose_dtype` knows: torch's own dtypes and fp16 have other ones.
+
+    >>> dtype_name(torch.float16), dtype_name("bf16"), dtype_name("auto")
+    ('float16', 'bfloat16', 'auto')
+    """
+    name = str(given).removeprefix("torch.")
+    return SHORT.get(name, name)
 
 
 def cpu_computes_in(dtype: torch.dtype) -> bool:
@@ -148,6 +159,17 @@ def _place_of(holder: Any) -> torch.device:
         parameter = next(network.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
     return torch.device(getattr(holder, "device", "cpu"))
+
+
+def _why_absent(device: torch.device) -> str | None:
+    if device.type == "mps":
+        built = torch.backends.mps.is_built()
+        return "torch sees no Apple GPU" if built else "This torch is built without Apple's MPS"
+    if device.type != "cuda" or torch.cuda.is_available():
+        return None
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "This torch is built for CPUs only: install the CUDA build that pytorch.org names"
+    return "torch sees no GPU: check that nvidia-smi lists one and that its driver is new enough"
 
 
 def _present() -> str:

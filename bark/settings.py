@@ -1,6 +1,6 @@
 """How a text is spoken: every setting of the three stages, once, with the names others give it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any, TypedDict
@@ -109,6 +109,36 @@ OPTIONS = (
     Option("lossy", TRUTH, "speak a text although over a third of its words cannot be said"),
 )
 OTHER_NAMES = {other: option.name for option in OPTIONS for other in option.others}
+INSTEAD = {  # what other systems' pages make people type, and what does the same here
+    "do_sample": "Greedy decoding is semantic_temperature 0 and coarse_temperature 0",
+    "temperature": "Each stage has its own: semantic_temperature, coarse_temperature, "
+    "fine_temperature",
+    "max_new_tokens": "Say max_duration_s, in seconds",
+    "num_beams": "Bark draws one sequence; for the best of several use best_of",
+    "use_kv_caching": "Leave it out: keys and values are always cached",
+    "output_full": "Leave it out: a Generation has audio and, as voice, all tokens",
+    "silent": "Leave it out: bars are shown only with progress=True",
+    "voice_preset": "Say voice",
+    "history_prompt": "Say voice",
+    "speaker_wav": "Clone the recording first: voice=clone_voice(recording, consent=...)",
+    "hoarder_mode": "Leave it out: every take keeps its voice and its record",
+    "torch_dtype": "Say dtype",
+    "load_in_8bit": "Say dtype int8, on a CPU",
+    "device_map": "Say device, one for all or one for each stage",
+    "gpu": "Say device cuda",
+    "use_gpu": "Say device cuda",
+    "use_small": 'Load the model "small"',
+    "use_smaller_models": 'Load the model "small"',
+    "text_use_small": 'Say semantic "small"',
+    "coarse_use_small": 'Say coarse "small"',
+    "fine_use_small": 'Say fine "small"',
+}
+
+
+def instead(names: Iterable[str]) -> str | None:
+    """Return what to type for names that other systems use, or None."""
+    known = {f"{name}: {INSTEAD[name]}" for name in names if name in INSTEAD}
+    return ". ".join(sorted(known)) or None
 
 
 @dataclass(frozen=True)
@@ -148,7 +178,9 @@ class Settings:
             flat[name] = value
         known = [option.name for option in OPTIONS]
         if unknown := sorted(set(flat) - set(known)):
-            raise SettingError("unknown setting", ", ".join(unknown), ", ".join(known))
+            raise SettingError(
+                "unknown setting", ", ".join(unknown), ", ".join(known), instead(unknown)
+            )
         for stage in ("semantic", "coarse", "fine"):
             own = {name: flat.pop(name) for name in known if name in flat and _is_of(name, stage)}
             if own:

@@ -5,18 +5,13 @@ import sys
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bark import Bark
-from bark.audio.read import load_audio
 from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, run
 from bark.errors import MissingFileError, TextError
-from bark.longform.speak import speak_long
-from hubert.clone import Cloner
-from hubert.judge import Likeness, own_words
 
-from .plots import figure, save_figure
+if TYPE_CHECKING:  # torch takes seconds to import: first the flags
+    import numpy as np
 
 TEXT = "Hello. This voice was cloned from a few seconds of speech."
 PARAGRAPH = (
@@ -50,6 +45,11 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
     """Clone `reference`, speak `text` and a paragraph with it; write the voice, both
     and a picture.
     """
+    from bark import Bark, load_audio, speak_long
+    from hubert.clone import Cloner
+
+    from .plots import figure, save_figure
+
     bundled = resources.files("booth") / "samples" / "reference.flac"
     with resources.as_file(bundled) as sample:
         recording = reference if reference is not None else sample
@@ -86,8 +86,10 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
     )
 
 
-def _judged(reference: np.ndarray, speech: np.ndarray, text: str, rate: int) -> list[str]:
+def _judged(reference: "np.ndarray", speech: "np.ndarray", text: str, rate: int) -> list[str]:
     """Say how alike the voices are and which words are heard, where those tools are installed."""
+    from hubert.judge import Likeness, own_words
+
     found = []
     with suppress(MissingFileError):
         likeness = Likeness()

@@ -4,9 +4,13 @@ The chosen window of the recording goes two ways, each resampled straight from t
 through HuBERT and a quantizer into semantic tokens, at 24 kHz through the codec into coarse and
 fine codes."""
 
+if __name__ == "__main__":  # the command reads its flags before torch is imported
+    from booth.cli.clone import main
+
+    raise SystemExit(main())
+
 import hashlib
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -226,9 +230,3 @@ def _sha256(recording: Recording) -> str:
         return hashlib.sha256(samples.tobytes()).hexdigest()
     with Path(recording).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-if __name__ == "__main__":
-    from booth.cli.clone import main
-
-    sys.exit(main())

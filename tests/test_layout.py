@@ -91,6 +91,7 @@ def imported(path: Path, *, run_at_import: bool = False) -> set[str]:
     """
     here = path.relative_to(ROOT).parent.parts
     tree = parsed(path)
+    tree.body = [node for node in tree.body if not is_command(node)]
     late = {
         node
         for outer in ast.walk(tree)
@@ -113,15 +114,18 @@ def imported(path: Path, *, run_at_import: bool = False) -> set[str]:
     return names
 
 
+def is_command(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
 def is_front_door(path: Path) -> bool:
-    """The files that `python -m` starts may point up; they are a few lines, and `hubert.clone`'s last.
+    """The files that `python -m` starts may point up; they are a few lines, or an `if __name__` block.
 
     So may `bark/__init__.py`, whose `clone_voice` is looked up when it is used.
     """
     name = name_of(path)
     return path.name == "__main__.py" or name in {"bark/__init__.py"} | {
-        f"hubert/{command}.py"
-        for command in ("train", "prepare", "synthesize", "evaluate", "clone")
+        f"hubert/{command}.py" for command in ("train", "prepare", "synthesize", "evaluate")
     }
 
 

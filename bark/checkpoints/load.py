@@ -1,14 +1,14 @@
 """A model's name to the parts of a `bark.Bark`, each on its device."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bark.devices import choose_device, choose_dtype
+from bark.devices import choose_device, choose_dtype, dtype_name
 from bark.errors import SettingError
-from bark.settings import Settings
+from bark.settings import Settings, instead
 from bark.stages.coarse import CoarseStage
 from bark.stages.fine import FineStage
 from bark.stages.int8 import prepared
@@ -25,7 +25,7 @@ KINDS = {"semantic": SemanticStage, "coarse": CoarseStage, "fine": FineStage}
 def load_parts(
     name: str | Path,
     device: str | torch.device | Mapping[str, str],
-    dtype: str,
+    dtype: str | torch.dtype,
     offload: bool,
     others: Mapping[str, str | None],
     decoder: str | None = None,
@@ -37,7 +37,7 @@ def load_parts(
     decoder : decodes the codes instead of the model's own: "vocos", a hub id, a folder or a file.
     others : "semantic", "coarse" or "fine" → the model that this stage comes from instead.
     """
-    files, places = find_model(name), part_devices(device)
+    files, places, dtype = find_model(name), part_devices(device), dtype_name(dtype)
     stages: dict[str, Any] = {}
     for stage in STAGES:
         other = others.get(stage)
@@ -68,6 +68,13 @@ def load_parts(
             "offload": offload,
         },
     }
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Refuse arguments that `from_pretrained` has not, with ours for those of other systems."""
+    if unknown := ", ".join(names):
+        allowed = "device, dtype, offload, semantic, coarse, fine, decoder"
+        raise SettingError("unknown argument", unknown, allowed, instead(names))
 
 
 def part_devices(device: str | torch.device | Mapping[str, str]) -> dict[str, torch.device]:

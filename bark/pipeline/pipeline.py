@@ -5,12 +5,12 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Never, Unpack
 
 import numpy as np
 import torch
 
-from bark.checkpoints.load import load_parts
+from bark.checkpoints.load import load_parts, refuse_unknown
 from bark.errors import SettingError, SilentError, TextError
 from bark.longform.stream import stream_text
 from bark.settings import SettingChanges, Settings
@@ -66,19 +66,20 @@ class Bark(Chain):
         name: str | Path = "large",
         *,
         device: str | torch.device | Mapping[str, str] = "auto",
-        dtype: str = "auto",
+        dtype: str | torch.dtype = "auto",
         offload: bool = False,
         semantic: str | None = None,
         coarse: str | None = None,
         fine: str | None = None,
         decoder: str | None = None,
+        **unknown: Never,
     ) -> "Bark":
         """Load a model: "nano" (shipped, offline), "small", "large", a folder or a Hugging Face id.
 
         Parameters
         ----------
         device : one for all, or one for each of "semantic", "coarse", "fine", "codec".
-        dtype : "auto", "float32", "bfloat16", "float16", or on a CPU "int8".
+        dtype : "auto", "float32", "bfloat16", "float16", torch's own, or on a CPU "int8".
         offload : keep the parts on the CPU and move each to its device for its turn only.
         semantic, coarse, fine : take this stage from another model, as ``coarse="small"``.
         decoder : of the codes, instead of the model's own: "vocos" for Suno's models, a hub id, a
@@ -91,6 +92,7 @@ class Bark(Chain):
         CheckpointError
             If a file is not what it should be.
         """
+        refuse_unknown(unknown)
         parts = load_parts(
             name,
             device,

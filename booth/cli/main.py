@@ -81,7 +81,7 @@ def clone_command(words: Sequence[str]) -> int:
 
 def convert_command(words: Sequence[str]) -> int:
     """Run ``bark convert``, which is ``python -m bark.convert``."""
-    from bark.convert import main as convert
+    from .convert import main as convert
 
     return convert(words, "bark convert")
 

@@ -4,16 +4,17 @@ People coming from Suno, Bark Infinity and Coqui may type their own names for a 
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bark import commandline
 from bark.audio.write import FORMATS
 from bark.commandline import FILE, FOLDER, TRUTH, WORD, Kind, OneLineParser, choice, number, whole
-from bark.settings import OPTIONS
+from bark.settings import OPTIONS, instead
 from bark.version import __version__
 from booth.speak.request import COQUI_MODEL, SpeakRequest
 
@@ -68,7 +69,7 @@ FLAGS = (
             "history_prompt",
             VOICE,
             "a voice: an .npz file, one of your voices, or a preset (bark voices list)",
-            ("voice",),
+            ("voice", "voice_preset"),
         ),
         (
             "audio_file_as_history_prompt",
@@ -203,7 +204,7 @@ FLAGS = (
 
 def build_parser() -> OneLineParser:
     """Return the parser of the main command."""
-    parser = OneLineParser(
+    parser = _Parser(
         prog="bark",
         description="Speak a text with Bark, in a voice of your own. Commands beside this one: "
         "bark check, bark clone, bark convert-voice, bark voices, bark replay, bark convert; each "
@@ -231,6 +232,16 @@ def build_parser() -> OneLineParser:
                 f"--{other}", default=argparse.SUPPRESS, help=argparse.SUPPRESS, **extra
             )
     return parser
+
+
+class _Parser(OneLineParser):
+    """Says of a flag that other systems have what does the same here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` on standard error and leave."""
+        flags = re.findall(r"--([\w-]+)", message) if message.startswith("unrecognized") else []
+        fix = instead(flag.replace("-", "_") for flag in flags)
+        super().error(message if fix is None else f"{message}. {fix}")
 
 
 class _Help(argparse.HelpFormatter):

@@ -29,9 +29,9 @@ def build_parser() -> OneLineParser:
 
 def run(argv: Sequence[str]) -> tuple[list[str], int]:
     """Do what ``bark replay`` with these arguments asks; return the lines to print and the code."""
+    options = build_parser().parse_args(argv)
     from booth.speak.replay import replay
 
-    options = build_parser().parse_args(argv)
     target = None if options.output is None else Path(options.output).expanduser()
     folder = options.output_dir
     if target is not None:

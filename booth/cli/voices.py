@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser
 from bark.languages import SUPPORTED_LANGS
-from bark.voice.names import list_voices
-from booth.voices.library import Library
+
+if TYPE_CHECKING:  # torch takes seconds to import: first the flags
+    from booth.voices.library import Library
 
 PREVIEW = "Hello. This is how I sound."
 
@@ -51,11 +52,13 @@ def build_parser() -> OneLineParser:
 def run(argv: Sequence[str]) -> list[str]:
     """Do what ``bark voices`` with these arguments asks; return the lines to print."""
     options = build_parser().parse_args(argv)
+    from booth.voices.library import Library
+
     library = Library(None if options.folder is None else Path(options.folder))
     return _ACTIONS[options.command](library, options)
 
 
-def listing(library: Library, every_preset: bool = False) -> list[str]:
+def listing(library: "Library", every_preset: bool = False) -> list[str]:
     """Return one line for each voice, Suno's many presets folded into one for each language."""
     entries = library.entries()
     own = [f"  {entry.name}" for entry in entries if entry.origin == "own"]
@@ -74,7 +77,7 @@ def listing(library: Library, every_preset: bool = False) -> list[str]:
     ]
 
 
-def _info(library: Library, options: Any) -> list[str]:
+def _info(library: "Library", options: Any) -> list[str]:
     facts = library.describe(options.voice)
     width = max(map(len, facts))
     return [f"{key.ljust(width)}  {_plain(value)}" for key, value in facts.items()]
@@ -85,7 +88,8 @@ def _plain(value: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in value)
 
 
-def _preview(library: Library, options: Any) -> list[str]:
+def _preview(library: "Library", options: Any) -> list[str]:
+    from bark.voice.names import list_voices
     from booth.speak.request import SpeakRequest
     from booth.speak.speak import speak
 

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 
 from bark.checkpoints.find import find_model, read_torch_file
 from bark.checkpoints.formats import FORMATS, STAGES, read_stage
-from bark.convert import convert, main
+from bark.convert import convert
 from bark.errors import CheckpointError, MissingFileError, SettingError, StorageError
 from bark.storage.locks import lock
+from booth.cli.convert import main
 from tests.suno_files import add_codec, network, same_network, suno_folder
 from tests.tiny import make_tiny_model
 

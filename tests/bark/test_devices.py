@@ -52,8 +52,18 @@ def test_named_devices(monkeypatch):
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps", "gpu", "cuda:x", "", "meta", "cpu:7"])
 def test_absent_devices_are_refused(name):
-    with pytest.raises(SettingError, match=r"device: got '.*'; allowed: auto, cpu$"):
+    with pytest.raises(SettingError, match=r"device: got '.*'; allowed: auto, cpu($|\. )"):
         choose_device(name)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "why"), [(None, "built for CPUs only"), ("13.0", "torch sees no GPU")]
+)
+def test_cuda_that_is_absent_says_why(monkeypatch, cuda, why):
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None)
+    with pytest.raises(SettingError, match=why):
+        choose_device("cuda")
 
 
 def test_the_error_lists_what_is_there(monkeypatch):

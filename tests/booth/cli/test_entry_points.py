@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from bark.checkpoints.formats import FORMATS
+from booth.cli.convert import LAYOUTS
+from booth.cli.main import COMMANDS as MAIN
 from tests.conftest import ROOT
 
 COMMANDS = (
@@ -35,3 +38,29 @@ def test_an_unknown_flag_is_a_usage_error(module: str) -> None:
     done = run(module, "--no-such-flag")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr and "--" in done.stderr
+
+
+HELP = """
+import runpy, sys
+sys.argv = {words!r}
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    assert end.code == 0, end.code
+heavy = {{"torch", "transformers", "fastapi", "scipy", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+DOORS = ("hubert", "hubert.clone", "bark.convert", "booth.demo", *(f"bark {name}" for name in MAIN))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_help_comes_before_torch_is_imported(door: str) -> None:
+    program = HELP.format(words=[*door.split(), "--help"])
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and done.stdout.startswith("usage"), done.stderr
+
+
+def test_convert_offers_every_layout() -> None:
+    assert LAYOUTS == tuple(FORMATS)
