@@ -7,7 +7,7 @@ STAMP = .venv/.installed
 REAL ?= runs/unseen
 SPEECH ?=
 
-.PHONY: demo test test-slow test-download test-gpu lint venv nano nano-report quantizer-report bench clean
+.PHONY: demo test test-slow test-download test-gpu lint venv notebook nano nano-report quantizer-report bench clean
 
 # one thread: nano is too small for two, which only wait for each other when the machine is busy
 demo: $(STAMP)
@@ -38,6 +38,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
 	-$(BIN)/python -m hubert.likeness # the weights that --best_of and the reports judge likeness by
 	touch $(STAMP)
+
+notebook: $(STAMP) # opens JupyterLab
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[notebook]"
+	$(BIN)/jupyter lab clone_voice.ipynb
 
 nano: $(STAMP) # SPEECH: a folder of recordings that codec, coarse and fine learn from as well
 	$(BIN)/python -m training.nano all --work runs/nano $(if $(SPEECH),--real "$(SPEECH)")
