@@ -18,10 +18,10 @@ import pytest
 import bark
 from bark.audio.read import load_audio
 from bark.audio.write import save_audio
-from bark.convert import build_parser as convert_parser
 from bark.convert import convert
 from booth.cli import check, replay, swap, voices
 from booth.cli.clone import build_parser as clone_parser
+from booth.cli.convert import build_parser as convert_parser
 from booth.cli.main import main
 from booth.cli.options import parse_options
 from tests.conftest import ROOT
