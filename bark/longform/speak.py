@@ -21,6 +21,7 @@ from bark.stages.seeds import new_seed, part_seed
 from bark.text.dialogue import Turn
 from bark.text.split import Budget
 from bark.tokens import TokenLayout
+from bark.voice.names import check_marked
 from bark.voice.voice import Voice, VoiceLike
 
 from .join import checked_pause, join_audio
@@ -44,6 +45,7 @@ class LongOptions(SettingChanges, total=False):
         judge scores highest beside the voice, or the speaker's first part if none was given; see
         `hubert.judge.TakeJudge`.
     budget : limits of a part; by default what the model can take.
+    allow_paths : a ``[voice:...]`` mark in the text may also be the path of an ``.npz`` file.
     """
 
     mode: str
@@ -53,6 +55,7 @@ class LongOptions(SettingChanges, total=False):
     candidates: int
     judge: Judge | None
     budget: Budget | None
+    allow_paths: bool
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class _Manner:
     candidates: int = 1
     judge: Judge | None = None
     budget: Budget | None = None
+    allow_paths: bool = False
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple["_Manner", dict[str, Any]]:
@@ -105,7 +109,7 @@ def speak_parts(
     _check_numbers(manner.regenerate, len(parts))
     if not parts:
         raise TextError("there is nothing to speak", "no parts")
-    asked = _asked(parts, voice, voices or {})
+    asked = _asked(parts, voice, voices or {}, manner.allow_paths)
     anchors = {name: bark.resolve_voice(one) for name, one in asked.items()}
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
@@ -178,7 +182,7 @@ def speak_long(
     text : the text, or the parts that `plan_parts` made of it.
     voice : None lets Bark choose one with the first part.
     voices : the speakers of a dialogue by name. A line ``NAME: text`` or ``[voice:NAME]`` gives
-        them the word; a marked name that is not here is taken as the name of a voice.
+        them the word; a marked name that is not here is the name of a voice, never a path.
     seed : of the run; each part gets its own from it. None draws one, or takes that of the journal.
     journal : keeps each finished part: the same call goes on where a killed run stopped.
     progress : True shows a bar for the parts and the stages of each; a function is told of both.
@@ -198,7 +202,7 @@ def speak_long(
         parts = list(text)
     record = Journal(journal) if isinstance(journal, (str, Path)) else journal
     seed = _run_seed(seed, record)
-    asked = _asked(parts, voice, voices or {})
+    asked = _asked(parts, voice, voices or {}, manner.allow_paths)
     found = {name: bark.resolve_voice(one) for name, one in asked.items()}
     spoken = speak_parts(
         bark, parts, found.get(None), voices={n: v for n, v in found.items() if n}, seed=seed,
@@ -221,11 +225,17 @@ def speak_long(
 
 
 def _asked(
-    parts: Sequence[Turn], voice: VoiceLike | None, voices: Mapping[str, VoiceLike | None]
+    parts: Sequence[Turn],
+    voice: VoiceLike | None,
+    voices: Mapping[str, VoiceLike | None],
+    allow_paths: bool,
 ) -> dict[str | None, VoiceLike | None]:
     """Return what names the voice of each speaker."""
-    names = dict.fromkeys(part.speaker for part in parts)
-    return {name: voice if name is None else voices.get(name, name) for name in names}
+    given: dict[str | None, VoiceLike | None] = {None: voice, **voices}
+    return {
+        name: given[name] if name in given else check_marked(str(name), allow_paths)
+        for name in dict.fromkeys(part.speaker for part in parts)
+    }
 
 
 def _interval(mode: str) -> float:

@@ -67,6 +67,21 @@ def check_name(name: str) -> str:
     return plain
 
 
+def check_marked(name: str, allow_paths: bool = False) -> str:
+    """Return the voice that a text itself names, as ``[voice:name]`` does.
+
+    Whoever wrote the text may be a stranger: a path in it is a `VoiceError` unless allowed.
+    """
+    if not allow_paths and name.lower().endswith(".npz"):
+        raise VoiceError(
+            "a mark in a text names a voice, not a path",
+            f"[voice:{name}]",
+            "a name, or paths with --allow_paths (allow_paths=True)",
+            "Name the file beside the text: --voices NAME=FILE, and [voice:NAME] in it",
+        )
+    return name
+
+
 def _is_plain(name: str) -> bool:
     """Say whether a name in composed form keeps to the alphabet, and is a file on every system."""
     letters = all(unicodedata.category(c)[0] in "LMN" or c in " _-." for c in name)

@@ -95,6 +95,13 @@ FLAGS = (
             CONSENT,
             "whose voice you clone: self, licensed:NOTE, recorded:FILE or synthetic",
         ),
+        (
+            "allow_paths",
+            TRUTH,
+            "let [voice:FILE.npz] inside a text open that file; without it a mark is a name",
+            (),
+            False,
+        ),
         ("list_speakers", TRUTH, "list the voices and stop", (), False),
     ),
     *_flags(
@@ -288,6 +295,7 @@ def request_of(options: argparse.Namespace) -> SpeakRequest:
         voice_dir=None if folder is None else Path(folder),
         speaker=options.speaker,
         voices=dict(options.voices or ()),
+        allow_paths=bool(options.allow_paths),
         consent=options.consent,
         model=_model(options),
         small_stages=tuple(stage for stage, asked in zip(stages, small, strict=True) if asked),

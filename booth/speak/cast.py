@@ -9,6 +9,7 @@ from bark.errors import VoiceError
 from bark.speech import reference_of
 from bark.text.dialogue import Turn
 from bark.tokens import TokenLayout
+from bark.voice.names import check_marked
 from bark.voice.voice import Voice, VoiceLike
 from booth.takes.take import save_voice, slug
 from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
@@ -86,10 +87,10 @@ def cast(request: SpeakRequest, model: Model, ask: Ask | None = None) -> Cast:
     return Cast(voice, reference, voices, references)
 
 
-def with_marked(model: Model, who: Cast, turns: Sequence[Turn]) -> Cast:
+def with_marked(model: Model, who: Cast, turns: Sequence[Turn], allow_paths: bool) -> Cast:
     """Add the voices that ``[voice:name]`` marks name and that were not given."""
     names = {turn.speaker for turn in turns if turn.speaker} - set(who.voices)
-    found = {name: _resolved(model, name) for name in sorted(names)}
+    found = {name: _resolved(model, check_marked(name, allow_paths)) for name in sorted(names)}
     return replace(
         who,
         voices={**who.voices, **found},

@@ -24,6 +24,7 @@ class SpeakRequest:
     voice_dir: Path | None = None  # a folder of voices
     speaker: str | None = None  # one of `voice_dir`
     voices: Mapping[str, str] = field(default_factory=dict)  # of a dialogue: name → voice
+    allow_paths: bool = False  # a [voice:...] mark in a text may be the path of an .npz file
     consent: str | None = None  # for what is cloned
 
     model: str | None = None  # None: the one that the voice was made for, else large

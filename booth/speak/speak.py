@@ -60,7 +60,7 @@ class Work:
         return Job(
             text,
             turns,
-            with_marked(self.bark, self.cast, turns),
+            with_marked(self.bark, self.cast, turns, request.allow_paths),
             request.mode,
             take_seed(seed, number),
             silence,
@@ -195,7 +195,7 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
             pass  # it can be written: better to know before the work
     who = cast(request, bark or files, ask)
     for _, turns in scripts:
-        with_marked(bark or files, who, turns)  # an unknown mark is found before the first take
+        with_marked(bark or files, who, turns, request.allow_paths)  # before the first take
     bark = bark or Bark.from_pretrained(**model)
     judge = judge_of(bark, request.best_of)
     return Work(request, bark, who, scripts, _identity(request, bark, who, scripts), bars, judge)

@@ -192,12 +192,24 @@ def test_each_speaker_has_a_voice_and_a_history():
     assert voices_heard(bark) == [None, ana.digest, bo.digest, said[1], said[2]]
 
 
-def test_a_marked_name_is_a_voice_and_an_unknown_one_fails_before_anything_is_spoken(tmp_path):
+def test_a_mark_names_a_voice_and_a_path_only_where_that_is_allowed(tmp_path, monkeypatch):
     voice = make(100, seed=3)
     path = voice.save(tmp_path / "radio.npz")
-    bark = Stub()
-    speak_long(bark, f"Listen. [voice:{path}] Static.", seed=1)
-    assert voices_heard(bark) == [None, voice.digest]
+    monkeypatch.setenv("BARK_VOICES", str(tmp_path))
+    for mark, allowed in (("radio", False), (path, True)):
+        bark = Stub()
+        speak_long(bark, f"Listen. [voice:{mark}] Static.", seed=1, allow_paths=allowed)
+        assert voices_heard(bark) == [None, voice.digest]
+    # a text may come from a stranger: it opens no file of this computer, and quotes nothing of one
+    (tmp_path / "secret.npz").write_text("password")
+    for mark in (path, tmp_path / "secret.npz", tmp_path / "none.NPZ", "~nosuchuser/a.npz"):
+        bark = Stub()
+        with pytest.raises(VoiceError, match="names a voice, not a path") as refused:
+            speak_long(bark, f"Listen. [voice:{mark}] Static.", seed=1)
+        assert bark.calls == [] and "password" not in str(refused.value)
+
+
+def test_an_unknown_mark_fails_before_anything_is_spoken():
     bark = Stub()
     with pytest.raises(VoiceError, match="no voice is named 'nobody'"):
         speak_long(bark, "Listen. [voice:nobody] Static.", seed=1)

@@ -430,10 +430,12 @@ def test_dialogue(bark: Any, loaded: Bark, heard: list[dict[str, Any]], tmp_path
     ]
     (record,) = records(tmp_path / "out")
     assert set(record["voices"]) == {"ANA", "BO", "cy"}
-    marked = bark(
-        "--text", f"[voice:{os.path.relpath(voices['ana'])}] Hello.", "--filename", "m.wav"
-    )
-    assert marked.code == 0
+    # whoever wrote a text names voices in it; files only where the one who typed the command says so
+    mark = ("--text", f"[voice:{os.path.relpath(voices['ana'])}] Hello.", "--filename", "m.wav")
+    refused = bark(*mark)
+    assert refused.code == 2 and "names a voice, not a path" in refused.err[0]
+    assert not (tmp_path / "out" / "m.wav").exists()
+    assert bark(*mark, "--allow_paths").code == 0
     kept = json.loads((tmp_path / "out" / "m.json").read_text())["voices"]
     assert [voice["reference"] for voice in kept.values()] == [str(voices["ana"].resolve())]
 
