@@ -82,16 +82,6 @@ class TokenLayout:
         """Return the layout as plain numbers for a ``config.json``."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "TokenLayout":
-        """Build a layout from a ``config.json``; an unknown name is an error, a missing one is
-        Bark's.
-        """
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise SettingError("token layout has unknown fields", unknown, sorted(known))
-        return cls(**values)
-
 
 BARK = TokenLayout()
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bark.errors import CheckpointError, SettingError
+from bark.storage.json import Count, decode
 from hubert.quantizer.lstm import LSTMQuantizer
 from hubert.quantizer.networks import LSTMNetwork, QuantizerSizes
 
@@ -20,16 +21,15 @@ TRAINING = "Run: python -m hubert.prepare FOLDER && python -m hubert.train PAIRS
 class Data:
     """The sizes that gitmylo's files keep in ``.info``."""
 
-    input_size: int = 768
-    hidden_size: int = 1024
-    output_size: int = 10_000
-    version: int = 0
+    input_size: Count = 768
+    hidden_size: Count = 1024
+    output_size: Count = 10_000
+    version: Count = 0
 
     @staticmethod
     def load(string: str) -> "Data":
         """Read the JSON of ``.info``."""
-        values = json.loads(string)
-        return Data(**{name: values[name] for name in Data.__dataclass_fields__})
+        return decode(string, Data, ".info of a quantizer")
 
     def save(self) -> str:
         """Return the JSON of ``.info``."""

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from bark.errors import CheckpointError, MissingFileError
 from bark.storage.atomic import atomic_write, atomic_write_text
-from bark.storage.hub import fetch
+from bark.storage.hub import HUB_ID, fetch
+from bark.storage.json import read_json
 from bark.storage.weights import read_weights
 
 from .base import check_codes, check_samples
@@ -178,7 +179,7 @@ class EncodecCodec:
         if path.is_dir():
             found = [path / name for name in ("model.safetensors", WEIGHTS, "pytorch_model.bin")]
             path = next((file for file in found if file.is_file()), found[0])
-        elif not path.is_file() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(name_or_path)):
+        elif not path.is_file() and re.fullmatch(HUB_ID, str(name_or_path)):
             path = fetch(str(name_or_path), "model.safetensors")
         if not path.is_file():
             raise MissingFileError(
@@ -201,7 +202,7 @@ class EncodecCodec:
         """
         folder = Path(folder)
         path = folder / "config.json"
-        config: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        config: dict[str, Any] = read_json(path) if path.is_file() else {}
         config["codec"] = {"type": "encodec"}
         state = {
             n: t.cpu().contiguous()

@@ -1,11 +1,14 @@
 """BERT's multilingual word pieces, the text tokens of Suno's models."""
 
-import json
 import unicodedata
 from pathlib import Path
 from typing import Any
 
-from bark.errors import MissingFileError, TextError
+import msgspec
+
+from bark.errors import BarkError, MissingFileError, TextError
+from bark.storage.files import read_bounded
+from bark.storage.json import MOST_BYTES, read_as
 
 from .reading import Reading
 from .tidy import clean, speakable, tidy
@@ -13,6 +16,12 @@ from .tidy import clean, speakable, tidy
 BERT_REPOSITORY = "bert-base-multilingual-cased"
 UNKNOWN = "[UNK]"
 BERT_SPECIAL = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+
+
+class _Settings(msgspec.Struct):
+    """What ``tokenizer_config.json`` may say of a vocabulary."""
+
+    do_lower_case: bool | None = None
 
 
 class BertTextTokenizer:
@@ -93,7 +102,9 @@ def _read_json(path: Path) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_str(path.read_text("utf-8"))
+        return Tokenizer.from_str(read_bounded(path, MOST_BYTES, TextError).decode("utf-8"))
+    except BarkError:
+        raise
     except Exception as error:  # tokenizers raises the bare class
         raise TextError(f"{path} is no tokenizer", str(error)[:80]) from error
 
@@ -105,20 +116,17 @@ def _read_vocabulary(path: Path) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     try:
-        words = (
-            path.read_text("utf-8").removesuffix("\n").split("\n")
-        )  # some words are other line breaks
-        settings = path.with_name("tokenizer_config.json")
-        lower = settings.is_file() and bool(
-            json.loads(settings.read_text("utf-8")).get("do_lower_case")
-        )
-    except (ValueError, AttributeError) as error:
-        raise TextError(f"{path} or its tokenizer_config.json cannot be read") from error
+        text = read_bounded(path, MOST_BYTES, TextError).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path} cannot be read", error) from error
+    words = text.removesuffix("\n").split("\n")  # some words are other line breaks
+    beside = path.with_name("tokenizer_config.json")
+    settings = read_as(beside, _Settings, TextError) if beside.is_file() else _Settings()
     if UNKNOWN not in words:
         raise TextError(f"{path} is no BERT vocabulary", "no [UNK]")
     ids = {word: at for at, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN, max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=bool(settings.do_lower_case))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens([word for word in BERT_SPECIAL if word in words])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bark.errors import CheckpointError
-from bark.storage.weights import read_json
+from bark.storage.json import read_json
 
 from .base import MAX_SHIFT, Quantizer
 from .kmeans import KMeansQuantizer

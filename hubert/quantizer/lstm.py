@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 import torch
 from torch import nn
 
 from bark.errors import CheckpointError
 from bark.storage.atomic import atomic_write
+from bark.storage.json import Count, decode
 from bark.storage.weights import FAIRSEQ_STAND_INS, read_torch_file, tensors_of
 
 from .base import check_features, refuse_pickled_kmeans
@@ -22,6 +24,16 @@ from .networks import NETWORKS, QuantizerSizes, sizes_of
 logger = logging.getLogger(__name__)
 STORE = "datastore."  # before the names of its tensors
 MAX_INFO_BYTES = 64 << 10
+
+
+class _Info(msgspec.Struct):
+    """The ``.info`` member of a quantizer file, as far as it says."""
+
+    input_size: Count | msgspec.UnsetType = msgspec.UNSET
+    hidden_size: Count | msgspec.UnsetType = msgspec.UNSET
+    output_size: Count | msgspec.UnsetType = msgspec.UNSET
+    version: Count | msgspec.UnsetType = msgspec.UNSET
+    neck_size: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class LSTMQuantizer:
@@ -130,7 +142,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
             member = next((m for m in archive.infolist() if m.filename.endswith("/.info")), None)
             if member is None or member.file_size > MAX_INFO_BYTES:
                 return {}
-            info = json.loads(archive.read(member))
-    except (OSError, zipfile.BadZipFile, ValueError, RecursionError):
+            info = decode(archive.read(member), _Info, f"{path}: .info")
+    except (OSError, zipfile.BadZipFile, CheckpointError):
         return {}
-    return info if isinstance(info, dict) else {}
+    return dict(msgspec.to_builtins(info))

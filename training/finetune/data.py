@@ -10,12 +10,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
+from bark.checkpoints.find import LAYOUT_LIMITS
 from bark.errors import CheckpointError, MissingFileError, SettingError
 from bark.storage.atomic import atomic_write_text
-from bark.storage.weights import read_json
+from bark.storage.json import Count, FileName, dataclass_from, read_as
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
 from training.engine.splits import split_by_hash
@@ -32,13 +36,13 @@ FORMAT_VERSION = 1
 class Entry:
     """One utterance in the list."""
 
-    name: str
-    line: int  # of the transcript
+    name: FileName
+    line: Count  # of the transcript
     text: str
-    text_ids: tuple[int, ...]
-    tokens: int  # semantic
-    frames: int
-    digest: str  # of semantic, coarse and fine tokens
+    text_ids: tuple[Annotated[int, Meta(ge=0, le=1 << 20)], ...]
+    tokens: Count  # semantic
+    frames: Count
+    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # of semantic, coarse and fine tokens
     validates: bool = False  # the transcript says so
 
     def fits_semantic(self, layout: TokenLayout) -> bool:
@@ -46,6 +50,16 @@ class Entry:
         length.
         """
         return len(self.text_ids) <= layout.text_window and self.tokens < layout.max_semantic
+
+
+class _Listed(msgspec.Struct):
+    """``data.json``."""
+
+    format_version: int
+    model: str
+    layout: dict[str, int | float]
+    validation: Annotated[float, Meta(ge=0, le=1)]
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True)
@@ -74,24 +88,16 @@ class VoiceData:
             raise MissingFileError(
                 f"no prepared data in {folder}", fix="Run python -m training.finetune.prepare"
             )
-        content = read_json(path)
-        if content.get("format_version") != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path}: format_version", content.get("format_version"), FORMAT_VERSION
-            )
         try:
-            entries = tuple(
-                Entry(**{**entry, "text_ids": tuple(entry["text_ids"])})
-                for entry in content["entries"]
-            )
-            layout = TokenLayout.from_dict(content["layout"])
-            return cls(
-                Path(folder), str(content["model"]), layout, float(content["validation"]), entries
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} is damaged", error, fix="Run training.finetune.prepare again"
-            ) from error
+            listed = read_as(path, _Listed)
+            layout = dataclass_from(listed.layout, TokenLayout, LAYOUT_LIMITS, f"{path}: layout")
+        except CheckpointError as error:
+            fix = "Run training.finetune.prepare again"
+            raise CheckpointError(error.what, error.got, error.allowed, fix) from error
+        version = listed.format_version
+        if version != FORMAT_VERSION:
+            raise CheckpointError(f"{path}: format_version", version, FORMAT_VERSION)
+        return cls(Path(folder), listed.model, layout, listed.validation, listed.entries)
 
     def save(self) -> None:
         """Write the list, whole or not at all."""

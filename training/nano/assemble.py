@@ -16,7 +16,7 @@ from bark.errors import CheckpointError, MissingFileError
 from bark.stages.gpt import GPT
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 from bark.storage.atomic import atomic_write, atomic_write_text
-from bark.storage.weights import read_weights
+from bark.storage.weights import read_json, read_weights
 from bark.tokens import TokenLayout
 from hubert.clone import Cloner
 from hubert.encoder import SemanticEncoder
@@ -94,7 +94,7 @@ def assemble(work: Path, target: Path) -> None:
             save_file(read_weights(work / DECODER), temporary)
         config["decoder"] = {"type": "vocos"}
     path = target / "config.json"
-    config["codec"] = json.loads(path.read_text())["codec"]
+    config["codec"] = read_json(path)["codec"]
     atomic_write_text(path, json.dumps(config, indent=2) + "\n")
 
 

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,10 +22,12 @@ from torch import Tensor
 
 from bark.errors import BarkError, MissingFileError, SettingError
 from bark.storage.atomic import atomic_write, atomic_write_text
+from bark.storage.json import Count, decode, read_as
 
 MANIFEST = "dataset.json"
 PAIRS = "pairs"
 FORMAT_VERSION = 1
+MOST_BYTES = 512 << 20  # of the list: three million pairs
 SPLITS = ("train", "validation", "test")
 MAX_DIFFERENCE = 5  # frames: Bark's tokens come at 49.9 Hz, HuBERT's frames at 50 Hz less one
 IGNORED = -100  # label of padding, torch's cross-entropy leaves it out
@@ -39,10 +42,10 @@ class PairEntry:
     """One pair in the list of a data set."""
 
     name: str  # the stem both files shared
-    frames: int  # of features
-    tokens: int
-    split: str  # one of SPLITS
-    digest: str  # of features and tokens
+    frames: Count  # of features
+    tokens: Count
+    split: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(SPLITS)})$")]
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{24}$")]  # of features and tokens
 
     @property
     def file(self) -> str:
@@ -50,6 +53,16 @@ class PairEntry:
         archives.
         """
         return pair_file(self.name)
+
+
+class _Listed(msgspec.Struct):
+    """``dataset.json``."""
+
+    format_version: int
+    encoder: dict[str, str | int | None]
+    feature_dim: Annotated[int, msgspec.Meta(ge=1, le=65_536)]
+    vocabulary: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    entries: tuple[PairEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -81,17 +94,14 @@ class PreparedDataset:
                 f"{folder} holds no prepared data set", got=f"no {MANIFEST}", fix=fix
             )
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            version = values.pop("format_version")
-            if version != FORMAT_VERSION:
-                raise DatasetError(f"{path}: format version", got=version, allowed=FORMAT_VERSION)
-            entries = tuple(PairEntry(**entry) for entry in values.pop("entries"))
-            known = {field.name for field in fields(cls)} & values.keys()
-            return cls(folder, entries=entries, **{name: values[name] for name in known})
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(
-                f"{path} is damaged", got=error, fix="Run hubert.prepare again"
-            ) from error
+            listed = read_as(path, _Listed, DatasetError, most=MOST_BYTES)
+        except DatasetError as error:
+            fix = "Run hubert.prepare again"
+            raise DatasetError(error.what, error.got, error.allowed, fix) from error
+        version = listed.format_version
+        if version != FORMAT_VERSION:
+            raise DatasetError(f"{path}: format version", got=version, allowed=FORMAT_VERSION)
+        return cls(folder, listed.encoder, listed.feature_dim, listed.vocabulary, listed.entries)
 
     def save(self) -> None:
         """Write ``dataset.json``."""
@@ -173,7 +183,7 @@ def read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
         If the file is damaged.
     """
     with _opened(path) as file:
-        info = json.loads((file.metadata() or {})["info"])
+        info = decode((file.metadata() or {})["info"], dict[str, str], path, DatasetError)
         features, tokens = file.get_tensor("features"), file.get_tensor("tokens")
     digest = hashlib.sha256(features.tobytes() + tokens.tobytes()).hexdigest()[:24]
     if digest != info.get("digest"):

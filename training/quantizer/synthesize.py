@@ -12,12 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from bark.audio.write import save_audio
 from bark.errors import BarkError, MissingFileError, SettingError, TextError
 from bark.extras import from_extra
 from bark.storage.atomic import atomic_write, atomic_write_text
+from bark.storage.json import read_as
 from bark.tokens import BARK
 from training.engine.progress import SILENT, Progress
 
@@ -73,6 +75,12 @@ class Take:
     text: str
     voice: str | None
     seed: int
+
+
+class _Note(msgspec.Struct):
+    """What the summary needs of a take's note."""
+
+    refused: str  # why; empty where the take was kept
 
 
 @dataclass(frozen=True)
@@ -140,12 +148,8 @@ def synthesize(
                     if not _note(out, result.take).is_file():
                         _keep(plan, out, result)
                 advance(len(spoken))
-    notes = (
-        json.loads(_note(out, take).read_text(encoding="utf-8"))
-        for batch in batches
-        for take in batch
-    )
-    return Counter(note["refused"] or "kept" for note in notes)
+    notes = (read_as(_note(out, take), _Note, BarkError) for batch in batches for take in batch)
+    return Counter(note.refused or "kept" for note in notes)
 
 
 def bark_speaker(bark: "Bark", settings: dict[str, Any]) -> Speaker:
@@ -305,7 +309,7 @@ def _check_same_plan(plan: SynthesisPlan, out: Path) -> None:
     path = out / SYNTHESIS
     mine = json.loads(json.dumps(asdict(plan)))
     if path.is_file():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
+        earlier = read_as(path, dict[str, Any], SettingError)  # each field is compared
         changed = [name for name in mine if name != "count" and earlier.get(name) != mine[name]]
         if changed:
             raise SettingError(

@@ -113,6 +113,9 @@ def test_bad_codes_are_refused(codec: EncodecCodec, codes: np.ndarray, message: 
 
 
 def test_save_then_load_is_the_same_codec(codec: EncodecCodec, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="config.json is not JSON"):
+        codec.save(tmp_path)
     (tmp_path / "config.json").write_text('{"name": "kept"}')
     codec.save(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text()) == {

@@ -158,7 +158,12 @@ def test_tokenizer_json_is_read_without_its_truncation(folder, tmp_path):
 def test_lower_case_only_when_the_folder_says_so(tmp_path):
     (tmp_path / "vocab.txt").write_text("[UNK]\nhello\nHello\n")
     assert BertTextTokenizer.from_pretrained(tmp_path).encode("Hello") == [2]
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
+    beside = tmp_path / "tokenizer_config.json"
+    for wrong in ("[" * 100_000, "3", '{"do_lower_case": "no"}', "9" * 5000, "\xff"):
+        beside.write_bytes(wrong.encode("latin-1"))
+        with pytest.raises(TextError, match="tokenizer_config.json"):
+            BertTextTokenizer.from_pretrained(tmp_path)
+    beside.write_text(json.dumps({"do_lower_case": True}))
     assert BertTextTokenizer.from_pretrained(tmp_path).encode("Hello") == [1]
 
 

@@ -134,7 +134,14 @@ def test_a_lying_info_is_a_hint_only(tmp_path: Path, caplog: pytest.LogCaptureFi
         archive.writestr("q/.info", '{"input_size": 768, "version": 1}')
     assert LSTMQuantizer.load(tmp_path / "q.pth").sizes == quantizer.sizes
     assert "the tensors are" in caplog.text
-    for broken in (b"\xff", b"[" * 100_000, b"3", b" " * 70_000):
+    for broken in (
+        b"\xff",
+        b"[" * 100_000,
+        b"3",
+        b" " * 70_000,
+        b'{"version": "1"}',
+        b'{"version": -1}',
+    ):
         torch.save(quantizer.network.state_dict(), tmp_path / "q.pth")
         with zipfile.ZipFile(tmp_path / "q.pth", "a") as archive:
             archive.writestr("q/.info", broken)

@@ -279,9 +279,19 @@ def test_what_cannot_be_trained_on_is_refused(
         run(ljspeech, tmp_path / "out", cloner)
     with pytest.raises(MissingFileError, match="no prepared data"):
         VoiceData.load(tmp_path)
-    (tmp_path / "data.json").write_text('{"format_version": 1, "entries": [{}]}')
-    with pytest.raises(CheckpointError, match="damaged"):
-        VoiceData.load(tmp_path)
+    entry = {"name": "a", "line": 1, "text": "x", "text_ids": [1], "tokens": 1, "frames": 1,
+             "digest": "0" * 64}  # fmt: skip
+    good = {"format_version": 1, "model": "nano", "layout": {}, "validation": 0.1}
+    for wrong, message in (
+        ({"entries": [{}]}, r"entries\[0\].*name"),
+        ({"entries": [entry | {"name": "../../secret"}]}, "name of a file beside it"),
+        ({"entries": [entry | {"text_ids": [-1]}]}, "text_ids"),
+        ({"entries": [entry], "layout": {"fine_books": 10**9}}, "fine_books.*prepare again"),
+        ({"entries": [entry], "format_version": 2}, "format_version: got 2"),
+    ):
+        (tmp_path / "data.json").write_text(json.dumps(good | wrong))
+        with pytest.raises(CheckpointError, match=message):
+            VoiceData.load(tmp_path)
 
 
 def test_the_command(

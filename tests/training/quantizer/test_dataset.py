@@ -64,12 +64,22 @@ def test_any_changed_pair_changes_the_fingerprint(tmp_path: Path) -> None:
 def test_what_is_no_data_set_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="holds no prepared data set.*hubert.prepare"):
         PreparedDataset.load(tmp_path)
-    (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(DatasetError, match="is damaged"):
-        PreparedDataset.load(tmp_path)
-    (tmp_path / "dataset.json").write_text(json.dumps({"format_version": 9, "entries": []}))
-    with pytest.raises(DatasetError, match="format version: got 9"):
-        PreparedDataset.load(tmp_path)
+    list_file = make_dataset(tmp_path, 2).folder / "dataset.json"
+    good = json.loads(list_file.read_text())
+    entry = good["entries"][0]
+    for wrong, message in {
+        "{": "is not JSON.*Run hubert.prepare again",
+        "[" * 100_000: "is not JSON",
+        json.dumps(good | {"format_version": 9}): "format version: got 9",
+        json.dumps(good | {"vocabulary": 10**12}): "vocabulary; allowed: int <= 1048576",
+        json.dumps(good | {"vocabulary": "10"}): "vocabulary: got str; allowed: int",
+        json.dumps(good | {"entries": [entry | {"frames": -1}]}): r"entries\[0\].frames",
+        json.dumps(good | {"entries": [entry | {"split": "dev"}]}): r"entries\[0\].split",
+        json.dumps(good | {"entries": [3]}): r"entries\[0\]: got int",
+    }.items():
+        list_file.write_text(wrong)
+        with pytest.raises(DatasetError, match=message):
+            PreparedDataset.load(tmp_path)
     with pytest.raises(SettingError, match="split: got dev; allowed: train, validation, test"):
         make_dataset(tmp_path, 2).split("dev")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bark.audio.read import load_audio
-from bark.errors import MissingFileError, SettingError, TextError
+from bark.errors import BarkError, MissingFileError, SettingError, TextError
 from bark.tokens import BARK, TokenLayout
 from bark.voice.voice import Voice
 from tests.conftest import contents
@@ -241,3 +241,15 @@ def test_the_order_batches_come_back_in_does_not_matter(tmp_path: Path) -> None:
     synthesize(PLAN, tmp_path / "backwards", backwards)
     run(tmp_path / "local")
     assert contents(tmp_path / "backwards") == contents(tmp_path / "local")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "3", '{"refused": 3}', "9" * 5000])
+def test_a_damaged_note_or_plan_is_one_of_our_errors(tmp_path: Path, content: str) -> None:
+    run(tmp_path)
+    name = plan_takes(PLAN)[0][0].name
+    for file in (f"takes/{name}.json", "synthesis.json"):
+        good = (tmp_path / file).read_text(encoding="utf-8")
+        (tmp_path / file).write_text(content)
+        with pytest.raises(BarkError, match=f"{Path(file).name}|made otherwise"):
+            run(tmp_path)
+        (tmp_path / file).write_text(good, encoding="utf-8")
