@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import logging
 import math
 import os
 import signal
@@ -219,12 +220,31 @@ def say(line: str, stream: Any = None) -> None:
     if stream is None:
         return
     encoding = stream.encoding or "utf-8"
-    line = "".join(letter if letter in "\n\t" else _shown(letter) for letter in line)
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    line = plain(line).encode(encoding, "backslashreplace").decode(encoding)
+    print(line, file=stream, flush=True)
 
 
-def _shown(letter: str) -> str:
-    return printable(letter) if unicodedata.category(letter) == "Cc" else letter
+def plain(text: str) -> str:
+    """Return text whose control characters, but for new lines and tabs, are escaped."""
+    if text.isprintable():
+        return text
+    controls = {letter for letter in text if unicodedata.category(letter) == "Cc"} - {"\n", "\t"}
+    return text.translate({ord(letter): printable(letter) for letter in controls})
+
+
+class _PlainFormatter(logging.Formatter):
+    """Writes a message, and any name in it, without what could steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+def log_to_stderr(level: int = logging.WARNING, times: bool = False) -> None:
+    """Show log messages of this level on standard error, with the time of day where asked."""
+    handler = logging.StreamHandler()
+    pattern = "%(asctime)s %(message)s" if times else "%(message)s"
+    handler.setFormatter(_PlainFormatter(pattern, "%H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 @contextmanager

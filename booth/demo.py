@@ -1,13 +1,12 @@
 """The main job in one command: a recording → a voice → new speech in it, with a picture of both."""
 
-import logging
 import sys
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, run
+from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser, log_to_stderr, run
 from bark.errors import MissingFileError, TextError
 
 if TYPE_CHECKING:  # torch takes seconds to import: first the flags
@@ -37,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         run_demo(recording, asked.text, asked.model, asked.seed, Path(asked.output_dir))
         return 0
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_stderr()
     return run("demo", work)
 
 

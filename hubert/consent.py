@@ -4,7 +4,6 @@ Anyone can clone a voice without its owner's leave: this is a local tool and pol
 It asks, once and plainly, and the answer travels inside the voice.
 """
 
-import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -14,10 +13,13 @@ from bark.errors import MissingFileError, SettingError
 ALLOWED = "self, licensed:NOTE, recorded:FILE, synthetic"
 QUESTION = f"Whose voice is this, and may you clone it? ({ALLOWED}) "
 MAX_LENGTH = 2_000  # characters
-KEPT = re.compile(r".+ sha256:[0-9a-f]{64}")  # a recorded consent that was checked before
 
 
-def check_consent(statement: str) -> str:
+class Consent(str):
+    """A statement that was checked; text that says the same was not."""
+
+
+def check_consent(statement: str) -> Consent:
     """Return a statement of consent as a voice keeps it, or raise what is wrong with it.
 
     Parameters
@@ -29,23 +31,26 @@ def check_consent(statement: str) -> str:
     >>> check_consent("licensed: LJ Speech, public domain")
     'licensed:LJ Speech, public domain'
     """
+    if isinstance(statement, Consent):
+        return statement
     basis, _, note = (part.strip() for part in statement.partition(":"))
     short = len(statement) <= MAX_LENGTH and statement.isprintable()
     if short and basis in ("self", "synthetic") and not note:
-        return basis
+        return Consent(basis)
     if short and basis == "licensed" and note:
-        return f"licensed:{note}"
-    if short and basis == "recorded" and KEPT.fullmatch(note):
-        return f"recorded:{note}"
+        return Consent(f"licensed:{note}")
     if short and basis == "recorded" and note:
         path = Path(note).expanduser()
         if not path.is_file():
             raise MissingFileError(f"there is no file {path} with the speaker's consent")
-        return f"recorded:{path.name} sha256:{sha256(path.read_bytes()).hexdigest()}"
+        digest = sha256(path.read_bytes()).hexdigest()
+        return Consent(f"recorded:{path.name} sha256:{digest}")
     raise SettingError("consent", ascii(statement[:60]), ALLOWED)
 
 
-def require_consent(statement: str | None, ask: Callable[[str], str | None] | None = None) -> str:
+def require_consent(
+    statement: str | None, ask: Callable[[str], str | None] | None = None
+) -> Consent:
     """Return the checked statement; without one ask once, and refuse where nobody can be asked.
 
     Parameters

@@ -8,6 +8,7 @@ import torch
 
 from bark.audio.read import resample
 from bark.checkpoints.find import find_model
+from bark.checkpoints.trust import is_here
 from bark.errors import CheckpointError
 from bark.storage.hub import Wanted, cached, fetch
 from hubert.quantizer.base import Quantizer, shifted
@@ -109,6 +110,12 @@ class SemanticEncoder:
         settings = quantizer_settings(quantizer)
         heard = settings.get("encoder", {})
         name = heard.get("hubert") or folder or HUB_REPO
+        if heard.get("hubert") not in (None, HUB_REPO) and not is_here(str(name)):
+            raise CheckpointError(
+                f"{quantizer} was trained on a HuBERT that is not here",
+                name,
+                fix=f"If you trust it, run: hf download {name}",
+            )
         features = HubertFeatures.from_pretrained(name, heard.get("layer"), device=device)
         return cls(features, load_quantizer(quantizer, device), note, settings.get("shift", 0))
 

@@ -14,6 +14,7 @@ import torch
 from bark.errors import CheckpointError, MissingFileError, MissingModelError, SettingError
 from bark.storage.files import expand
 from bark.storage.hub import (
+    HUB_ID,
     Wanted,
     cached,
     fetch,
@@ -59,7 +60,6 @@ __all__ = [
 ]
 
 SUNO_REPO = "suno/bark"
-HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 SUNO_SIZES = {"large": "_2", "small": ""}  # what Suno's file names end in
 CODEC_REPO = "facebook/encodec_24khz"
 BERT_REPO = "bert-base-multilingual-cased"
@@ -237,7 +237,8 @@ def find_model(name: str | Path) -> ModelFiles:
         return _from_hub(name)
     raise MissingFileError(
         f"no model {text!r}",
-        allowed="large, small, nano, an existing folder or a hub id such as suno/bark-small",
+        allowed="large, small, nano, an existing folder or a hub id such as suno/bark-small, or "
+        "suno/bark-small@REVISION",
     )
 
 
@@ -342,7 +343,8 @@ def _from_hub(repo: str) -> ModelFiles:
         config = fetch(repo, "config.json")
     except MissingModelError as error:
         patterns = "'*.json' '*.txt' 'model*' 'pytorch_model*'"
-        fix = f"Where there is a network, run: hf download {repo} --include {patterns}"
+        where = repo.replace("@", " --revision ")
+        fix = f"Where there is a network, run: hf download {where} --include {patterns}"
         raise MissingModelError(error.what, fix=fix) from None
     folder = config.parent
     stated = read_config(folder)

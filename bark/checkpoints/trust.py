@@ -3,16 +3,17 @@
 import re
 
 from bark.storage.files import expand
-from bark.storage.hub import cached
+from bark.storage.hub import HUB_ID, cached
 
-from .find import HUB_ID, SUNO_SIZES
+from .find import SUNO_SIZES
 
 
-def is_here(name: str) -> bool:
+def is_here(name: str, file: str = "config.json") -> bool:
     """Tell whether a model that a voice or a record names may be loaded.
 
-    nano and Suno's names may; a folder or a repository must be on this computer already.
+    nano and Suno's names may; a path or a repository, of which `file` is a part, must be on this
+    computer already.
     """
-    if name in SUNO_SIZES or name == "nano" or (name and expand(name).is_dir()):
+    if name in SUNO_SIZES or name == "nano" or (name and expand(name).exists()):
         return True
-    return bool(re.fullmatch(HUB_ID, name)) and cached(name, "config.json") is not None
+    return bool(re.fullmatch(HUB_ID, name)) and cached(name, file) is not None

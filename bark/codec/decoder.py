@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from bark.errors import MissingFileError, SettingError
-from bark.storage.hub import fetch
+from bark.storage.hub import HUB_ID, fetch
 from bark.storage.weights import read_weights
 
 from .base import Codec
@@ -69,7 +69,7 @@ def _weights_file(decoder: str | Path) -> Path:
         return path
     if str(decoder) == PUBLISHED:
         return fetch(HUB_REPO, HUB_FILE)
-    named = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(decoder))
+    named = re.fullmatch(HUB_ID, str(decoder))
     if named and path.suffix not in FILES:
         return fetch(str(decoder), HUB_FILE)
     raise MissingFileError(

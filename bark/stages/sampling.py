@@ -13,6 +13,7 @@ from bark.errors import CheckpointError
 from bark.settings import Sampling as Sampling
 from bark.settings import is_number as is_number
 
+GREEDY_BELOW = 1e-30  # logits over a smaller temperature are infinite in float32
 DEFAULT_SAMPLING = Sampling()  # Suno's, semantic and coarse
 
 
@@ -38,7 +39,7 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     if sampling.top_k is not None:
         edge = logits.topk(int(min(sampling.top_k, logits.shape[-1])), dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < edge, float("-inf"))
-    if sampling.temperature == 0:
+    if sampling.temperature < GREEDY_BELOW:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(logits).scatter(-1, best, 1.0)
     return (logits / sampling.temperature).softmax(dim=-1)

@@ -18,10 +18,11 @@ from .files import expand
 
 logger = logging.getLogger(__name__)
 
+HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w.-]+)?"  # owner/name, or owner/name@revision
 _STORAGE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
 _UNREACHABLE = "the hub cannot be reached"
 
-Wanted = tuple[str, str]  # repository, file
+Wanted = tuple[str, str]  # repository, or repository@revision, and a file of it
 
 
 def fetch(repo: str, file: str) -> Path:
@@ -93,12 +94,18 @@ def cached(repo: str, file: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        path = try_to_load_from_cache(repo, file, cache_dir=cache_folder())
+        path = try_to_load_from_cache(cache_dir=cache_folder(), filename=file, **_named(repo))
     except ValueError as error:  # huggingface_hub checks how a repository may be called
         raise MissingFileError(
             f"{repo!r} is no folder here and cannot be a hub id", fix=str(error)
         ) from None
     return Path(path) if isinstance(path, str) else None
+
+
+def _named(repo: str) -> dict[str, str]:
+    """Return a repository, and the revision if one is named, as the client's arguments."""
+    name, _, revision = repo.partition("@")
+    return {"repo_id": name, **({"revision": revision} if revision else {})}
 
 
 def cache_folder() -> Path:
@@ -131,7 +138,11 @@ def _download(repo: str, file: str) -> tuple[Path | None, str]:
     try:
         endpoint = os.environ.get("HF_ENDPOINT") or None
         with _without_retry_notes():
-            return Path(hf_hub_download(repo, file, cache_dir=folder, endpoint=endpoint)), ""
+            path = hf_hub_download(
+                filename=file, cache_dir=folder, endpoint=endpoint, **_named(repo)
+            )
+        logger.warning("fetched %s", path)  # which tells the revision
+        return Path(path), ""
     except Exception as error:  # the client's errors have no common base
         if isinstance(error, OSError) and error.errno in _STORAGE_FAULTS:
             raise StorageError(
@@ -178,7 +189,8 @@ def _missing(missing: Sequence[Wanted], looked: Iterable[Path], reason: str) -> 
     names = "; ".join(f"{repo}: {', '.join(files)}" for repo, files in by_repo.items())
     places = ", ".join(str(place) for place in [*dict.fromkeys(looked), cache_folder()])
     commands = " && ".join(
-        f"hf download {repo} {' '.join(files)}" for repo, files in by_repo.items()
+        f"hf download {repo.replace('@', ' --revision ')} {' '.join(files)}"
+        for repo, files in by_repo.items()
     )
     why = reason or "the network is off: HF_HUB_OFFLINE"
     return MissingModelError(

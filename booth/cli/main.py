@@ -1,11 +1,10 @@
 """The command `bark` (``python -m bark``) and its subcommands."""
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bark.commandline import complain, run, say
+from bark.commandline import complain, log_to_stderr, run, say
 from bark.errors import SettingError
 
 
@@ -14,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_stderr()
     first = words[0] if words else "--"
     if first in COMMANDS:
         return run("bark", lambda: COMMANDS[first](words[1:]))

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bark.checkpoints.trust import is_here
+from bark.codec.decoder import HUB_FILE, PUBLISHED
 from bark.errors import BarkError
 from bark.longform.speak import LongTake
 from bark.pipeline import Bark
+from bark.stages.seeds import STAGES
 from booth.takes.take import Take, read_record, workshop
 from hubert.judge import TakeJudge
 
@@ -101,10 +103,13 @@ def replay(
 
 def _loaded(model: Mapping[str, Any], path: Path) -> Bark:
     """Load the model of a record, unless that would download something nobody typed."""
-    name = str(model["name"])
-    if not is_here(name):
-        fix = f"If you trust it, run: hf download {name}"
-        raise BarkError(f"{path} was made by a model that is not here", name, fix=fix)
+    decoder = model.get("decoder")
+    named = {str(model[part]): "config.json" for part in ("name", *STAGES) if model.get(part)}
+    named |= {} if decoder in (None, PUBLISHED) else {str(decoder): HUB_FILE}
+    for name, file in named.items():
+        if not is_here(name, file):
+            fix = f"If you trust it, run: hf download {name}"
+            raise BarkError(f"{path} was made by a model that is not here", name, fix=fix)
     return Bark.from_pretrained(**model)
 
 

@@ -1,6 +1,7 @@
 """What the system does to a command: closed pipes, strange names, no home, no memory: one line each."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bark.commandline import FAILED, UNREAD, OneLineParser, complain, run, say
+from bark.commandline import FAILED, UNREAD, OneLineParser, complain, log_to_stderr, run, say
 from bark.errors import MissingFileError, SettingError, out_of_memory
 from bark.storage.files import expand
 from tests.conftest import ROOT
@@ -157,3 +158,19 @@ def test_say_to_no_stream_and_to_a_broken_one(monkeypatch: pytest.MonkeyPatch) -
     unread = io.TextIOWrapper(io.BufferedWriter(Unread()))
     monkeypatch.setattr(sys, "stderr", unread)
     assert complain("x", "y", 2) == 2
+
+
+def test_logged_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    root.handlers.clear()
+    try:
+        log_to_stderr()
+        logging.getLogger("x").warning(
+            "%s:\ta \u0915\u094d\u200d\u0937 note", "a\x1b]0;me\x07\x9b2J.wav"
+        )
+    finally:
+        root.handlers[:], root.level = before
+    assert (
+        capsys.readouterr().err == "a\\x1b]0;me\\x07\\x9b2J.wav:\ta \u0915\u094d\u200d\u0937 note\n"
+    )

@@ -39,6 +39,14 @@ def test_other_answers_are_refused(answer: str) -> None:
 def test_a_recorded_consent_must_exist(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="with the speaker's consent"):
         check_consent(f"recorded:{tmp_path / 'absent.wav'}")
+    agreed = tmp_path / "agreed.wav"
+    agreed.write_bytes(b"I agree")
+    typed = str.__str__(
+        check_consent(f"recorded:{agreed}")
+    )  # what a voice keeps, typed by somebody
+    for statement in (typed, "recorded:x sha256:" + "0" * 64):
+        with pytest.raises(MissingFileError, match="with the speaker's consent"):
+            check_consent(statement)
 
 
 def test_asks_once_and_refuses_where_nobody_is() -> None:

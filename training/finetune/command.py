@@ -85,7 +85,7 @@ def _work(argv: Sequence[str] | None) -> int:
     asked = vars(build_parser().parse_args(argv))
     asked |= {name: Path(asked[name]) for name in ("data", "out", "init") if asked[name]}
     options = FinetuneOptions(**asked)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    commandline.log_to_stderr(logging.INFO)
     try:
         from .train import finetune
 

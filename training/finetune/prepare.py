@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    commandline.log_to_stderr(logging.INFO)
     if not arguments.folder.is_dir():
         raise MissingFileError(f"no folder {arguments.folder}")
     read_transcript(arguments.folder)  # before the models: it may be missing

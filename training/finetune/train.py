@@ -20,6 +20,7 @@ import torch
 
 from bark.checkpoints.find import ModelFiles, check_layout, find_model, load_stage
 from bark.checkpoints.formats import Network, build_network
+from bark.checkpoints.trust import is_here
 from bark.devices import choose_device
 from bark.errors import BarkError, SettingError
 from bark.pipeline import Bark
@@ -74,6 +75,9 @@ def finetune(options: FinetuneOptions, progress: Progress = SILENT) -> FinetuneR
         CheckpointError If a model file is damaged, or training diverged."""
     data = VoiceData.load(options.data)
     base = options.model or data.model
+    if not options.model and not is_here(base):
+        fix = f"If you trust it, say: --model {base}"
+        raise SettingError(f"{options.data} names a model that is not here", base, fix=fix)
     files = find_model(base)
     if files.layout != data.layout:
         raise SettingError(

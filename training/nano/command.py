@@ -63,7 +63,7 @@ def _work(argv: Sequence[str] | None) -> int:
     if step not in STAGES and any(getattr(options, name) is not None for name in OF_A_STAGE):
         names = "--init, --learning-rate, --real-share, --width and --layers"
         parser.error(f"{names} are for {', '.join(STAGES)}, not for {step}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    commandline.log_to_stderr(logging.INFO, times=True)
     try:
         _run(step, options)
     except KeyboardInterrupt as interrupt:

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -57,7 +58,7 @@ class Source:
         try:
             if not self.member:
                 return self.path.read_bytes()
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
+            with _archive(self.path, self.path.stat().st_mtime_ns).open(self.member) as file:
                 data = file.read(limit + 1)
         except _ZIP_FAULTS as error:
             raise DatasetError(f"{self} cannot be read", got=error) from error
@@ -66,6 +67,14 @@ class Source:
                 f"{self} unpacks to more than it says", allowed=f"up to {limit:,} bytes"
             )
         return data
+
+
+@lru_cache(maxsize=8)
+def _archive(path: Path, _changed: int) -> zipfile.ZipFile:
+    """Return an archive that stays open: reading the list of its members takes as long as many
+    members do.
+    """
+    return zipfile.ZipFile(path)
 
 
 @dataclass

@@ -184,3 +184,10 @@ def test_refusals() -> None:
     )
     assert "top_k: got 2.5" in message(lambda: Sampling(1.0, 2.5), SettingError)  # type: ignore[arg-type]
     assert "top_p: got 1.1" in message(lambda: Sampling(1.0, None, 1.1), SettingError)
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 5e-324, 1e-38, 1e-31])
+def test_a_temperature_that_float32_cannot_divide_by_is_greedy(temperature: float) -> None:
+    logits = torch.tensor([[30.0, -2.0, 29.0], [-1e4, 3e4, 0.0]])
+    expected = probabilities(logits, Sampling(0))
+    assert torch.equal(probabilities(logits, Sampling(temperature)), expected)

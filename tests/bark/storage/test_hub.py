@@ -31,6 +31,7 @@ class FakeHub(BaseHTTPRequestHandler):
 
     def answer(self, body):
         name = self.path.lstrip("/").split("?")[0].replace("/resolve/main/", ":")
+        name = name.replace("/resolve/v1/", "@v1:")
         self.faults.setdefault("requests", []).append(name)
         content = self.files.get(name)
         if content is None:
@@ -104,6 +105,17 @@ def test_download_and_then_no_more_network(server, cache):
     faults["requests"].clear()
     assert hub.fetch("me/model", "weights.bin") == path
     assert faults["requests"] == []
+
+
+def test_a_revision_is_fetched_as_named_and_told(server, caplog):
+    files, faults = server
+    files["me/model@v1:weights.bin"] = b"first"
+    path = hub.fetch("me/model@v1", "weights.bin")
+    assert path.read_bytes() == b"first" and COMMIT in caplog.text
+    faults["requests"].clear()
+    assert hub.cached("me/model@v1", "weights.bin") == path and faults["requests"] == []
+    with pytest.raises(MissingFileError, match="hf download me/model --revision v1 absent.bin"):
+        hub.fetch("me/model@v1", "absent.bin")
 
 
 def test_a_cut_download_goes_on_where_it_stopped(server, monkeypatch):

@@ -8,9 +8,10 @@ import pytest
 
 from bark import Bark, Voice
 from bark.checkpoints.trust import is_here
-from bark.errors import BarkError
+from bark.errors import BarkError, CheckpointError
 from booth.speak.replay import replay
 from booth.voices.library import Library
+from hubert.encoder import SemanticEncoder
 
 
 def test_names_that_may_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,8 +34,17 @@ def test_a_record_does_not_send_the_program_to_the_hub(tiny_bark: Path, tmp_path
     saved = bark.generate("two words", seed=5, allow_early_stop=False).save(tmp_path / "x.wav")
     assert saved.record is not None
     record: dict[str, Any] = json.loads(saved.record.read_text("utf-8"))
-    record["model"]["name"] = "evil/model"
-    saved.record.write_text(json.dumps(record))
-    with pytest.raises(BarkError, match="a model that is not here: got evil/model"):
-        replay(saved.record)
+    for part in ("name", "semantic", "coarse", "fine", "decoder"):
+        changed = {**record, "model": {**record["model"], part: "evil/model"}}
+        saved.record.write_text(json.dumps(changed))
+        with pytest.raises(BarkError, match="a model that is not here: got evil/model"):
+            replay(saved.record)
     assert replay(saved.record, bark=bark).different == ()  # a model that was given is taken
+
+
+def test_a_quantizer_does_not_send_the_program_to_the_hub(tmp_path: Path) -> None:
+    quantizer = tmp_path / "quantizer.pth"
+    quantizer.write_bytes(b"not read")
+    (tmp_path / "quantizer.json").write_text('{"encoder": {"hubert": "evil/hubert", "layer": 9}}')
+    with pytest.raises(CheckpointError, match="a HuBERT that is not here: got evil/hubert"):
+        SemanticEncoder.from_pretrained("large", quantizer=quantizer)

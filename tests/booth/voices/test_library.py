@@ -205,7 +205,11 @@ def test_coqui_folder_is_cloned_once_and_again_when_the_recording_changes(
     assert coqui_voice("lj speech", [tmp_path], clone) == first and len(clone.recordings) == 2
     assert Voice.load(first) != voice
     stored = (place / "speaker.npz").stat().st_mtime
-    os.utime(recording, (stored + 5, stored + 5))  # newer
+    os.utime(recording, (stored + 10**9, stored + 10**9))  # the same sound, dated in the future
+    coqui_voice("lj speech", [tmp_path], clone)
+    assert len(clone.recordings) == 2
+    make_voice(3).save(first)  # a voice that does not say what it was made from: the date decides
+    coqui_voice("lj speech", [tmp_path], clone)
     coqui_voice("lj speech", [tmp_path], clone)
     assert len(clone.recordings) == 3
 

@@ -211,6 +211,9 @@ def test_what_does_not_fit_is_refused(
     replace(whole, folder=others, layout=BARK).save()
     with pytest.raises(SettingError, match="holds tokens of"):
         finetune(replace(options, data=others))
+    replace(whole, folder=others, model="evil/model").save()
+    with pytest.raises(SettingError, match="a model that is not here: got evil/model.*--model"):
+        finetune(replace(options, data=others, model=None))
     one = tmp_path / "one"
     long = replace(whole.entries[1], tokens=LAYOUT.max_semantic)
     replace(whole, folder=one, entries=(whole.entries[0], long)).save()

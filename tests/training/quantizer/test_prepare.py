@@ -10,7 +10,9 @@ import stat
 import struct
 import time
 import zipfile
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -439,3 +441,19 @@ def test_the_command_makes_a_data_set_with_a_real_hubert(
     assert dataset.feature_dim == 48 and dataset.encoder["layer"] == 2
     assert main([str(tmp_path / "absent")]) == 2
     assert isinstance(BarkError("x"), ValueError)
+
+
+def test_each_archive_is_opened_twice_however_many_members_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives(tmp_path, [f"n{i}" for i in range(8)])
+    opened: list[str] = []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, file: Any, *rest: Any, **options: Any) -> None:
+            opened.append(Path(file).parent.name)
+            super().__init__(file, *rest, **options)
+
+    monkeypatch.setattr("training.quantizer.pair_sources.zipfile.ZipFile", Counted)
+    assert run(tmp_path).computed == 8
+    assert Counter(opened) == {"semantic": 2, "wav": 2}  # to list its members, and to read them

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bark.commandline import log_to_stderr
 from bark.errors import BarkError, MissingFileError, SettingError
 from bark.storage.atomic import atomic_write
 from training.engine.progress import SILENT, Progress
@@ -247,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--processes", type=int, default=CorpusOptions.processes)
     parser.add_argument("--seed", type=int, default=CorpusOptions.seed)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr(logging.INFO, times=True)
     try:
         options = CorpusOptions(**vars(parser.parse_args(argv)))
         written = make_corpus(options, Progress(sys.stderr))

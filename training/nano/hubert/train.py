@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bark.commandline import log_to_stderr
 from bark.errors import BarkError
 from training.engine.progress import SILENT, Progress
 from training.engine.trainer import Trainer, TrainerOptions
@@ -202,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--real-eval", type=Path, help="recordings never trained on, for the report"
     )
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr(logging.INFO, times=True)
     torch.set_num_threads(1)
     out, shown = args.out or args.work / "hubert_nano", Progress(sys.stderr)
     try:

@@ -55,7 +55,7 @@ def _work(argv: Sequence[str] | None) -> int:
             got=f"without {', '.join(lacking)}",
             fix="Install them: pip install 'bark-voice-booth[report,plot]'",
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    commandline.log_to_stderr(logging.INFO, times=True)
     from .report import report
 
     report(arguments, Progress(sys.stderr))

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    commandline.log_to_stderr(logging.INFO)
     say(_run(arguments).rstrip())
     return 0
 

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    commandline.log_to_stderr(logging.INFO)
     try:
         say(_run(arguments))
     except KeyboardInterrupt as interrupt:

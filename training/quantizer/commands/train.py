@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    commandline.log_to_stderr(logging.INFO)
     try:
         if text := _run(arguments):
             say(text)
