@@ -157,6 +157,7 @@ BEFORE_NUMBERS: tuple[Rule, ...] = (
         lambda m: f" {letters_of(m[1])} and {letters_of(m[2])} ",
     ),
     rule(r"\bAD(?= ?\d)|(?<=\d )AD\b", " ay d "),
+    rule(r"(?<=\d) ?A(?= (?:fuse|plug|socket|outlet|circuit|breaker|charger|supply)s?\b)", " amp"),
     rule(r"(?<=\d)A(?![\w'])", " ay "),
     rule(r"\bA(?=-?\d)|\bA-(?=[a-z])", "ay "),
     rule(

@@ -24,9 +24,7 @@ SUFFIXES = (
     "c h cpp hpp cs sh bat exe dll zip tar gz rar jpg jpeg png gif svg bmp tiff webp mp3 mp4 wav "
     "flac ogg avi mov mkv md rst tex log ini cfg toml yaml yml sql db npz pth"
 ).split()
-SAID_SUFFIXES = frozenset(
-    "doc java bat exe zip tar gif jpeg tiff log mov go toml yaml flac".split()
-)
+SAID_SUFFIXES = frozenset("doc java bat zip tar gif jpeg tiff log mov go toml yaml flac".split())
 EMERGENCY = "911|999|112|411|311|211|811|988|000"
 STATES = (
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM "

@@ -114,7 +114,22 @@ def _hours(match: re.Match[str]) -> str:
     )
 
 
+def _army_time(match: re.Match[str]) -> str:
+    """Read 0900 hours as "oh nine hundred hours", 1430 hours as "fourteen thirty hours"."""
+    before, hour, minute = match.groups()
+    if int(hour) > 24 or int(minute) > 59:
+        return match.group()
+    high = f"{'oh ' if hour[0] == '0' else ''}{cardinal(str(int(hour)))}"
+    low = "hundred" if minute == "00" else cardinal(minute).replace("zero", "oh")
+    return f"{before or ''} {high} {low} "
+
+
 RULES: tuple[Rule, ...] = (
+    rule(r"(?i)\b((?:at|by|until|from|before|after|around) )(\d\d)(\d\d)(?= hours\b)", _army_time),
+    rule(r"(?<![\w.,])()(0\d)(\d\d)(?= hours\b)", _army_time),
+    rule(rf"(?<![\w.,])(\d\d?)\.([0-5]\d)(?= ?{HALF_DAY})", r"\1:\2"),
+    rule(rf"(?<![\w.])(\d\d?) ({MONTH_NAMES})\.? ?- ?(?=\d\d? (?:{MONTH_NAMES})\b)", r"\1 \2 to "),
+    rule(rf"\b({MONTH_NAMES})\.? (\d\d?) ?- ?(?=(?:{MONTH_NAMES})\b)", r"\1 \2 to "),
     rule(r"(?<![\w.])(\d{1,3}) ?h ?(\d{1,2}) ?m(?:in)?(?: ?(\d{1,2}) ?s)?(?!\w)", _hours),
     rule(r"(?<![\w.])()(\d{1,3}) ?m(?:in)? ?(\d{1,2}) ?s(?:ec)?(?!\w)", _hours),
     rule(
@@ -163,7 +178,7 @@ RULES: tuple[Rule, ...] = (
         lambda m: f"{full_month(m.group(1))} ",
     ),
     rule(
-        rf"\b({DAY_NAMES})(?:\.(?= ?[,\w]|$)|(?=,? [A-Z\d]))",
+        rf"(?<!\b[Tt]he )\b({DAY_NAMES})(?:\.(?= ?[,\w]|$)|(?=,? [A-Z\d]))",
         lambda m: DAYS[m.group(1).lower()] + " ",
     ),
 )

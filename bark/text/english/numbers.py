@@ -14,7 +14,7 @@ NUMBER = rf"{WHOLE}(?:\.\d{{1,{LONGEST}}})?"  # without groups, so that rules ma
 ORDINAL_MARK = r"(?:st|nd|rd|th)"
 YEARS = range(1100, 2100)  # four digits that are read as a year wherever they stand
 IRREGULAR_PLURALS = {"penny": "pence", "yen": "yen", "won": "won", "foot": "feet", "inch": "inches"}
-UNCHANGED = ("hertz", "baht", "rand", "p s i")
+UNCHANGED = ("hertz", "baht", "rand", "p s i", "horsepower")
 
 
 def cardinal(digits: str) -> str:
@@ -198,6 +198,8 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![\d./])(\d{1,4})/([1-9]\d{0,3})(?![\d/]|\.\d)", _fraction),
     rule(r"(?<=\d)/(?=\d|[A-Za-z]\b)", " over "),
     rule(r"(?<![\w.,-])\d{1,8}(?:-\d{1,8}){2,8}(?![\w-])", lambda m: by_groups(m.group())),
+    rule(r"(?<![\w.,-])24-7(?![\w-])", " twenty four seven "),
+    rule(r"(?<=\d)! ?(?=[=+*/])", " factorial "),
     rule(r"(?<=\d)(?: - | ?-|- )(?=\d)", _between),
     rule(r"(?<=[A-Za-z)]) {1,2}- (?=\d|[a-z]\b)", _taken_away),
     rule(r"(?<![\w.])-(?=\.?\d)", " minus "),

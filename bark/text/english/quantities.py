@@ -45,15 +45,17 @@ UNITS = {
     "dpi": "dot per inch", "px": "pixel", "ms": "millisecond", "us": "microsecond",
     "ns": "nanosecond", "sec": "second", "secs": "second", "min": "minute", "mins": "minute",
     "tsp": "teaspoon", "tbsp": "tablespoon", "h": "hour", "hr": "hour", "hrs": "hour",
+    "hp": "horsepower", "Ah": "amp hour", "kbit": "kilobit", "Mbit": "megabit", "Gbit": "gigabit",
     "sq ft": "square foot", "sq mi": "square mile",
     "sq km": "square kilometer", "sq m": "square meter", "cu ft": "cubic foot",
 }  # fmt: skip
 EXACT = frozenset(
-    {"us", "mi", "gal", "hr", "hrs"}
+    {"us", "mi", "gal", "hr", "hrs", "Ah"}
 )  # in capitals, or with a capital, they mean others
 ALONE = "lb oz ml tsp tbsp km kg cm mph mpg kWh GHz MHz kHz kW MB GB TB".split()
 PER = {"h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "d": "day"}
 PER_WORDS = "second minute hour day night week month year person head student mile gallon unit"
+LENGTHS = frozenset("millimeter centimeter meter kilometer inch foot yard mile".split())
 LOWER = {**{name.lower(): unit for name, unit in UNITS.items() if len(name) > 1}}
 SIGN = f"[{''.join(CURRENCIES)}]"
 SCALE = r"(?: (?:thousand|million|billion|trillion)\b|(?:k|K|M|B|m|[bmt]n|b)\b)"
@@ -128,10 +130,15 @@ def _measure(match: re.Match[str]) -> str:
     unit = unit_name(symbol)
     if power:
         unit = f"{'square' if power == '2' else 'cubic'} {unit}"
+    squared = ""
     if per:
-        unit += f" per {PER.get(per) or unit_name(per)}"
+        under = PER.get(per) or (per if per in PER_WORDS.split() else unit_name(per))
+        if per_power and under in LENGTHS:  # per cubic meter, but per second squared
+            under = f"{'square' if per_power == '2' else 'cubic'} {under}"
+        elif per_power:
+            squared = " squared" if per_power == "2" else " cubed"
+        unit += f" per {under}"
     name = unit if describes_a_noun(match) else plural(unit, number)
-    squared = {"2": " squared", "3": " cubed"}.get(per_power or "", "")
     return f"{number} {name}{squared} " if per else f"{number} {name} "
 
 
@@ -145,8 +152,9 @@ def _as_amount(match: re.Match[str]) -> str:
 
 
 def _scan_lines(match: re.Match[str]) -> str:
-    """Read 1080p as "ten eighty p", and a 737 the same way."""
-    return f" {cardinal(match.group(1))} {cardinal(match.group(2))} {match.group(3)} "
+    """Read 1080p as "ten eighty p", and a 737 jet the same way."""
+    low = cardinal(match.group(2)).replace("zero", "oh")
+    return f" {cardinal(match.group(1))} {low} {match.group(3)} "
 
 
 SCALES_OF_HEAT = {"C": "celsius", "F": "fahrenheit", "K": "kelvin"}
@@ -196,23 +204,32 @@ MEASURES: tuple[Rule, ...] = (
     rule(r"(?<![\w.^])-(?=\.?\d)", " minus "),
     rule(r"\b(\d{1,2})(\d\d)([pi])\b", _scan_lines),
     rule(r"\bay (3)([1-8]0)(?!\d)()", lambda m: f" ay{_scan_lines(m)}"),
-    rule(r"\bBoeing (7)(\d7)()\b-?", lambda m: f"Boeing{_scan_lines(m)}"),
+    rule(r"(?<=\bBoeing )(7)(\d7)()\b-?", _scan_lines),
+    rule(r"(?<=\bBoeing's )(7)(\d7)()\b-?", _scan_lines),
+    rule(r"\b(7)(\d7)( (?:jet|jumbo|airliner|plane|aircraft)s?)\b", _scan_lines),
+    rule(
+        rf"(?i)\b(force|thrust|load|tension|weight)( of| is| was) ({NUMBER}) ?N\b(?!\.\w)",
+        lambda m: f"{m[1]}{m[2]} {m[3]} {plural('newton', m[3])} ",
+    ),
     rule(
         r"(\d{1,3}(?:\.\d{1,9})?)° ?(?:(\d{1,2}(?:\.\d{1,9})?)' ?)?"
         r"(?:(\d{1,2}(?:\.\d{1,9})?)\" ?)?([NSEW])\b",
         _position,
     ),
+    rule(r"(\d{1,3})° ?(\d{1,2}(?:\.\d{1,9})?)' ?(?:(\d{1,2}(?:\.\d{1,9})?)\" ?)?()", _position),
     rule(rf"({NUMBER}) ?°(?: ?([CFK])\b)?", _degrees),
     rule(r"(?<![\w'])(\d{1,2})' ?(\d{1,2}(?:\.\d)?)\"", _feet),
     rule(r"(?<![\w'])(\d{1,3}) ?ft\.? (\d{1,2}) ?in\b\.?", _feet),
     rule(r"\b([Aa]n?) (\d{1,3}(?:\.\d)?)\" ?(?=[A-Za-z])", r"\1 \2 inch "),
+    rule(r"(?<!\d )(?<!and )(?<![\w./\"])(\d{1,2}/\d{1,2})\"(?!\w)", r"\1 inch "),
     rule(
         rf"({NUMBER})-({UNIT})(?![\w^/'-])\.?",
         _one_unit,
     ),
     rule(rf"(?<!\d )(?<!and )(?<![\d./])(\d{{1,2}}/\d{{1,2}}) ?({UNIT})(?![\w^/])", _one_unit),
     rule(
-        rf"({NUMBER}) ?({UNIT})(?:\^([23]))?(?:/({UNIT}|{any_of(PER)})(?:\^([23]))?)?"
+        rf"({NUMBER}) ?({UNIT})(?:\^([23]))?(?:/({any_of(PER_WORDS.split())}|{UNIT}|{any_of(PER)})"
+        r"(?:\^([23]))?)?"
         r"(?![\w^/])(?:\.(?= ?[a-z,;)]))?",
         _measure,
     ),

@@ -20,7 +20,7 @@ ABBREVIATIONS = {  # with their dot
     "mt": "mount", "esq": "esquire",
     "messrs": "messieurs", "viz": "namely", "cf": "compare", "al": "al",
     "ca": "circa", "tel": "telephone", "feat": "featuring", "govt": "government",
-    "assn": "association",
+    "assn": "association", "incl": "including", "excl": "excluding", "misc": "miscellaneous",
 }  # fmt: skip
 BEFORE_A_NUMBER = {
     "no": "number", "nos": "numbers", "p": "page", "pp": "pages", "vol": "volume", "fig": "figure",
@@ -133,6 +133,10 @@ RULES: tuple[Rule, ...] = (
         lambda m: ABBREVIATIONS[m.group(1).lower()] + " ",
     ),
     rule(rf"\b({any_of(TITLES)}) (?=[A-Z][a-z])", lambda m: TITLES[m.group(1)] + " "),
+    rule(
+        rf"\b(?=[IVX])({NUMERAL})(?= [Cc]entur(?:y|ies)\b)",
+        lambda m: ordinal(str(roman(m[1]))),
+    ),
     rule(rf"\b((?i:{'|'.join(HEADINGS)}) )(?=[IVXLC])(?![CL]\b)({NUMERAL})(?!\w|'[^s])", _heading),
     rule(
         rf"\b({RULER}) (?=[IVX])({NUMERAL})(?<! I)(?!\w|'[^s])",

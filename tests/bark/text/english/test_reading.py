@@ -21,7 +21,8 @@ def pairs(half: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("half", "least"), [("seen", 0.99), ("unseen", 0.98)])
 def test_pairs_of_written_and_spoken_text(half: str, least: float) -> None:
     """No failure of the unseen pairs was looked at while rules were written: the first 235 came
-    before the rules, the others after them.
+    before the rules, 112 after them, and 108 more after those were mended: of these 107 were right
+    at first sight.
     """
     wanted = pairs(half)
     wrong = [
