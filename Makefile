@@ -5,9 +5,12 @@ REF ?=
 TEXT ?= Hello. This voice was cloned from a few seconds of speech.
 STAMP = .venv/.installed
 REAL ?= runs/unseen
+MINUTES ?= 10
+KILLS ?= 300
+SEED ?= 1
 SPEECH ?=
 
-.PHONY: demo test test-slow test-download test-gpu lint venv notebook nano nano-report quantizer-report bench clean
+.PHONY: demo test test-slow test-download test-gpu test-kill fuzz lint venv notebook nano nano-report quantizer-report bench clean
 
 # one thread: nano is too small for two, which only wait for each other when the machine is busy
 demo: $(STAMP)
@@ -25,6 +28,12 @@ test-download: $(STAMP)
 
 test-gpu: $(STAMP) # needs an NVIDIA GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda tests/bark/stages/test_gpu.py tests/bark/test_devices.py
+
+fuzz: $(STAMP) # MINUTES of hostile files, recordings and texts; SEED chooses them
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz all $(SEED) $(MINUTES)
+
+test-kill: $(STAMP) # KILLS processes are killed while they write
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz kills $(SEED) $(KILLS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

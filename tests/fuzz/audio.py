@@ -1,18 +1,17 @@
-"""Load mutated audio files of every format: ``python -m tests.fuzz.audio SEED SECONDS``.
+"""Load mutated audio files of every format: ``python -m tests.fuzz audio SEED MINUTES``.
 
 Each ends in samples or in one of our errors. Anything else is a fault: another exception, a
 warning, a letter on stderr, samples out of range, 2 s of computing, 300 MB of growth.
 """
 
-import argparse
 import io
-import logging
 import os
 import re
 import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,8 @@ from bark.audio.read import load_audio
 from bark.audio.samples import LOUDEST
 from bark.audio.write import encode_audio
 from bark.errors import BarkError
+
+from . import Outcome
 
 RATE = 24_000  # Hz
 MOST_SECONDS, MOST_GROWTH = 2.0, 300 << 20  # of computing for an input; bytes for a campaign
@@ -218,16 +219,16 @@ def _memory() -> int:
     return 1024 * int(found[1]) if found else 0
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("seed", type=int)
-    parser.add_argument("seconds", type=float)
-    options = parser.parse_args(argv)
-    logging.basicConfig(handlers=[logging.NullHandler()])  # our own warnings are no faults
-    rows = campaign(options.seed, options.seconds)
-    sys.stdout.write(table(rows) + "\n")
-    return int(any(row.faults for row in rows))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def outcome(seed: int, seconds: float) -> Outcome:
+    """Return what a campaign found, of all formats together."""
+    began = time.monotonic()
+    rows = campaign(seed, seconds)
+    kinds = Counter[str]()
+    for row in rows:
+        kinds[f"{row.kind}: read"] += row.loaded
+        kinds[f"{row.kind}: AudioError"] += row.refused
+        kinds[f"{row.kind}: ended the decoder"] += row.ended
+    faults = [fault for row in rows for fault in row.faults]
+    slowest = max(row.slowest for row in rows)
+    inputs = sum(row.inputs for row in rows)
+    return Outcome(inputs, time.monotonic() - began, slowest, 0, +kinds, faults)

@@ -11,9 +11,8 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,22 @@ from bark.longform.journal import Journal
 from bark.settings import Settings
 from bark.speech import Generation
 from bark.storage.weights import read_weights
+from bark.text.bert import BertTextTokenizer
 from bark.tokens import BARK
 from bark.voice.voice import Voice
 from booth.takes.runs import open_run
 from booth.takes.take import read_record, save_take
+from hubert.quantizer.lstm import LSTMQuantizer
+from hubert.quantizer.networks import LSTMNetwork, QuantizerSizes
 from tests.made_voices import make
+from tests.pairs import make_dataset
 from tests.suno_files import checkpoint
-from tests.tiny import make_tiny_model
+from tests.tiny import LAYOUT, make_tiny_model
 from training.engine.run_folder import load_tensors, read_metrics, save_tensors
+from training.finetune.data import Entry, VoiceData
+from training.quantizer.dataset import PAIRS, PreparedDataset
+
+from . import Outcome
 
 MOST_SECONDS, MOST_GROWTH = 2.0, 300 << 20  # of one input; bytes of the whole campaign
 # Values that have broken readers of JSON before.
@@ -44,18 +51,6 @@ VALUES: tuple[Any, ...] = (
     [], {}, [[]], [1] * 1000, {"a": {"b": []}}, "nano", "~nosuchuser", ["x", 1, None], 0.5,
 )  # fmt: skip
 RAW = (b"NaN", b"Infinity", b"1e999", b"9" * 5000, b"[" * 3000, b'"\\ud800"', b"\xff", b"{", b"")
-
-
-@dataclass
-class Outcome:
-    """What a campaign found."""
-
-    inputs: int = 0
-    seconds: float = 0.0
-    slowest: float = 0.0
-    growth: int = 0  # bytes of memory at most
-    kinds: Counter[str] = field(default_factory=Counter)  # "target: result" → inputs
-    faults: list[str] = field(default_factory=list)  # each with the seed that gives it again
 
 
 @dataclass(frozen=True)
@@ -288,6 +283,25 @@ def _add_booth(folder: Path, add: Callable[[str, Path, Callable[[], object]], No
     add("training", folder / "best.safetensors", lambda: load_tensors(folder / "best.safetensors"))
     (folder / "metrics.jsonl").write_text('{"phase": "train", "step": 1, "loss": 0.5}\n' * 3)
     add("metrics", folder / "metrics.jsonl", lambda: read_metrics(folder))
+    _add_training(folder, add)
+
+
+def _add_training(folder: Path, add: Callable[[str, Path, Callable[[], object]], None]) -> None:
+    """Make the files of tokenizers, quantizers and training data."""
+    (folder / "vocab.txt").write_text("[UNK]\nhello\n")
+    beside = folder / "tokenizer_config.json"
+    beside.write_text('{"do_lower_case": true}')
+    add("tokenizer_config", beside, lambda: BertTextTokenizer.from_pretrained(folder))
+    pairs = make_dataset(folder / "pairs", 3)
+    add("dataset.json", pairs.folder / "dataset.json", lambda: PreparedDataset.load(pairs.folder))
+    entry = pairs.entries[0]
+    pair = pairs.folder / PAIRS / entry.file
+    add("pair", pair, lambda: pairs.read(entry))
+    quantizer = LSTMQuantizer(LSTMNetwork(QuantizerSizes(8, 4, 12))).save(folder / "q.pth")
+    add("quantizer", quantizer, lambda: LSTMQuantizer.load(quantizer))
+    listed = Entry("a", 1, "x", (1, 2), 3, 4, "0" * 64)
+    VoiceData(folder, "nano", LAYOUT, 0.1, (listed,)).save()
+    add("data.json", folder / "data.json", lambda: VoiceData.load(folder))
 
 
 def _memory() -> int:
