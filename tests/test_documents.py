@@ -123,14 +123,14 @@ def test_the_guide_can_be_followed(desk: Path) -> None:
             continue
         if words[0] == "python":
             if "training.finetune" not in line or "--steps" in line:
+                if "--model_name" in words:
+                    words[words.index("--model_name") + 1] = "nano"
                 assert command_module(words[2]).main(words[3:]) == 0, line
                 followed += 1
             continue
         words = [word.replace("v2/en_speaker_6", "alba") for word in words[1:]]
         speaks = words[0].startswith("-") or words[0] == "clone"
-        if "--model_name" in words:
-            words[words.index("--model_name") + 1] = "nano"
-        elif speaks and "--model" not in words:
+        if speaks and "--model" not in words:
             words += ["--model", "nano"]
         assert main(words) == 0, line
         followed += 1

@@ -1,6 +1,7 @@
 """How voices are named, where a name is looked for, and which models a voice was made for."""
 
 import difflib
+import itertools
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -197,6 +198,17 @@ def _voice_files(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield unicodedata.normalize("NFC", name), path
 
 
+def _triples(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the first file of each voice that lies there as Hugging Face keeps it."""
+    for place in (folder, folder / "v2"):
+        first, *others = _PART_SUFFIXES
+        for path in sorted(place.glob(f"*{first}")) if place.is_dir() else ():
+            stem = path.name.removesuffix(first)
+            if all(path.with_name(f"{stem}{other}").is_file() for other in others):
+                name = path.with_name(stem).relative_to(folder).as_posix()
+                yield unicodedata.normalize("NFC", name), path
+
+
 def preset_files(name: str, layout: TokenLayout) -> list[Path]:
     """Return the three files of one of Suno's presets, fetched from the model hub.
 
@@ -219,10 +231,12 @@ def preset_files(name: str, layout: TokenLayout) -> list[Path]:
 
 
 def list_voices(folders: Iterable[Path]) -> dict[str, Path]:
-    """Return name → ``.npz`` of every usable name in the folders, sorted; earlier folders win."""
+    """Return name → ``.npz``, or the first of three ``.npy``, of every usable name in the folders,
+    sorted; earlier folders win.
+    """
     found: dict[str, Path] = {}
     for folder in folders:
-        for name, path in _voice_files(folder):
+        for name, path in itertools.chain(_voice_files(folder), _triples(folder)):
             if is_suno_preset(name) or _is_plain(name):
                 found.setdefault(name, path)
     return dict(sorted(found.items()))

@@ -15,6 +15,7 @@ from bark.errors import BarkError, SettingError, VoiceError
 from bark.speech import file_hash
 from bark.voice.voice import Voice
 from booth.coqui import TTS, BarkConfig, BarkTTS, synthesize
+from booth.tts import main as tts_command
 from hubert.reference import Finding
 
 SETTINGS: dict[str, Any] = {"allow_early_stop": False, "max_gen_duration_s": 0.5}
@@ -235,3 +236,26 @@ def test_idiaps_voices_are_found(bark: Bark, tmp_path: Path) -> None:
     torch.save({"metadata": {}}, tmp_path / "bo.pth")
     with pytest.raises(VoiceError, match="has no semantic_prompt"):
         tts.tts("Hello.", speaker="bo", voice_dir=tmp_path)
+
+
+def test_their_command_line(
+    tiny_bark: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BARK_VOICES", str(tmp_path / "own"))
+    model = ["--model_name", str(tiny_bark), "--text", "Hello there."]
+    short = ["--max_gen_duration_s", "0.3", "--seed", "1"]
+    assert tts_command([*model, *short]) == 0  # their default name
+    assert tts_command([*model, *short, "--out_path", "a/b.wav", "--progress_bar", "True"]) == 0
+    first, second = soundfile.read("tts_output.wav")[0], soundfile.read("a/b.wav")[0]
+    assert len(first) and np.array_equal(first, second)
+    capsys.readouterr()
+    assert tts_command(["--list_models"]) == 0
+    assert capsys.readouterr().out.split() == ["tts_models/multilingual/multi-dataset/bark"]
+    assert tts_command(["--list_speaker_idxs"]) == 0 and "alba" in capsys.readouterr().out
+    if not torch.cuda.is_available():
+        assert tts_command([*model, "--use_cuda", "True"]) == 2
+    assert tts_command(["--model_name", "tts_models/en/ljspeech/vits", "--text", "x"]) == 2

@@ -38,7 +38,7 @@ from training.quantizer.prepare import PrepareOptions, prepare
 
 from . import Outcome
 
-LONGEST = 0.15  # seconds from a process's start to its end
+LONGEST = 0.3  # seconds from a process's start to its end
 PARTS = 30  # of a journal, takes of a run
 
 

@@ -219,3 +219,18 @@ def test_nanos_presets_are_found_last_and_say_whose_they_are() -> None:
     with pytest.raises(VoiceError, match="made for nano; some/folder understands other tokens"):
         replace(nano, name="some/folder", layout=BARK, codec_type="encodec").resolve_voice("alba")
     assert nano.resolve_voice("alba")
+
+
+def test_voices_in_three_files_are_listed(tmp_path):
+    """Hugging Face keeps a voice as three .npy files; one of which a file is missing is none."""
+    voice = make(60)
+    voice.export_hf(tmp_path, "ana")
+    voice.save(tmp_path / "speaker_embeddings" / "bo.npz")
+    voice.export_hf(tmp_path, "half")
+    folder = tmp_path / "speaker_embeddings"
+    (folder / "half_fine_prompt.npy").unlink()
+    listed = list_voices([folder])
+    assert list(listed) == ["ana", "bo"]
+    for name in listed:
+        found = resolve_voice(name, folders=[folder])
+        assert found is not None and found.digest == voice.digest
