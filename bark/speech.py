@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import file_digest
@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .audio.limiter import limited
+from .audio.postprocess import AnyStep, postprocessed, step_of
+from .audio.postprocess import Postprocess as Postprocess
 from .audio.write import AI_TAG, FORMATS, save_audio
 from .errors import AudioError, VoiceError
 from .settings import Settings
@@ -29,9 +31,6 @@ logger = logging.getLogger(__name__)
 KEPT_INFO = ("consent", "language", "source_sha256")  # of a voice, true of what it says as well
 FORMAT, FORMAT_VERSION = "bark-take", 1
 PACKAGES = ("torch", "numpy", "transformers")
-
-Postprocess = Callable[[np.ndarray, int], np.ndarray]
-"""Samples (N,) float32 and their rate → samples: a watermark, a loudness, a denoiser."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Savable:
         *,
         voice: bool = False,
         record: bool = True,
-        postprocess: Sequence[Postprocess] = (),
+        postprocess: Sequence[AnyStep] = (),
     ) -> SavedSpeech:
         """Write the audio, tagged as made by a machine, and its record; see `save_speech`."""
         return save_speech(self, path, voice=voice, record=record, postprocess=postprocess)
@@ -156,7 +155,7 @@ def save_speech(
     *,
     voice: bool = False,
     record: bool = True,
-    postprocess: Sequence[Postprocess] = (),
+    postprocess: Sequence[AnyStep] = (),
 ) -> SavedSpeech:
     """Write speech to files that are whole or not there at all; earlier files are replaced.
 
@@ -165,7 +164,8 @@ def save_speech(
     path : of the audio; its suffix chooses the format.
     voice : write the speech as a history prompt beside it, ``.npz``.
     record : write what ``bark replay`` needs to speak it again beside it, ``.json``.
-    postprocess : applied to the samples one after the other, before they are written.
+    postprocess : steps that the samples go through before they are written, functions or names as
+        ``"loudness=-16"`` (`bark.audio.postprocess`); the record keeps their names.
 
     Raises
     ------
@@ -195,15 +195,11 @@ def write_speech(
     record: Mapping[str, Any],
     *,
     voice: bool,
-    postprocess: Sequence[Postprocess] = (),
+    postprocess: Sequence[AnyStep] = (),
 ) -> SavedSpeech:
     """Write audio, record and voice under one stem into a folder of the caller's."""
-    layout, audio = speech.layout, speech.audio
-    for process in postprocess:
-        audio = process(audio, layout.sample_rate)
-    audio, taken = limited(audio, layout.sample_rate)
-    if taken:
-        logger.warning("%s: %.1f dB taken off its loudest moments", path.stem, taken)
+    layout, steps = speech.layout, [step_of(step) for step in postprocess]
+    audio = finished_audio(speech, steps, path.stem)
     save_audio(path, audio, layout.sample_rate, tags=speech_tags(record["text"], record["seed"]))
     prompt = None
     if voice:
@@ -220,6 +216,7 @@ def write_speech(
         "journal": None,
         "name": path.stem,
         **record,
+        **({"postprocess": [step.name for step in steps]} if steps else {}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "sample_rate": layout.sample_rate,
         "seconds": round(len(audio) / layout.sample_rate, 3),
@@ -229,6 +226,15 @@ def write_speech(
     note = path.with_suffix(".json")
     note.write_text(encode(full, indent=1) + "\n", "utf-8")
     return SavedSpeech(path, note, prompt)
+
+
+def finished_audio(speech: Speech, postprocess: Sequence[AnyStep], name: str) -> np.ndarray:
+    """Return the samples as they leave: after all steps, and within full scale."""
+    rate = speech.layout.sample_rate
+    audio, taken = limited(postprocessed(speech.audio, rate, postprocess), rate)
+    if taken:
+        logger.warning("%s: %.1f dB taken off its loudest moments", name, taken)
+    return audio
 
 
 def spoken_info(

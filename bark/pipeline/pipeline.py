@@ -10,6 +10,7 @@ from typing import Any, Literal, Never, Unpack
 import numpy as np
 import torch
 
+from bark.audio.postprocess import AnyStep, postprocessed_stream
 from bark.checkpoints.load import load_parts, refuse_unknown
 from bark.errors import SettingError, SilentError, TextError
 from bark.longform.stream import stream_text
@@ -222,6 +223,7 @@ class Bark(Chain):
         *,
         seed: int | None = None,
         latency: Literal["exact", "low"] = "exact",
+        postprocess: Sequence[AnyStep] = (),
         progress: Progress = False,
         cancel: Event | None = None,
         **settings: Unpack[SettingChanges],
@@ -236,14 +238,15 @@ class Bark(Chain):
         latency : "exact" yields what is final: fine codes that no later window fills again, decoded
             with all the frames that they depend on. "low" yields earlier: it fills and decodes
             short pieces by themselves, which changes codes and sound a little.
+        postprocess : steps that need not wait for the whole (`bark.audio.postprocess`).
 
         Yields
         ------
         (n,) float32 at `layout.sample_rate`.
         """
-        return stream_text(
-            self, text, voice, new_seed(seed), latency, Watch.of(progress, cancel), settings
-        )
+        watch = Watch.of(progress, cancel)
+        pieces = stream_text(self, text, voice, new_seed(seed), latency, watch, settings)
+        return postprocessed_stream(pieces, self.layout.sample_rate, postprocess)
 
     # ---- the stages, one by one ------------------------------------------------------------------
 

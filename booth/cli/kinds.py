@@ -30,9 +30,17 @@ def _read_speakers(word: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip(), voice.strip()) for name, _, voice in pairs)
 
 
+def _read_steps(word: str) -> tuple[str, ...]:
+    steps = tuple(step.strip() for step in word.split(","))
+    if not all(step.partition("=")[0] for step in steps):
+        raise refused(word, "NAME or NAME=ARGUMENT, as in loudness=-16")
+    return steps
+
+
 FREE = Kind("TEXT", str)
 MODE = Kind("MODE", _read_mode)
 PARTS = Kind("N,N", _read_parts)
+STEPS = Kind("NAME=X,NAME", _read_steps)
 SPEAKERS = Kind("NAME=VOICE", _read_speakers)
 
 

@@ -48,7 +48,8 @@ def speak_command(words: Sequence[str]) -> int:
         return _print(show_reading(request))
     shown = shows_progress(options)
     if not request.kept:
-        _to_stdout(speak_unkept(request, ask=ask_at_terminal, progress=shown), request.format)
+        spoken = speak_unkept(request, ask=ask_at_terminal, progress=shown)
+        _to_stdout(spoken, request.format, request.postprocess)
         return 0
     for take in speak(request, ask=ask_at_terminal, progress=shown):
         _print([str(take.audio)])
@@ -123,11 +124,12 @@ def _print(lines: Sequence[str]) -> int:
     return 0
 
 
-def _to_stdout(spoken: Any, kind: str) -> None:
-    """Write the audio of a take, tagged as `save` tags it, to standard output."""
+def _to_stdout(spoken: Any, kind: str, postprocess: Sequence[str]) -> None:
+    """Write a take's audio, finished and tagged as `save` does it, to standard output."""
     from bark.audio.write import encode_audio
-    from bark.speech import speech_tags
+    from bark.speech import finished_audio, speech_tags
 
     tags = speech_tags(spoken.text, spoken.seed)
-    sys.stdout.buffer.write(encode_audio(spoken.audio, spoken.sample_rate, kind, tags))
+    audio = finished_audio(spoken, postprocess, "speech")
+    sys.stdout.buffer.write(encode_audio(audio, spoken.sample_rate, kind, tags))
     sys.stdout.buffer.flush()

@@ -18,7 +18,7 @@ from bark.settings import OPTIONS, instead
 from bark.version import __version__
 from booth.speak.request import COQUI_MODEL, SpeakRequest
 
-from .kinds import CONSENT, FREE, MODE, PARTS, SPEAKERS
+from .kinds import CONSENT, FREE, MODE, PARTS, SPEAKERS, STEPS
 from .texts import read_texts
 
 logger = logging.getLogger(__name__)
@@ -198,6 +198,8 @@ FLAGS = (
             ("candidates",),
             1,
         ),
+        ("loudness", number(-60, 0), "bring each take to a loudness in LUFS, as -16"),
+        ("postprocess", STEPS, "steps before a take is written, as other packages name them"),
         ("always_save_speaker", TRUTH, "False: keep no .npz voice beside the audio", (), True),
         ("output_full", TRUTH, "keep the .npz voice, as --always_save_speaker does", (), False),
         ("text_splits_only", TRUTH, "only show the parts of the text", (), False),
@@ -318,6 +320,7 @@ def request_of(options: argparse.Namespace) -> SpeakRequest:
         format=kind,
         iterations=options.iterations,
         best_of=options.best_of,
+        postprocess=_steps(options),
         with_voice=options.always_save_speaker or options.output_full,
         kept=options.output_filename != "-",
     )
@@ -341,6 +344,11 @@ def _mode(options: argparse.Namespace) -> str:
         return {0: "chained", 1: "anchored"}.get(interval, f"reanchor={interval}")
     counted = options.split_by_words or options.split_by_lines
     return "chained" if counted and not options.stable_mode else "anchored"
+
+
+def _steps(options: argparse.Namespace) -> tuple[str, ...]:
+    loudness = () if options.loudness is None else (f"loudness={options.loudness:g}",)
+    return (*(options.postprocess or ()), *loudness)
 
 
 def _model(options: argparse.Namespace) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bark.audio.write import FORMATS
 from bark.commandline import DEVICE, FILE, FOLDER, OneLineParser, choice
 
-from .kinds import PARTS
+from .kinds import PARTS, STEPS
 
 
 def build_parser() -> OneLineParser:
@@ -23,6 +23,7 @@ def build_parser() -> OneLineParser:
     parser.flag("--output_format", choice(*FORMATS), "instead of the first one's")
     parser.flag("--device", DEVICE, "instead of the one the take was made on")
     parser.flag("--regenerate", PARTS, "draw these parts anew; all others keep their tokens", ())
+    parser.flag("--postprocess", STEPS, "steps before it is written, instead of the first one's")
     parser.add_argument("--silent", action="store_true", help="no progress bars")
     return parser
 
@@ -44,6 +45,7 @@ def run(argv: Sequence[str]) -> tuple[list[str], int]:
         suffix=kind and f".{kind}",
         device=options.device,
         regenerate=options.regenerate,
+        postprocess=options.postprocess,
         bars=not options.silent and sys.stderr.isatty(),
     )
     lines = [str(done.take.audio)]

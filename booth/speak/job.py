@@ -1,10 +1,11 @@
 """One take: its job, spoken and kept, and its record read back into the job."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bark.audio.postprocess import AnyStep
 from bark.errors import BarkError, SettingError, VoiceError
 from bark.longform.speak import LongTake, speak_long
 from bark.pipeline import Bark
@@ -87,6 +88,7 @@ def keep(
     suffix: str,
     journal: Path | None = None,
     with_voice: bool = True,
+    postprocess: Sequence[AnyStep] = (),
 ) -> Take:
     """Save what was spoken: audio, voice, record and journal.
 
@@ -97,8 +99,9 @@ def keep(
     """
     record = {"run": run, "name": target.name, **spoken.record()}
     return save_take(
-        spoken, record, target=target, suffix=suffix, with_voice=with_voice, journal=journal
-    )
+        spoken, record, target=target, suffix=suffix, with_voice=with_voice, journal=journal,
+        postprocess=postprocess,
+    )  # fmt: skip
 
 
 def cast_of(record: Mapping[str, Any], bark: Bark) -> Cast:

@@ -1,11 +1,13 @@
 """Speaks a recorded take again, token for token, or with some parts drawn anew."""
 
+import logging
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bark.audio.postprocess import is_built_in, step_of
 from bark.checkpoints.trust import is_here
 from bark.codec.decoder import HUB_FILE, PUBLISHED
 from bark.errors import BarkError
@@ -17,9 +19,12 @@ from hubert.judge import TakeJudge
 
 from .job import Job, cast_of, judge_of, keep, perform, turns_of
 
+logger = logging.getLogger(__name__)
+
 # what a record of one utterance, saved by `Generation.save`, leaves out
 ABSENT = {
     "run": "", "voices": {}, "mode": "anchored", "silence": 0.0, "crossfade": 0.0, "candidates": 1,
+    "postprocess": [],
 }  # fmt: skip
 KINDS = {  # of values in a record that are used as they are
     "text": (str,),
@@ -48,6 +53,7 @@ def replay(
     suffix: str | None = None,
     device: str | None = None,
     regenerate: Collection[int] = (),
+    postprocess: Sequence[str] | None = None,
     bars: bool = False,
 ) -> Replay:
     """Speak a recorded take again and save it beside the first one, or in `folder`.
@@ -59,6 +65,8 @@ def replay(
     folder, name, suffix : of the new files, by default those of the first.
     device : where to run, by default where the take was made; another device may draw other tokens.
     regenerate : numbers of parts to draw anew; the others keep their tokens.
+    postprocess : steps before the file is written, by default the take's own; of those that other
+        packages bring a record alone starts none.
 
     Raises
     ------
@@ -75,6 +83,7 @@ def replay(
         job = _job(record, bark)
         takes = {part["number"]: part["take"] for part in record["parts"]}
         known = {part["number"]: part["tokens_sha256"] for part in record["parts"]}
+        steps = _steps(record["postprocess"], path) if postprocess is None else postprocess
         own, ending = str(record["name"]), Path(record["audio"]).suffix
     except (KeyError, TypeError, AttributeError) as error:
         raise BarkError(f"{path} is damaged: {type(error).__name__} {error}") from error
@@ -96,6 +105,7 @@ def replay(
             suffix=suffix or ending,
             journal=journal if len(job.turns) > 1 else None,
             with_voice=record["voice_file"] is not None,
+            postprocess=[step_of(step) for step in steps],
         )
     differs = [part.number for part in spoken.parts if part.tokens.digest != known[part.number]]
     return Replay(take, tuple(number for number in differs if number not in regenerate))
@@ -111,6 +121,17 @@ def _loaded(model: Mapping[str, Any], path: Path) -> Bark:
             fix = f"If you trust it, run: hf download {name}"
             raise BarkError(f"{path} was made by a model that is not here", name, fix=fix)
     return Bark.from_pretrained(**model)
+
+
+def _steps(recorded: Sequence[str], path: Path) -> list[str]:
+    """Return the built-in steps of a record; another package's might read any file it names."""
+    for name in recorded:
+        if not is_built_in(name):
+            logger.warning(
+                "%s went through %s, which a record alone does not start. If you trust it, repeat "
+                "all its steps with --postprocess", path, name,
+            )  # fmt: skip
+    return [name for name in recorded if is_built_in(name)]
 
 
 def _job(record: Mapping[str, Any], bark: Bark) -> Job:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bark.audio.postprocess import Step, step_of
 from bark.checkpoints.find import ModelFiles, find_model
 from bark.devices import offload_wanted, small_wanted
 from bark.errors import MissingFileError, SettingError
@@ -50,6 +51,7 @@ class Work:
     name: str  # of the run
     bars: bool
     judge: TakeJudge | None  # chooses where parts are spoken several times
+    steps: tuple[Step, ...]  # before a file is written
 
     def job(self, number: int, seed: int) -> Job:
         """Return the job of one take, counted from 0."""
@@ -99,7 +101,10 @@ def speak(
         yield from _takes(work)
     else:
         path = last_take(request.folder.expanduser(), work.name)
-        yield replay(path, bark=work.bark, regenerate=request.regenerate, bars=work.bars).take
+        yield replay(
+            path, bark=work.bark, regenerate=request.regenerate,
+            postprocess=request.postprocess or None, bars=work.bars,
+        ).take  # fmt: skip
 
 
 def speak_unkept(
@@ -180,6 +185,7 @@ def planner_of(files: ModelFiles) -> Planner:
 def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: bool) -> Work:
     """Plan every part, find the voices, load the model: first what is quick."""
     _check_files(request)
+    steps = tuple(step_of(step) for step in request.postprocess)
     model = model_of(request)
     if bark is None and request.model is None:
         model["name"] = _affordable(model["name"], ask)
@@ -198,7 +204,8 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
         with_marked(bark or files, who, turns, request.allow_paths)  # before the first take
     bark = bark or Bark.from_pretrained(**model)
     judge = judge_of(bark, request.best_of)
-    return Work(request, bark, who, scripts, _identity(request, bark, who, scripts), bars, judge)
+    name = _identity(request, bark, who, scripts)
+    return Work(request, bark, who, scripts, name, bars, judge, steps)
 
 
 def _check_files(request: SpeakRequest) -> None:
@@ -254,6 +261,7 @@ def _takes(work: Work) -> Iterator[Take]:
                     suffix=f".{request.format}",
                     journal=journal,
                     with_voice=request.with_voice,
+                    postprocess=work.steps,
                 )
                 run.finish(number, take.record.name)
                 yield take

@@ -70,6 +70,7 @@ class TakeRecord(msgspec.Struct):
     crossfade: Pause | UnsetType = UNSET
     settings: dict[str, int | float | bool | str | None] | UnsetType = UNSET
     candidates: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    postprocess: Annotated[list[str], Meta(max_length=32)] | UnsetType = UNSET
     parts: Annotated[list[PartNote], Meta(min_length=1, max_length=100_000)] | UnsetType = UNSET
     created: str | UnsetType = UNSET
     sample_rate: Annotated[int, Meta(ge=1, le=768_000)] | UnsetType = UNSET

@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
+from bark.audio.postprocess import AnyStep
 from bark.errors import BarkError, MissingFileError
 from bark.speech import (
     FORMAT,
     FORMAT_VERSION,
-    Postprocess,
     SavedSpeech,
     Speech,
     write_speech,
@@ -80,7 +80,7 @@ def save_take(
     suffix: str = ".wav",
     with_voice: bool = True,
     journal: Path | None = None,
-    postprocess: Sequence[Postprocess] = (),
+    postprocess: Sequence[AnyStep] = (),
 ) -> Take:
     """Write a take under the first free name: ``stem``, ``stem_2``, ``stem_3``, ...
 
