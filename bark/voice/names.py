@@ -127,7 +127,7 @@ def check_made_for(info: Mapping[str, str], model: str, family: str | None = Non
     family : `token_family` of the model; None if only its name is known.
     """
     made_for = info.get("model", "another model")
-    theirs = info.get(TOKENS_KEY, _published_family(made_for))
+    theirs = family_of(info)
     own = family or _published_family(model)
     if theirs is not None and own is not None and theirs != own:
         raise VoiceError(
@@ -136,6 +136,11 @@ def check_made_for(info: Mapping[str, str], model: str, family: str | None = Non
             own,
             f"Speak with the model {made_for}, or clone the recording again for {model}",
         )
+
+
+def family_of(info: Mapping[str, str]) -> str | None:
+    """Return the token family that a voice's info tells; None if it does not."""
+    return info.get(TOKENS_KEY, _published_family(info.get("model", "")))
 
 
 def _published_family(model: str) -> str | None:

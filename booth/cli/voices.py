@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bark.commandline import FILE, FOLDER, MODEL, SEED, WORD, OneLineParser
+from bark.commandline import (
+    FILE,
+    FOLDER,
+    MODEL,
+    SEED,
+    WORD,
+    OneLineParser,
+    choice,
+    number,
+)
 from bark.languages import SUPPORTED_LANGS
 
 if TYPE_CHECKING:  # torch takes seconds to import: first the flags
@@ -44,6 +53,19 @@ def build_parser() -> OneLineParser:
     command("rename", "give one of your voices another name", "old", "new")
     command("delete", "delete one of your voices", "voice")
     command("export", "copy a voice to FILE.npz, or into a Hugging Face folder", "voice", "target")
+    mix = command(
+        "mix",
+        "make a voice between two: stretches of one and the other, since tokens cannot be averaged",
+        "first", "second",
+    )  # fmt: skip
+    mix.flag(
+        "--by", choice("concat", "alternate"),
+        "concat (default): the first, then the second; alternate: in turns of 0.8 s", "concat",
+    )  # fmt: skip
+    mix.flag("--share", number(0, 1), "of the second voice in what Bark hears (default 0.5)", 0.5)
+    mix.add_argument(
+        "-o", "--output", type=FILE, metavar="FILE", required=True, help="the new voice, .npz"
+    )
     added = command("import", "copy a voice file into your folder", "file")
     added.flag("--name", WORD, "what to call it (default: the file's name)")
     return parser
@@ -108,10 +130,21 @@ def _preview(library: "Library", options: Any) -> list[str]:
     return [str(take.audio) for take in speak(request)]
 
 
+def _mix(library: Library, options: Any) -> list[str]:
+    path, mixed = library.mix(
+        options.first, options.second, options.output, by=options.by, share=options.share
+    )
+    told = ", ".join(
+        f"{key}: {_plain(mixed.info[key])}" for key in ("mixed", "consent") if key in mixed.info
+    )
+    return [f"{path}: {options.first} and {options.second}, {told}"]
+
+
 _ACTIONS = {
     "list": lambda library, options: listing(library, options.all),
     "info": _info,
     "preview": _preview,
+    "mix": _mix,
     "rename": lambda library, options: [str(library.rename(options.old, options.new))],
     "delete": lambda library, options: [f"deleted {library.delete(options.voice)}"],
     "export": lambda library, options: [str(library.export(options.voice, options.target))],

@@ -13,6 +13,7 @@ from bark.checkpoints.trust import is_here
 from bark.errors import BarkError, MissingFileError, StorageError, TakenError, VoiceError
 from bark.storage.atomic import atomic_write
 from bark.tokens import BARK, TokenLayout
+from bark.voice.mix import By, mix_voices
 from bark.voice.names import (
     NANO_VOICES,
     SUNO_PRESETS,
@@ -24,7 +25,7 @@ from bark.voice.names import (
     unlisted,
     voice_folders,
 )
-from bark.voice.voice import Voice
+from bark.voice.voice import Voice, resolve_voice
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,26 @@ class Library:
             return Voice.load(path).export_hf(target, check_name(name).replace("/", "-"))
         _copy_new(path, target)
         return target
+
+    def mix(
+        self, first: str, second: str, target: str | Path, *, by: By, share: float
+    ) -> tuple[Path, Voice]:
+        """Write a voice between two, which are names or files, to a free file; see `mix_voices`."""
+        pair = [self.load(word) for word in (first, second)]
+        mixed = mix_voices(*pair, by=by, share=share, layout=_layout_of(pair[0]))
+        final = Path(target).expanduser()
+        if final.suffix.lower() != ".npz":
+            final = final.with_name(f"{final.name}.npz")
+        if final.exists():
+            raise VoiceError(f"{final} exists already", fix="Choose another name")
+        return mixed.save(final, _layout_of(pair[0])), mixed
+
+    def load(self, name_or_path: str) -> Voice:
+        """Read a voice by its name, a preset's too, or its file."""
+        voice = resolve_voice(name_or_path, folders=self._folders())
+        if voice is None:
+            raise VoiceError("no voice is named", repr(name_or_path))
+        return voice
 
     def _own(self, name: str) -> Path:
         path = self.find(name)

@@ -11,6 +11,7 @@ from bark.audio import encode_audio
 from bark.errors import BarkError, MissingFileError, VoiceError
 from bark.voice.voice import Voice
 from booth.cli.main import main
+from booth.cli.voices import run
 from booth.voices.coqui_folder import SOURCE_HASH, coqui_voice
 from booth.voices.library import Library
 
@@ -257,3 +258,14 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     for name in ("innocent", "file"):
         with pytest.raises(VoiceError, match="no name for a voice"):
             coqui_voice(name, [tmp_path / "voices"], Cloner())
+
+
+def test_mix_writes_a_voice_between_two(tmp_path: Path) -> None:
+    target = tmp_path / "both.npz"
+    words = ["mix", "alba", "bruno", "--share", "0.3", "--folder", str(tmp_path), "-o", str(target)]
+    (line,) = run(words)
+    assert line == f"{target}: alba and bruno, mixed: concat, 0.3 of the second, consent: synthetic"
+    info = Library(tmp_path).describe(str(target))
+    assert info["model"] == "nano" and "slt" in info["source"] and "rms" in info["source"]
+    with pytest.raises(VoiceError, match="exists already"):
+        run(words)
