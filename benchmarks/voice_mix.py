@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number, (a, b) in enumerate(pairs):
         for by in ("concat", "alternate"):
             for share in SHARES:
+                if by == "alternate" and share in (0.0, 1.0):  # one voice alone, as by concat
+                    rows[by, share].append(rows["concat", share][-1])
+                    continue
                 mixed = mix_voices(voices[a], voices[b], by=by, share=share, layout=bark.layout)
                 heard = sound(mixed, SAID[: options.texts], 10 * number)
                 rows[by, share].append((float(heard @ own[a]), float(heard @ own[b])))

@@ -20,6 +20,7 @@ from typing import Self, TypedDict, Unpack, overload
 import numpy as np
 import torch
 
+from bark.audio.postprocess import AnyStep, step_of
 from bark.audio.read import check_audio, resample
 from bark.audio.samples import channels_of
 from bark.checkpoints.find import find_model
@@ -35,6 +36,7 @@ from .consent import check_consent
 from .encoder import SemanticEncoder, hub_files
 from .features import SAMPLE_RATE
 from .reference import Finding, Report, examine
+from .reference.clean import cleaned
 from .reference.source import open_source
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Clone:
     voice: Voice
     report: Report
     findings: tuple[Finding, ...]  # the report's, and what the encoder has to say
+    cleaned: tuple[str, ...] = ()  # what was done to the recording first
 
     def said(self, recording: Recording) -> "Clone":
         """Log every finding as a warning and return this clone."""
@@ -109,14 +112,21 @@ class Cloner:
         start: float | None = None,
         end: float | None = None,
         consent: str | None = None,
+        clean: bool = False,
+        denoiser: AnyStep | None = None,
     ) -> Clone:
         """Clone the voice of one recording; see `clone_voice`."""
         consent = check_consent(consent) if consent else None
+        denoiser = None if denoiser is None else step_of(denoiser)
         source = open_source(recording, sample_rate)
         if source.duration <= AT_ONCE:
             source = source.held()
         report = examine(source, start=start, end=end)
         window = report.channels.mixed(source.part(report.start, report.end))
+        done: tuple[str, ...] = ()
+        if clean or denoiser is not None:
+            made = cleaned(window, source.rate, report.measures, denoiser)
+            window, done = made.audio, made.done
 
         def heard(rate: int) -> np.ndarray:
             return check_audio(resample(window, source.rate, rate), f"{source.name}: ")
@@ -138,10 +148,10 @@ class Cloner:
             "tool": f"bark-voice-booth {__version__}",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        if consent:
-            info["consent"] = consent
+        info |= {"consent": consent} if consent else {}
+        info |= {"cleaned": ", ".join(done)} if done else {}
         voice = Voice(semantic, fine[: self.layout.coarse_books], fine, info).canonical(self.layout)
-        return Clone(voice, report, findings)
+        return Clone(voice, report, findings, done)
 
 
 class CloneOptions(TypedDict, total=False):
@@ -157,6 +167,8 @@ class CloneOptions(TypedDict, total=False):
     codec: Codec | None
     device: str | torch.device
     consent: str | None
+    clean: bool
+    denoiser: AnyStep | None
 
 
 @overload
@@ -182,6 +194,8 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     codec: Codec | None = None,
     device: str | torch.device = "auto",
     consent: str | None = None,
+    clean: bool = False,
+    denoiser: AnyStep | None = None,
 ) -> Voice | list[Voice]:
     """Clone the voice of a recording; from a list of recordings, one voice each.
 
@@ -197,6 +211,8 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     encoder, codec : ready-made parts to use instead of loading them.
     device : where HuBERT and the codec run.
     consent : whose voice it is and why you may clone it (`hubert.consent`); kept in the voice.
+    clean : take out rumble, the hum of the mains and a low level first.
+    denoiser : clean, and send noisy recordings through this step (`bark.audio.postprocess`).
 
     Raises
     ------
@@ -215,7 +231,15 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     one = pair or isinstance(recording, (str, Path, np.ndarray, torch.Tensor))
     recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
     voices = [
-        cloner.clone(each, sample_rate=sample_rate, start=start, end=end, consent=consent)
+        cloner.clone(
+            each,
+            sample_rate=sample_rate,
+            start=start,
+            end=end,
+            consent=consent,
+            clean=clean,
+            denoiser=denoiser,
+        )
         .said(each)
         .voice
         for each in recordings

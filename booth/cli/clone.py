@@ -42,10 +42,14 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     )
 
     def clone(path: Path) -> "tuple[str, tuple[Finding, ...]]":
-        made = cloner.clone(path, start=options.start, end=options.end, consent=consent)
+        made = cloner.clone(
+            path, start=options.start, end=options.end, consent=consent,
+            clean=options.clean, denoiser=options.denoiser,
+        )  # fmt: skip
         saved = made.voice.save(places[path], cloner.layout)
-        voice = made.voice
-        return f"{saved}: {len(voice.semantic)} tokens from {made.report}", made.findings
+        cleaned = f", cleaned: {', '.join(made.cleaned)}" if made.cleaned else ""
+        tokens = len(made.voice.semantic)
+        return f"{saved}: {tokens} tokens from {made.report}{cleaned}", made.findings
 
     return _each(options.recordings, clone)
 
@@ -134,6 +138,15 @@ def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
     parser.flag("--start", number(), "where the window starts, in seconds (default: chosen)")
     parser.flag("--end", number(), "where the window ends, in seconds (default: at a pause)")
     parser.flag("--consent", CONSENT, f"whose voice it is, kept in the file: {ALLOWED}")
+    parser.add_argument(
+        "--clean", action="store_true",
+        help="take out rumble and hum first, and raise a low level",
+    )  # fmt: skip
+    parser.flag(
+        "--denoiser", commandline.WORD,
+        "clean, and send noisy recordings through NAME=ARGUMENT, a step that another package "
+        "brings (as for bark --postprocess)",
+    )  # fmt: skip
     parser.flag("--device", commandline.DEVICE, "auto (default), cpu, cuda or mps", "auto")
     parser.add_argument("--force", action="store_true", help="overwrite an existing voice")
     parser.add_argument(
