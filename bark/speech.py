@@ -88,6 +88,8 @@ class Part:
     audio: np.ndarray = field(repr=False)  # (N,) float32
     tokens: Voice = field(repr=False)
     score: float | None = None  # the judge's
+    heard: Mapping[str, float] | None = None  # how it sounds, where it was measured
+    spoken: int = 1  # times, of which the best was kept
 
     def record(self, sample_rate: int) -> dict[str, Any]:
         """Return what a record keeps of it."""
@@ -100,7 +102,9 @@ class Part:
             "seconds": round(len(self.audio) / sample_rate, 3),
             "tokens_sha256": self.tokens.digest,
         }
-        return made if self.score is None else made | {"score": round(self.score, 4)}
+        made |= {} if self.score is None else {"score": round(self.score, 4)}
+        made |= {} if self.heard is None else {"heard": dict(self.heard)}
+        return made if self.spoken == 1 else made | {"spoken": self.spoken}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Pictures of audio: waveform, mel spectrogram, and what the reference doctor found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ HOP = 240  # samples between two, 10 ms at 24 kHz
 BANDS = 80
 FLOOR_DB = -80.0  # below the loudest cell
 COLUMNS = 2000  # of a waveform of any length
+MEASURES = {"likeness": "", "clarity": "", "loudness": "LUFS", "speed": "", "pitch": "Hz"}
 VERDICT_COLOURS = {"good": "C2", "usable": "C1", "unfit": "C3"}
 
 
@@ -89,6 +90,37 @@ def reference_figure(
     lines = [f"{found.severity}: {found.code}: {found.message}" for found in findings]
     for row, line in enumerate(lines or ["nothing found"]):
         words.text(0, 1 - (row + 0.5) / max(1, len(lines)), line, va="center", fontsize=9)
+    return drawing
+
+
+def drift_figure(parts: Sequence[Mapping[str, Any]], title: str = "take") -> Any:
+    """Draw how the parts of a take sound, one panel for each measure.
+
+    Parameters
+    ----------
+    parts : of a take's record, measured (`bark.longform.drift`).
+
+    Returns
+    -------
+    A matplotlib figure; `save_figure` writes it.
+    """
+    drawing = _matplotlib().Figure(figsize=(10, 1.6 * len(MEASURES) + 0.6), layout="constrained")
+    speakers = list(dict.fromkeys(part["speaker"] for part in parts))
+    rows = zip(drawing.subplots(len(MEASURES), 1, sharex=True), MEASURES.items(), strict=True)
+    for axes, (name, unit) in rows:
+        for speaker in speakers:
+            own = [part for part in parts if part["speaker"] == speaker]
+            values = [part.get("heard", {}).get(name, np.nan) for part in own]
+            numbers = [part["number"] for part in own]
+            axes.plot(numbers, values, marker=".", linewidth=1, label=speaker)
+            again = [index for index, part in enumerate(own) if part.get("spoken", 1) > 1]
+            axes.plot([numbers[i] for i in again], [values[i] for i in again], "o", mfc="none",
+                      color="C3")  # fmt: skip
+        axes.set(ylabel=f"{name}\n{unit}".rstrip())
+    axes.set_xlabel("part; circles: spoken again")
+    if len(speakers) > 1:
+        axes.legend(loc="lower left")
+    drawing.suptitle(title)
     return drawing
 
 

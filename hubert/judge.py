@@ -116,6 +116,15 @@ def is_english(words: Sequence[str]) -> bool:
     return sum(map(PhoneTokenizer().knows, words)) >= ENGLISH * len(words)
 
 
+def english_words(text: str) -> list[str]:
+    """Return the spoken words of an English text; none of a text in another language."""
+    try:
+        words = spoken_words(text)
+    except TextError:
+        return []
+    return words if is_english(words) else []
+
+
 def own_words(text: str) -> Recogniser:
     """Return what hears the words of an English text, in any order."""
     words = sorted(set(spoken_words(text)))
@@ -168,12 +177,7 @@ class TakeJudge:
 
     def __call__(self, text: str, voice: Voice | None, takes: Sequence[np.ndarray]) -> list[float]:
         """Return a score for each take ``(N,)``, the more the better; -4 for silence."""
-        try:
-            words = spoken_words(text)
-        except TextError:
-            words = []
-        if not is_english(words):
-            words = []
+        words = english_words(text)
         if not words and voice is None and len(takes) > 1:
             logger.warning(
                 "nothing to choose by, without a voice or English words: the first take is kept"
@@ -183,10 +187,15 @@ class TakeJudge:
     def _score(self, take: np.ndarray, voice: Voice | None, words: Sequence[str]) -> float:
         rate, score = self.bark.layout.sample_rate, 0.0
         if voice is not None:
-            score += float(self.likeness(take, rate) @ self._embedding(voice))
+            score += self.alike(take, voice)
         if words:
             score += CLARITY * self.aligner.clarity(words, take, rate)
         return score
+
+    def alike(self, audio: np.ndarray, voice: Voice) -> float:
+        """Return the cosine of (N,) audio to the sound of a voice's codes."""
+        rate = self.bark.layout.sample_rate
+        return float(self.likeness(audio, rate) @ self._embedding(voice))
 
     def _embedding(self, voice: Voice) -> np.ndarray:
         if voice.digest not in self.known:

@@ -56,7 +56,50 @@ class SpeakerEncoder(nn.Module):
         return nn.functional.normalize(torch.relu(self.linear(hidden[-1])), dim=1)
 
 
-class Likeness:
+class Embedder:
+    """Embeddings of stretches of speech of 1.6 s.
+
+    Raises
+    ------
+    MissingFileError
+        If the weights are not there.
+    """
+
+    def __init__(self) -> None:
+        weights = _read(find_weights())
+        # transformers takes seconds to import, and only its filterbank is needed here
+        from transformers.audio_utils import mel_filter_bank
+
+        filters = mel_filter_bank(
+            FRAME // 2 + 1, MELS, 0.0, RATE / 2, RATE, norm="slaney", mel_scale="slaney"
+        )
+        self.filters = torch.from_numpy(filters).float()  # (201, 40)
+        self.window = torch.hann_window(FRAME)
+        self.network = SpeakerEncoder().eval()
+        self.network.load_state_dict(weights)
+
+    @torch.inference_mode()
+    def stretches(self, speech: np.ndarray, step: int = STEP) -> np.ndarray:
+        """Return the unit embedding of each 1.6 s of speech (N,) at 16 kHz: (n, 256).
+
+        One begins every `step` frames of 10 ms; speech that is shorter is one stretch.
+        """
+        level = 10 * np.log10(np.mean(np.square(speech, dtype=np.float64)) + 1e-12)  # dBFS
+        speech = (speech * 10 ** (max(0.0, QUIET - level) / 20)).astype(np.float32)
+        mel = self._mel(torch.from_numpy(np.pad(speech, (0, max(0, PART * HOP - len(speech))))))
+        starts = range(0, len(mel) - PART + 1, step)
+        found = self.network(torch.stack([mel[start : start + PART] for start in starts]))
+        return np.asarray(found)
+
+    def _mel(self, speech: Tensor) -> Tensor:
+        """Return power in mel bands (frames, 40)."""
+        spectrum = torch.stft(
+            speech, FRAME, HOP, window=self.window, pad_mode="constant", return_complex=True
+        )
+        return spectrum.abs().square().T @ self.filters
+
+
+class Likeness(Embedder):
     """Voice embeddings; the product of two is their cosine.
 
     Raises
@@ -70,17 +113,8 @@ class Likeness:
             import webrtcvad
         except ImportError as error:
             raise MissingFileError("webrtcvad is not installed", fix=INSTALL) from error
-        # transformers takes seconds to import, and only its filterbank is needed here
-        from transformers.audio_utils import mel_filter_bank
-
+        super().__init__()
         self.detector_type = webrtcvad.Vad
-        filters = mel_filter_bank(
-            FRAME // 2 + 1, MELS, 0.0, RATE / 2, RATE, norm="slaney", mel_scale="slaney"
-        )
-        self.filters = torch.from_numpy(filters).float()  # (201, 40)
-        self.window = torch.hann_window(FRAME)
-        self.network = SpeakerEncoder().eval()
-        self.network.load_state_dict(_read(find_weights()))
 
     @torch.inference_mode()
     def __call__(self, audio: np.ndarray, sample_rate: int = 24_000) -> np.ndarray:
@@ -112,13 +146,6 @@ class Likeness:
         votes = np.convolve(heard, np.ones(SMOOTHED, int))[SMOOTHED // 2 :][:count]
         near = np.convolve(votes > SMOOTHED // 2, np.ones(2 * KEPT + 1, int))[KEPT:][:count]
         return audio[np.repeat(near > 0, VAD_WINDOW)]
-
-    def _mel(self, speech: Tensor) -> Tensor:
-        """Return power in mel bands (frames, 40)."""
-        spectrum = torch.stft(
-            speech, FRAME, HOP, window=self.window, pad_mode="constant", return_complex=True
-        )
-        return spectrum.abs().square().T @ self.filters
 
 
 def _part_starts(samples: int) -> list[int]:

@@ -35,10 +35,10 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"api"},
     ],
     "hubert": [
-        {"consent", "reference", "features", "likeness"},
-        {"quantizer"},
+        {"consent", "features", "likeness"},
+        {"reference", "quantizer"},
         {"encoder", "judge"},
-        {"clone", "convert"},
+        {"clone", "convert", "drift"},
         {"hubert_manager", "customtokenizer", "pre_kmeans_hubert"},
         {"train", "prepare", "synthesize", "evaluate"},
     ],

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from bark.errors import SettingError, StorageError
+from bark.speech import Part
 from bark.storage.files import storing
 from bark.storage.json import Count, decode, encode
 from bark.storage.locks import lock, owner
@@ -43,6 +44,8 @@ class Record(msgspec.Struct):
     coarse: Packed
     fine: Packed
     score: float | None = None  # what a judge gave it
+    heard: dict[str, float] | None = None  # how it sounds, where it was measured
+    spoken: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1  # times, of which the best was kept
 
 
 class Journal:
@@ -114,14 +117,16 @@ class Journal:
         with closing(self):
             yield from items
 
-    def add(
-        self, number: int, take: int, seed: int, tokens: Voice, score: float | None = None
-    ) -> None:
-        """Keep a finished part: number from 1, take from 0, what a judge gave it."""
-        semantic, coarse, fine = map(_packed, (tokens.semantic, tokens.coarse, tokens.fine))
-        record = Record(number, take, seed, semantic, coarse, fine, score)
+    def add(self, part: Part) -> None:
+        """Keep a finished part."""
+        tokens = part.tokens
+        record = Record(
+            part=part.number, take=part.take, seed=part.seed, score=part.score, spoken=part.spoken,
+            semantic=_packed(tokens.semantic), coarse=_packed(tokens.coarse),
+            fine=_packed(tokens.fine), heard=None if part.heard is None else dict(part.heard),
+        )  # fmt: skip
         self._append(msgspec.structs.asdict(record))
-        self.parts[number] = record
+        self.parts[part.number] = record
 
     def tokens(self, number: int) -> Voice:
         """Return the tokens of a finished part."""

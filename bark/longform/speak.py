@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Unpack
@@ -24,6 +25,7 @@ from bark.tokens import TokenLayout
 from bark.voice.names import check_marked
 from bark.voice.voice import Voice, VoiceLike
 
+from .drift import Drift, Steady
 from .join import checked_pause, join_audio
 from .journal import Journal
 from .part import BarkLike, Choice, Judge, speak_part
@@ -44,6 +46,7 @@ class LongOptions(SettingChanges, total=False):
     candidates, judge : speak each part so many times, side by side, and keep the take that the
         judge scores highest beside the voice, or the speaker's first part if none was given; see
         `hubert.judge.TakeJudge`.
+    drift : measure how each part sounds, and speak again one that falls out; see `Drift`.
     budget : limits of a part; by default what the model can take.
     allow_paths : a ``[voice:...]`` mark in the text may also be the path of an ``.npz`` file.
     """
@@ -54,6 +57,7 @@ class LongOptions(SettingChanges, total=False):
     regenerate: Collection[int]
     candidates: int
     judge: Judge | None
+    drift: Drift | None
     budget: Budget | None
     allow_paths: bool
 
@@ -68,6 +72,7 @@ class _Manner:
     regenerate: Collection[int] = ()
     candidates: int = 1
     judge: Judge | None = None
+    drift: Drift | None = None
     budget: Budget | None = None
     allow_paths: bool = False
 
@@ -132,35 +137,59 @@ def _spoken(
     settings: Mapping[str, Any],
 ) -> Iterator[Part]:
     said: dict[str | None, list[Voice]] = {}  # each speaker's parts so far
+    steady = None if manner.drift is None else Steady(manner.drift)
     for number, turn in enumerate(parts, 1):
         own, anchor = said.setdefault(turn.speaker, []), anchors[turn.speaker]
         done = None if record is None else record.parts.get(number)
-        if record is not None and done is not None and number not in manner.regenerate:
+        target = _history(None, own, 1, bark.layout) if anchor is None else anchor
+        kept = done is not None and number not in manner.regenerate
+        if record is not None and kept:
             made = _kept(bark, record, number, turn)
+            if steady is not None:
+                made = steady.noted(made, target)
         else:
             draw = 0 if done is None else done.take + 1
             if record is None and number in manner.regenerate:
                 draw = 1
             history = _history(anchor, own, manner.every, bark.layout)
-            target = _history(None, own, 1, bark.layout) if anchor is None else anchor
             first = part_seed(seed, number, draw)
-            chosen, best, score = speak_part(
-                bark, turn.text, history, first, settings, manner.choice, target
+
+            spoken = partial(
+                _spoken_part, bark, number, turn, draw, settings, manner.choice, target
             )
-            made = Part(
-                number, turn.text, turn.speaker, chosen, draw, best.audio, best.tokens, score
-            )
+            made = spoken(history, first)
+            if steady is not None:
+                made = steady.best(made, first, target, history, spoken)
             if record is not None:
-                record.add(number, draw, chosen, made.tokens, score)
+                record.add(made)
         own.append(made.tokens)
         yield made
+
+
+def _spoken_part(
+    bark: BarkLike,
+    number: int,
+    turn: Turn,
+    draw: int,
+    settings: Mapping[str, Any],
+    choice: Choice,
+    target: Voice | None,
+    history: Voice | None,
+    seed: int,
+) -> Part:
+    """Speak one part."""
+    chosen, best, score = speak_part(bark, turn.text, history, seed, settings, choice, target)
+    return Part(number, turn.text, turn.speaker, chosen, draw, best.audio, best.tokens, score)
 
 
 def _kept(bark: BarkLike, record: Journal, number: int, turn: Turn) -> Part:
     """Return a part that an earlier run has spoken."""
     done, tokens = record.parts[number], record.tokens(number)
     audio = bark.decode(tokens.fine)
-    return Part(number, turn.text, turn.speaker, done.seed, done.take, audio, tokens, done.score)
+    return Part(
+        number, turn.text, turn.speaker, done.seed, done.take, audio, tokens, done.score,
+        done.heard, done.spoken,
+    )  # fmt: skip
 
 
 def speak_long(
@@ -221,6 +250,7 @@ def speak_long(
         bark.check(settings).to_dict(), found,
         {name: reference_of(one) for name, one in asked.items()},
         silence, manner.crossfade, manner.candidates, bark.source, bark.family,
+        None if manner.drift is None else manner.drift.record(),
     )  # fmt: skip
 
 
@@ -285,7 +315,8 @@ def _job(
             for name, value in sorted(settings.items())
         },
     }
-    return job | ({"candidates": manner.candidates} if manner.candidates > 1 else {})
+    job |= {"candidates": manner.candidates} if manner.candidates > 1 else {}
+    return job if manner.drift is None else job | {"drift": manner.drift.record()}
 
 
 def _run_seed(seed: int | None, record: Journal | None) -> int:

@@ -37,6 +37,7 @@ class LongTake(Savable):
     candidates: int = 1
     source: Mapping[str, Any] = field(default_factory=dict)  # of the model: see `Generation`
     family: str = ""  # of the tokens
+    drift: Mapping[str, Any] | None = None  # how it was kept steady: `bark.longform.drift`
 
     @property
     def voice(self) -> Voice:
@@ -66,6 +67,7 @@ class LongTake(Savable):
             "crossfade": self.crossfade,
             "settings": dict(self.settings),
             "candidates": self.candidates,
+            **({} if self.drift is None else {"drift": dict(self.drift)}),
             "parts": [part.record(self.sample_rate) for part in self.parts],
         }
 

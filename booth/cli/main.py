@@ -100,11 +100,19 @@ def swap_command(words: Sequence[str]) -> int:
     return run_swap(words)
 
 
+def drift_command(words: Sequence[str]) -> int:
+    """Run ``bark drift take.json``."""
+    from .drift import run as run_drift
+
+    return _print(run_drift(words))
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": check_command,
     "clone": clone_command,
     "convert": convert_command,
     "convert-voice": swap_command,
+    "drift": drift_command,
     "replay": replay_command,
     "voices": voices_command,
 }

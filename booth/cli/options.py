@@ -177,6 +177,12 @@ FLAGS = (
             (),
             0.0,
         ),
+        (
+            "drift",
+            choice("measure", "repair"),
+            "measure how each part sounds beside the first; repair: speak again, up to twice, what "
+            "falls out (bark drift shows it; needs the extra judge and python -m hubert.likeness)",
+        ),
         ("regenerate", PARTS, "with the command that made a take: draw only these parts anew"),
     ),
     *_flags(
@@ -216,8 +222,8 @@ def build_parser() -> OneLineParser:
     parser = _Parser(
         prog="bark",
         description="Speak a text with Bark, in a voice of your own. Commands beside this one: "
-        "bark check, bark clone, bark convert-voice, bark voices, bark replay, bark convert; each "
-        "explains itself with --help. "
+        "bark check, bark clone, bark convert-voice, bark voices, bark replay, bark drift, "
+        "bark convert; each explains itself with --help. "
         "A flag without a value may also be given as --flag True or --flag False.",
         epilog=commandline.EXIT_CODES,
         formatter_class=lambda prog: _Help(prog, max_help_position=34, width=100),
@@ -321,6 +327,7 @@ def request_of(options: argparse.Namespace) -> SpeakRequest:
         iterations=options.iterations,
         best_of=options.best_of,
         postprocess=_steps(options),
+        drift=options.drift,
         with_voice=options.always_save_speaker or options.output_full,
         kept=options.output_filename != "-",
     )

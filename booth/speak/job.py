@@ -7,6 +7,7 @@ from typing import Any
 
 from bark.audio.postprocess import AnyStep
 from bark.errors import BarkError, SettingError, VoiceError
+from bark.longform.drift import Drift, Limits
 from bark.longform.speak import LongTake, speak_long
 from bark.pipeline import Bark
 from bark.stages.progress import Watch
@@ -42,8 +43,11 @@ def perform(
     bars: bool = False,
     on_part: Callable[[], None] | None = None,
     judge: TakeJudge | None = None,
+    drift: Drift | None = None,
 ) -> LongTake:
-    """Speak one job; `on_part` is called after each part, `judge` chooses among candidates."""
+    """Speak one job; `on_part` is called after each part, `judge` chooses among candidates, and
+    `drift` keeps the parts alike.
+    """
 
     def told(stage: str, done: int, total: int) -> None:
         if stage == "parts" and on_part is not None:
@@ -63,6 +67,7 @@ def perform(
         regenerate=regenerate,
         candidates=job.candidates,
         judge=judge,
+        drift=drift,
         **job.settings,  # type: ignore[typeddict-item]  # by the names of `SettingChanges`
     )
     references: dict[str | None, str | None] = {None: job.cast.reference}
@@ -73,6 +78,22 @@ def perform(
 def judge_of(bark: Bark, candidates: int) -> TakeJudge | None:
     """Return what chooses among so many takes; an error where its tools are not installed."""
     return None if candidates == 1 else TakeJudge(bark)
+
+
+def drift_of(bark: Bark, how: str | Mapping[str, Any] | None) -> Drift | None:
+    """Return what measures the parts of a long text, and speaks some again.
+
+    Parameters
+    ----------
+    how : "measure", "repair", or what a record has kept; None is neither.
+    """
+    if not how:
+        return None
+    from hubert.drift import PartListener
+
+    if isinstance(how, str):
+        return Drift(PartListener(bark), repair=how == "repair")
+    return Drift(PartListener(bark), bool(how["repair"]), Limits(**how["limits"]))
 
 
 def stem_of(text: str, label: str, seed: int | str) -> str:

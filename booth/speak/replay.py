@@ -15,16 +15,15 @@ from bark.longform.speak import LongTake
 from bark.pipeline import Bark
 from bark.stages.seeds import STAGES
 from booth.takes.take import Take, read_record, workshop
-from hubert.judge import TakeJudge
 
-from .job import Job, cast_of, judge_of, keep, perform, turns_of
+from .job import Job, cast_of, drift_of, judge_of, keep, perform, turns_of
 
 logger = logging.getLogger(__name__)
 
 # what a record of one utterance, saved by `Generation.save`, leaves out
 ABSENT = {
     "run": "", "voices": {}, "mode": "anchored", "silence": 0.0, "crossfade": 0.0, "candidates": 1,
-    "postprocess": [],
+    "postprocess": [], "drift": None,
 }  # fmt: skip
 KINDS = {  # of values in a record that are used as they are
     "text": (str,),
@@ -87,7 +86,8 @@ def replay(
         own, ending = str(record["name"]), Path(record["audio"]).suffix
     except (KeyError, TypeError, AttributeError) as error:
         raise BarkError(f"{path} is damaged: {type(error).__name__} {error}") from error
-    judge = judge_of(bark, job.candidates)
+    judge, drift = judge_of(bark, job.candidates), drift_of(bark, record["drift"])
+    watched = {"bars": bars, "judge": judge, "drift": drift}
     target = Path(folder or path.parent) / (name or Path(own).name)
     with workshop(target.parent) as shop:
         journal = shop / "parts.journal"
@@ -95,9 +95,9 @@ def replay(
         if regenerate and stored.is_file():
             shutil.copyfile(stored, journal)
         else:
-            spoken = _again(bark, job, takes, journal, bars, judge)
+            spoken = _again(bark, job, takes, journal, watched)
         if regenerate:
-            spoken = perform(bark, job, journal, regenerate, bars=bars, judge=judge)
+            spoken = perform(bark, job, journal, regenerate, **watched)
         take = keep(
             spoken,
             run=record["run"],
@@ -157,12 +157,11 @@ def _again(
     job: Job,
     draws: Mapping[int, int],
     journal: Path,
-    bars: bool,
-    judge: TakeJudge | None,
+    watched: Mapping[str, Any],
 ) -> LongTake:
     """Speak all parts, then those that were drawn anew once more, as often as they were."""
-    spoken = perform(bark, job, journal, bars=bars, judge=judge)
+    spoken = perform(bark, job, journal, **watched)
     for draw in range(1, max(draws.values()) + 1):
         again = [number for number, drawn in draws.items() if drawn >= draw]
-        spoken = perform(bark, job, journal, again, bars=bars, judge=judge)
+        spoken = perform(bark, job, journal, again, **watched)
     return spoken

@@ -51,6 +51,7 @@ class SpeakRequest:
     format: str = "wav"
     iterations: int = 1
     best_of: int = 1  # takes of each part, of which the best is kept
+    drift: str | None = None  # "measure" each part, or "repair" what falls out
     postprocess: tuple[str, ...] = ()  # steps before the file: `bark.audio.postprocess`
     with_voice: bool = True  # keep the .npz beside the audio
     kept: bool = True  # False: nothing is written

@@ -14,6 +14,7 @@ from bark.audio.postprocess import Step, step_of
 from bark.checkpoints.find import ModelFiles, find_model
 from bark.devices import offload_wanted, small_wanted
 from bark.errors import MissingFileError, SettingError
+from bark.longform.drift import Drift
 from bark.longform.join import SILENCE
 from bark.longform.speak import LongTake
 from bark.pipeline import Bark
@@ -29,7 +30,7 @@ from booth.voices.library import RANDOM, Library
 from hubert.judge import TakeJudge
 
 from .cast import Ask, Cast, cast, label_of, with_marked
-from .job import Job, judge_of, keep, last_take, perform, stem_of
+from .job import Job, drift_of, judge_of, keep, last_take, perform, stem_of
 from .plan import Planner, plan
 from .replay import replay
 from .request import SpeakRequest
@@ -52,6 +53,7 @@ class Work:
     bars: bool
     judge: TakeJudge | None  # chooses where parts are spoken several times
     steps: tuple[Step, ...]  # before a file is written
+    drift: Drift | None  # keeps the parts alike
 
     def job(self, number: int, seed: int) -> Job:
         """Return the job of one take, counted from 0."""
@@ -116,7 +118,8 @@ def speak_unkept(
 ) -> LongTake:
     """Speak a request of one take and return it; nothing is written."""
     work = _prepared(replace(request, kept=False), bark, ask, Watch.of(progress).bars)
-    return perform(work.bark, work.job(0, new_seed(request.seed)), bars=work.bars, judge=work.judge)
+    job = work.job(0, new_seed(request.seed))
+    return perform(work.bark, job, bars=work.bars, judge=work.judge, drift=work.drift)
 
 
 def model_of(request: SpeakRequest) -> dict[str, Any]:
@@ -203,9 +206,9 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
     for _, turns in scripts:
         with_marked(bark or files, who, turns, request.allow_paths)  # before the first take
     bark = bark or Bark.from_pretrained(**model)
-    judge = judge_of(bark, request.best_of)
+    judge, drift = judge_of(bark, request.best_of), drift_of(bark, request.drift)
     name = _identity(request, bark, who, scripts)
-    return Work(request, bark, who, scripts, name, bars, judge, steps)
+    return Work(request, bark, who, scripts, name, bars, judge, steps, drift)
 
 
 def _check_files(request: SpeakRequest) -> None:
@@ -252,8 +255,9 @@ def _takes(work: Work) -> Iterator[Take]:
                 journal = run.journal(number) if len(turns) > 1 and run.file is not None else None
                 job = work.job(number, run.seed)
                 spoken = perform(
-                    work.bark, job, journal, bars=work.bars, on_part=count, judge=work.judge
-                )
+                    work.bark, job, journal, bars=work.bars, on_part=count,
+                    judge=work.judge, drift=work.drift,
+                )  # fmt: skip
                 take = keep(
                     spoken,
                     run=work.name,

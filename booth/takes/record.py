@@ -46,6 +46,15 @@ class PartNote(msgspec.Struct):
     tokens_sha256: Digest
     seconds: float | UnsetType = UNSET
     score: float | UnsetType = UNSET
+    heard: dict[str, float] | UnsetType = UNSET  # how it sounds: `bark.longform.drift.Heard`
+    spoken: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET  # times
+
+
+class DriftNote(msgspec.Struct):
+    """How the parts of a long text were kept alike: `bark.longform.drift`."""
+
+    repair: bool
+    limits: dict[str, float]
 
 
 class TakeRecord(msgspec.Struct):
@@ -70,6 +79,7 @@ class TakeRecord(msgspec.Struct):
     crossfade: Pause | UnsetType = UNSET
     settings: dict[str, int | float | bool | str | None] | UnsetType = UNSET
     candidates: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    drift: DriftNote | UnsetType = UNSET
     postprocess: Annotated[list[str], Meta(max_length=32)] | UnsetType = UNSET
     parts: Annotated[list[PartNote], Meta(min_length=1, max_length=100_000)] | UnsetType = UNSET
     created: str | UnsetType = UNSET

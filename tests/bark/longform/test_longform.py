@@ -673,7 +673,7 @@ def test_journal_keeps_tokens_exactly(tmp_path):
     journal.begin({"a": 1})
     odd = Voice(np.zeros(0), np.zeros((2, 0)), np.zeros((8, 0)))
     for number, tokens in enumerate((make(300), odd), 1):
-        journal.add(number, 0, 5, tokens)
+        journal.add(Part(number, "", None, 5, 0, np.zeros(0), tokens))
         assert Journal(tmp_path / "j").tokens(number) == tokens
 
 

@@ -21,7 +21,7 @@ GOOD = {
     "stable_mode_interval": "0", "add_silence_between_segments": "0.25", "regenerate": "7,3",
     "crossfade_between_segments": "0.1",
     "output_filename": "out.wav", "output_dir": "out", "output_format": "flac", "iterations": "3",
-    "best_of": "4", "loudness": "-16", "postprocess": "rvc=me.pth,loudness=-16",
+    "best_of": "4", "drift": "repair", "loudness": "-16", "postprocess": "rvc=me.pth,loudness=-16",
 }  # fmt: skip
 BAD = {
     "consent": "yes", "dtype": "int4", "seed": "-1", "semantic_temperature": "hot", "semantic_top_k": "0",
@@ -31,7 +31,7 @@ BAD = {
     "split_by_words": "-3", "split_by_lines": "many", "split_character_goal_length": "9",
     "split_character_max_length": "x", "long_mode": "reanchor=0", "stable_mode_interval": "-1",
     "add_silence_between_segments": "61", "regenerate": "0,3", "crossfade_between_segments": "-1", "voices": "ANA", "output_format": "mp4",
-    "iterations": "0", "best_of": "1.5", "loudness": "3", "postprocess": "=-16",
+    "iterations": "0", "best_of": "1.5", "drift": "undo", "loudness": "3", "postprocess": "=-16",
 }  # fmt: skip
 ALIASES = [(name, other) for name, meta in FLAGS.items() for other in meta.others]
 
