@@ -7,6 +7,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from hubert.clone import clone_voice as clone_voice
+    from hubert.refine import refine_voice as refine_voice
 
     from .api import generate_audio as generate_audio
     from .api import save_as_prompt as save_as_prompt
@@ -29,7 +30,8 @@ _HOMES = {
     "Sampling": "bark.settings",
     "Settings": "bark.settings",
     "Voice": "bark.voice",
-    "clone_voice": "hubert.clone",  # the only name that lies above this package
+    "clone_voice": "hubert.clone",  # these two lie above this package
+    "refine_voice": "hubert.refine",
     "load_audio": "bark.audio",
     "save_audio": "bark.audio",
     "speak_long": "bark.longform",

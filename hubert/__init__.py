@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .features import HubertFeatures as HubertFeatures
     from .reference import Report as Report
     from .reference import examine as examine
+    from .refine import Refinement as Refinement
+    from .refine import refine_voice as refine_voice
 
 _HOMES = {
     "Clone": "clone",
@@ -31,6 +33,8 @@ _HOMES = {
     "LSTMQuantizer": "quantizer",
     "Report": "reference",
     "examine": "reference",
+    "Refinement": "refine",
+    "refine_voice": "refine",
 }
 
 __all__ = [*_HOMES]

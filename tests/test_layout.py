@@ -39,6 +39,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"reference", "quantizer"},
         {"encoder", "judge"},
         {"clone", "convert", "drift"},
+        {"refine"},
         {"hubert_manager", "customtokenizer", "pre_kmeans_hubert"},
         {"train", "prepare", "synthesize", "evaluate"},
     ],
