@@ -1,14 +1,19 @@
-"""Pictures of audio: waveform, mel spectrogram, and what the reference doctor found."""
+"""Pictures of audio: waveform, mel spectrogram, what the reference doctor found, how a voice was
+refined.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bark.errors import MissingFileError
 from bark.storage.atomic import atomic_write
 from hubert.reference import Report
+
+if TYPE_CHECKING:
+    from hubert.refine import Refinement
 
 FRAME = 1024  # samples of one spectrum
 HOP = 240  # samples between two, 10 ms at 24 kHz
@@ -121,6 +126,32 @@ def drift_figure(parts: Sequence[Mapping[str, Any]], title: str = "take") -> Any
     if len(speakers) > 1:
         axes.legend(loc="lower left")
     drawing.suptitle(title)
+    return drawing
+
+
+def refinement_figure(refinement: "Refinement") -> Any:
+    """Draw what `hubert.refine_voice` found: each take's scores, and the trial of the best one.
+
+    Returns
+    -------
+    A matplotlib figure; a notebook shows it, `save_figure` writes it.
+    """
+    drawing = _matplotlib().Figure(figsize=(10, 4), layout="constrained")
+    left, right = drawing.subplots(1, 2)
+    numbers = [each.number for each in refinement.takes]
+    left.plot(numbers, [each.scores.total for each in refinement.takes], "o", label="take")
+    tried = {each.number: each.audition for each in refinement.takes if each.audition is not None}
+    left.plot([*tried], [*tried.values()], "s", color="C1", label="take as a prompt")
+    left.axhline(refinement.base_audition, color="0.5", label="the voice as a prompt")
+    left.set(xlabel="take", ylabel="score", title="takes", xticks=numbers)
+    left.legend()
+    pairs = refinement.trial.heard if refinement.trial else []
+    for pair in pairs:
+        up = pair.likeness[1] > pair.likeness[0]
+        right.plot([0, 1], pair.likeness, "o-", color="C2" if up else "C3", linewidth=1)
+    right.set(xticks=[0, 1], xticklabels=["voice", f"take {refinement.chosen}"], xlim=(-0.2, 1.2))
+    right.set(ylabel="likeness to the recording", title="trial" if pairs else "no trial")
+    drawing.suptitle(refinement.result())
     return drawing
 
 

@@ -1,5 +1,6 @@
 """The command `bark clone`: recordings → voice files, with what is wrong with each recording."""
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bark import commandline
-from bark.commandline import FAILED, OneLineParser, complain, number, say
+from bark.commandline import FAILED, OneLineParser, complain, number, say, whole
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
 from hubert.consent import ALLOWED, require_consent
 from hubert.quantizer.languages import LANGUAGES
@@ -27,14 +28,19 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m hubert.clone"
 
 def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
-    if len(options.recordings) > 1 and options.output and Path(options.output).suffix == ".npz":
-        parser.error("several recordings make several voices: give a folder with -o")
+    if complaint := _contradiction(options):
+        parser.error(complaint)
     if not any(path.expanduser().exists() for path in options.recordings):
         raise MissingFileError(f"no file {', '.join(map(str, options.recordings))}")
     if options.check:
         return _each(options.recordings, lambda path: _checked(path, options.start, options.end))
-    places = _places(options.recordings, options.output, options.force)
+    sources = options.recordings[:1] if options.refine else options.recordings
+    places = _places(sources, options.output, options.force)
     consent = require_consent(options.consent, ask_at_terminal)
+    if options.refine:
+        from .refine import clone_refined
+
+        return clone_refined(options, places[sources[0]], consent)
     from hubert.clone import Cloner
 
     cloner = Cloner.from_pretrained(
@@ -52,6 +58,20 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
         return f"{saved}: {tokens} tokens from {made.report}{cleaned}", made.findings
 
     return _each(options.recordings, clone)
+
+
+def _contradiction(options: argparse.Namespace) -> str | None:
+    """Return what is wrong with flags that are right one by one, or None."""
+    to_file = options.output and Path(options.output).suffix == ".npz"
+    if len(options.recordings) > 1 and to_file and not options.refine:
+        return (
+            "several recordings make several voices: give a folder with -o, or --refine if they "
+            "are of one person"
+        )
+    for flag in ("judge", "refine_texts", "seed"):
+        if getattr(options, flag) is not None and not options.refine:
+            return f"--{flag} needs --refine"
+    return None
 
 
 def _each(paths: Sequence[Path], job: Callable[[Path], "tuple[str, tuple[Finding, ...]]"]) -> int:
@@ -148,6 +168,24 @@ def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
         "brings (as for bark --postprocess)",
     )  # fmt: skip
     parser.flag("--device", commandline.DEVICE, "auto (default), cpu, cuda or mps", "auto")
+    parser.flag(
+        "--refine",
+        whole(2),
+        "speak up to N takes in the voice and make the best one the prompt if it is proven more "
+        "like the recording; several recordings are then of one person and make one voice",
+    )
+    parser.flag(
+        "--judge",
+        commandline.WORD,
+        "who judges takes: resemblyzer or wavlm, and pocketsphinx or whisper (default: "
+        "resemblyzer,pocketsphinx, the extra judge)",
+    )
+    parser.flag(
+        "--refine_texts",
+        commandline.FILE,
+        "at least 8 texts to refine by, one a line, for languages other than English",
+    )
+    parser.flag("--seed", commandline.SEED, "with --refine: same seed, same voice")
     parser.add_argument("--force", action="store_true", help="overwrite an existing voice")
     parser.add_argument(
         "--check", action="store_true", help="only measure; needs no model and writes nothing"

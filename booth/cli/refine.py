@@ -1,0 +1,88 @@
+"""What `bark clone --refine` does: clone each recording, refine, keep and show what was spoken."""
+
+import argparse
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from bark.audio.read import load_audio
+from bark.commandline import say
+from bark.errors import MissingFileError, SettingError, TakenError
+from bark.pipeline import Bark
+from bark.storage.files import read_bounded
+from hubert.clone import Cloner, Recording
+from hubert.refine import JUDGES, Refiner, Texts
+from hubert.refine.judges import OFFLINE, load_judges
+from hubert.refine.refine import RECORD
+from hubert.refine.texts import ENGLISH
+
+MAX_TEXTS = 1 << 20  # bytes
+RATE = 16_000  # Hz of a part that takes are compared with
+
+
+def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int:
+    """Clone recordings of one person into one refined voice at `place`; return the exit code.
+
+    What was spoken goes into a folder beside it.
+    """
+    folder = place.with_name(f"{place.stem}-refined")
+    if folder.exists() and not options.force:
+        raise TakenError(f"{folder} exists already", fix="Rename it, or add --force")
+    names = [name.strip() for name in (options.judge or OFFLINE).split(",") if name.strip()]
+    if unknown := [name for name in names if name not in JUDGES]:
+        raise SettingError("judge", unknown[0], ", ".join(JUDGES))
+    texts = _texts(options.refine_texts, options.language)
+    speaker, hearer = load_judges(names)  # before a model is sought
+    bark = Bark.from_pretrained(options.model, device=options.device)
+    cloner = Cloner.from_pretrained(
+        options.model, options.language, quantizer=options.quantizer, codec=bark.codec,
+        device=options.device,
+    )  # fmt: skip
+    clones = [
+        cloner.clone(path, start=options.start, end=options.end, consent=consent)
+        for path in options.recordings
+    ]
+    for path, made in zip(options.recordings, clones, strict=True):
+        for finding in made.findings:
+            say(f"{path}: {finding.code}: {finding.message}", sys.stderr)
+    found = Refiner(bark, speaker, hearer, texts).refine(
+        [made.voice for made in clones],
+        [_heard(path, options.start, options.end) for path in options.recordings],
+        options.refine,
+        seed=options.seed,
+        progress=sys.stderr.isatty(),
+    )
+    if (folder / RECORD).is_file():  # an earlier one of ours
+        shutil.rmtree(folder)
+    found.save(folder)
+    with suppress(MissingFileError):  # without matplotlib there is no picture
+        from booth.plots import refinement_figure, save_figure
+
+        save_figure(refinement_figure(found), folder / "refine.png")
+    saved = found.voice.save(place, bark.layout)
+    for line in found.lines():
+        say(line)
+    say(f"{saved}: {clones[found.base_number - 1].report}")
+    say(f"{folder}: {len(found.takes)} takes to listen to, {RECORD}")
+    return 0
+
+
+def _texts(path: str | None, language: str) -> Texts:
+    """Return the texts of a file, or ours where the language is English."""
+    if path is not None:
+        text = read_bounded(Path(path).expanduser(), MAX_TEXTS, SettingError)
+        return Texts.of(text.decode("utf-8", "replace").splitlines())
+    if language != "en":
+        raise SettingError(
+            f"there are no texts to refine a voice by in the language {language}",
+            fix="Give some with --refine_texts FILE, one a line",
+        )
+    return ENGLISH
+
+
+def _heard(path: Path, start: float | None, end: float | None) -> Recording:
+    """Return what takes are compared with: the recording, or the part that was named."""
+    if start is None and end is None:
+        return path
+    return RATE, load_audio(path, RATE, start=start or 0.0, end=end)
