@@ -168,6 +168,15 @@ def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
         "brings (as for bark --postprocess)",
     )  # fmt: skip
     parser.flag("--device", commandline.DEVICE, "auto (default), cpu, cuda or mps", "auto")
+    _add_refining(parser)
+    parser.add_argument("--force", action="store_true", help="overwrite an existing voice")
+    parser.add_argument(
+        "--check", action="store_true", help="only measure; needs no model and writes nothing"
+    )
+    return parser
+
+
+def _add_refining(parser: OneLineParser) -> None:
     parser.flag(
         "--refine",
         whole(2),
@@ -186,8 +195,3 @@ def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
         "at least 8 texts to refine by, one a line, for languages other than English",
     )
     parser.flag("--seed", commandline.SEED, "with --refine: same seed, same voice")
-    parser.add_argument("--force", action="store_true", help="overwrite an existing voice")
-    parser.add_argument(
-        "--check", action="store_true", help="only measure; needs no model and writes nothing"
-    )
-    return parser
