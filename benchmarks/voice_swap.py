@@ -5,7 +5,7 @@
 FOLDER holds a folder for each speaker. A clip of each speaker is spoken in two ways: in the
 speaker's own voice, cloned from another clip (copy synthesis), and in a preset voice. Phones that
 pocketsphinx hears are compared with those it hears in the recording; likeness is resemblyzer's
-cosine to the preset voice's own sound and to the recording. Needs ``requirements-report.txt``. The
+cosine to the preset voice's own sound and to the recording. Needs the extra ``judge``. The
 last line is one JSON object.
 """
 

@@ -67,7 +67,8 @@ def command_module(name: str) -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("README.md", 3), (GUIDE, 28), ("training/README.md", 2)]
+    ("name", "least"),
+    [("README.md", 3), (GUIDE, 28), ("training/README.md", 2), ("docs/cloning.md", 6)],
 )
 def test_every_command_is_understood(name: str, least: int) -> None:
     understood = 0

@@ -29,6 +29,8 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
     folder = place.with_name(f"{place.stem}-refined")
     if folder.exists() and not options.force:
         raise TakenError(f"{folder} exists already", fix="Rename it, or add --force")
+    if lost := [str(path) for path in options.recordings if not path.expanduser().exists()]:
+        raise MissingFileError(f"no file {', '.join(lost)}")
     names = [name.strip() for name in (options.judge or OFFLINE).split(",") if name.strip()]
     if unknown := [name for name in names if name not in JUDGES]:
         raise SettingError("judge", unknown[0], ", ".join(JUDGES))

@@ -45,9 +45,7 @@ class WordJudge(Protocol):
     """Tells how well a text was said."""
 
     def clarity(self, text: str, audio: np.ndarray, sample_rate: int) -> float | None:
-        """Return 0 at best, less for worse, about -1 where half is lost; None for a text that it
-        cannot judge.
-        """
+        """Return 0 at best, less for worse; None for a text that it cannot judge."""
 
 
 Judge = SpeakerJudge | WordJudge

@@ -122,7 +122,7 @@ class Refinement:
         ``refine.json`` into a folder, and return it.
         """
         folder = Path(folder)
-        self.base.save(folder / "before.npz")
+        self.base.save(folder / "before.npz", self.takes[0].take.layout if self.takes else None)
         for each in self.takes:
             each.take.save(folder / f"take-{each.number:02}.wav", voice=True)
         for number, pair in enumerate(self.trial.pairs if self.trial else (), 1):

@@ -68,7 +68,7 @@ def test_no_extra_asks_for_a_package_that_must_be_compiled_to_be_judged() -> Non
     named = {
         name: {re.split(r"[<>=\[]", each)[0] for each in wanted} for name, wanted in extras.items()
     }
-    assert named["judge"] == {"pocketsphinx", "webrtcvad-wheels"}
+    assert named["judge"] == {"pocketsphinx", "webrtcvad-wheels", "matplotlib"}
     assert not {"resemblyzer", "webrtcvad"} & set().union(*named.values())
 
 

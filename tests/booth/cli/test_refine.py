@@ -67,6 +67,7 @@ def test_several_recordings_make_one_voice_with_its_takes(
         (["--refine", "1"], "--refine: got '1'; allowed: a whole number >= 2"),
         (["--refine", "2", "--judge", "me", "--consent", "self"], "judge: got me; allowed: resem"),
         (["--refine", "2", "--refine_texts", "no.txt", "--consent", "self"], "no file no.txt"),
+        (["none.wav", "--refine", "2", "--consent", "self"], "no file none.wav"),
         (["--refine", "2", "--language", "de", "--consent", "self"], "no texts to refine a voice"),
     ],
 )

@@ -297,10 +297,11 @@ def write_report(path: Path, rows: Sequence[Row], notes: Sequence[str]) -> None:
         "# What nano can do, measured",
         "",
         "Means with 95 % bootstrap intervals; held-out voices, texts and speakers only.",
-        "Words: pocketsphinx, closed grammar. Likeness: resemblyzer's cosine to utterances of the "
-        "voice",
-        "that the cloner did not see. Open phones: recognised by nano's own units. One seed, no "
-        "listening.",
+        "Words: pocketsphinx, closed grammar. Likeness: cosine to utterances of the voice that the "
+        "cloner",
+        "did not see, by Resemblyzer's speaker encoder, which `hubert.likeness` reads (the package "
+        "itself is",
+        "not needed). Open phones: recognised by nano's own units. One seed, no listening.",
         "",
         "| what | reach | measured (95 %) | reached |",
         "|---|---|---|---|",
