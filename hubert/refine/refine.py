@@ -73,6 +73,7 @@ class Refinement:
     chosen: int | None = None  # number of the take that was tried; None if none came that far
     trial: Trial | None = None
     seed: int = 0
+    judges: tuple[str, ...] = ()
 
     @property
     def promoted(self) -> bool:
@@ -109,6 +110,7 @@ class Refinement:
             "promoted": self.promoted,
             "chosen": self.chosen,
             "seed": self.seed,
+            "judges": list(self.judges),
             "voice": self.base_number,
             "voice_sha256": self.base.digest,
             "windows": [round(score, 4) for score in self.windows],
@@ -174,16 +176,17 @@ class Refiner:
         base = voices[number]
         made = self._takes(base, listener, takes, seed, watch)
         made, own = self._audition(base, made, listener, seed, watch)
-        found = Refinement(base, base, number + 1, tuple(made), own, tuple(windows), seed=seed)
-        tried = [each for each in made if each.audition is not None]
-        best = max(tried, key=lambda each: each.audition or 0.0, default=None)
-        if best is None or (best.audition or 0.0) <= own:
+        judges = tuple(type(judge).__name__ for judge in (self.speaker, self.hearer) if judge)
+        found = Refinement(
+            base, base, number + 1, tuple(made), own, tuple(windows), seed=seed, judges=judges
+        )
+        tried = [(each.audition, each) for each in made if each.audition is not None]
+        score, best = max(tried, key=lambda pair: pair[0], default=(own, None))
+        if best is None or score <= own:
             return found
         trial = self._trial(base, best.take.voice, listener, seed, watch)
-        found = replace(found, chosen=best.number, trial=trial)
-        return (
-            replace(found, voice=_promoted(base, best, len(made), trial)) if trial.passed else found
-        )
+        voice = _promoted(base, best, len(made), trial) if trial.passed else base
+        return replace(found, voice=voice, chosen=best.number, trial=trial)
 
     def _voices(self, voice: VoiceLike | Sequence[VoiceLike]) -> list[Voice]:
         """Find the voice, or the several of one person."""
