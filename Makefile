@@ -52,8 +52,8 @@ notebook: $(STAMP) # opens JupyterLab
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[notebook]"
 	$(BIN)/jupyter lab clone_voice.ipynb
 
-nano: $(STAMP) # SPEECH: a folder of recordings that codec, coarse and fine learn from as well
-	$(BIN)/python -m training.nano all --work runs/nano $(if $(SPEECH),--real "$(SPEECH)")
+nano: $(STAMP) # SPEECH: folders of recordings that codec, coarse and fine learn from as well
+	$(BIN)/python -m training.nano all --work runs/nano $(foreach folder,$(SPEECH),--real $(folder))
 
 nano-report: $(STAMP) # REAL: a folder of recordings for each real speaker, none of them trained on
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[report]"

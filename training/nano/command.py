@@ -1,6 +1,6 @@
 """``python -m training.nano``: makes nano.
 
-    python -m training.nano all --work DIR [--real DIR]
+    python -m training.nano all --work DIR [--real DIR]...
     python -m training.nano STEP --work DIR [--steps N]
     python -m training.nano all --work DIR --hours 0.05 --voices 8 --steps 10   # a trial
 
@@ -34,7 +34,14 @@ def build_parser() -> OneLineParser:
     count = whole(1)
     parser.add_argument("step", choices=[*STEPS, "all"])
     parser.flag("--work", commandline.FOLDER, "folder for everything that is made", required=True)
-    parser.flag("--real", commandline.FOLDER, "recordings, never those to be tested on")
+    parser.add_argument(
+        "--real",
+        type=commandline.FOLDER,
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="recordings, never those to be tested on; may be given again, each has the same share",
+    )
     parser.flag("--steps", count, "training steps, instead of the recipe's")
     parser.flag("--hours", number(above=True), "of synthetic speech", NanoOptions.hours)
     parser.flag("--voices", count, "synthetic training voices", NanoOptions.voices)
@@ -58,7 +65,8 @@ def _work(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     asked = vars(parser.parse_args(argv))
     step = asked.pop("step")
-    asked |= {name: Path(asked[name]) for name in ("work", "real", "init") if asked[name]}
+    asked |= {name: Path(asked[name]) for name in ("work", "init") if asked[name]}
+    asked["real"] = tuple(map(Path, asked["real"]))
     options = NanoOptions(**asked)
     if step not in STAGES and any(getattr(options, name) is not None for name in OF_A_STAGE):
         names = "--init, --learning-rate, --real-share, --width and --layers"

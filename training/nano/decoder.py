@@ -36,8 +36,6 @@ from .codec import (
     spectral_loss,
 )
 from .options import NanoOptions
-from .speakers import person_of
-from .stages import KEPT_BACK
 
 STEPS = 20_000
 MARGIN = 8  # frames to each side that the encoder sees and the decoder does not
@@ -84,11 +82,9 @@ class BandedPool:
         limit = int(recipe.seconds_per_voice * SAMPLE_RATE)
         self.voices: dict[str, list[tuple[np.ndarray, float]]] = {}
         paths = voice_paths(work)
-        people = sorted({person_of(path.stem) for path in paths if path.stem.startswith("real_")})
-        kept_back = set(people[::KEPT_BACK])
         for path in paths:
-            held_out = split_of(path) != "train" or person_of(path.stem) in kept_back
-            if held_out != validation:
+            split = split_of(path)
+            if split == "prompt" or (split != "train") != validation:
                 continue
             audio = load_voice(path).audio[:limit].copy()
             if len(audio) <= self.length:

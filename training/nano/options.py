@@ -16,7 +16,7 @@ class NanoOptions:
     """What a step is told."""
 
     work: Path
-    real: Path | None = None  # recordings, for codec, coarse and fine
+    real: tuple[Path, ...] = ()  # folders of recordings, for codec, coarse and fine
     steps: int | None = None  # training steps, instead of the recipe's
     hours: float = CorpusOptions.hours  # synthetic speech
     voices: int = CorpusOptions.voices  # synthetic training voices

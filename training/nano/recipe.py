@@ -187,7 +187,6 @@ def _run_lane(options: NanoOptions, threads: int, lines: bool, steps: Sequence[s
     """Run steps one after the other, each in a process of so many threads."""
     given = {
         "--work": options.work,
-        "--real": options.real,
         "--steps": options.steps,
         "--hours": options.hours,
         "--voices": options.voices,
@@ -197,6 +196,7 @@ def _run_lane(options: NanoOptions, threads: int, lines: bool, steps: Sequence[s
     flags = [
         str(part) for flag, value in given.items() if value is not None for part in (flag, value)
     ]
+    flags += [str(part) for folder in options.real for part in ("--real", folder)]
     flags += ["--lines"] if lines else []
     for step in steps:
         command = [sys.executable, "-m", "training.nano", step, *flags]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bark.errors import MissingFileError
 from training.nano.corpus.corpus import voice_paths
+from training.nano.corpus.recordings import ROOM
 from training.stages.alignment import align_text
 from training.stages.examples import Example, Speaker, TextEncoder
 
@@ -21,7 +23,8 @@ def load_speakers(
     Parameters
     ----------
     work : folder with ``corpus/``, ``tokens/`` (semantic) and ``codes/``: one file a voice in each.
-    split : "train" or "heldout".
+    split : "train", "heldout", or "kept_back", which may be empty. Bad recordings ("prompt") come
+        as the prompts of the speaker they are of.
     needs : "tokens" and "codes", as far as wanted; what is not comes empty.
     encode : text → ids; without it examples carry no text.
 
@@ -29,14 +32,17 @@ def load_speakers(
     ------
     MissingFileError : if a voice lacks what is needed.
     """
-    speakers = []
+    speakers: list[Speaker] = []
+    prompts: dict[str, tuple[Example, ...]] = {}
     for path in voice_paths(work):
         with np.load(path, allow_pickle=False) as voice:
-            if str(voice["split"]) != split:
+            found = str(voice["split"])
+            if found not in (split, "prompt"):
                 continue
             starts, texts, roles, phones = (
                 voice[key] for key in ("starts", "texts", "roles", "phones")
             )
+            folder = int(voice["folder"]) if "folder" in voice else 0
         semantic = (
             _read(work, "tokens", path.name, "semantic")
             if "tokens" in needs
@@ -55,19 +61,16 @@ def load_speakers(
             units, frames = slice(first // 480, last // 480), slice(first // 320, last // 320)
             alignment = align_text(phones[units], ids) if ids is not None else None
             examples.append(Example(ids, semantic[units], codes[:, frames], alignment))
-        speakers.append(Speaker(path.stem, path.stem.startswith("real_"), tuple(examples)))
-    if not speakers:
+        if found == "prompt":
+            prompts[path.stem.removesuffix(ROOM)] = tuple(examples)
+            continue
+        real = path.stem.startswith("real_")
+        speakers.append(Speaker(path.stem, real, tuple(examples), folder))
+    if not speakers and split != "kept_back":
         raise MissingFileError(
             f"no {split} voices in {work / 'corpus'}", fix="Run the step corpus first"
         )
-    return tuple(speakers)
-
-
-def person_of(voice: str) -> str:
-    """Return a recorded voice's name without the suffix of a resampled neighbour: real_84_a →
-    real_84.
-    """
-    return "_".join(voice.split("_")[:2])
+    return tuple(replace(speaker, prompts=prompts.get(speaker.name, ())) for speaker in speakers)
 
 
 def _read(work: Path, folder: str, name: str, key: str) -> np.ndarray:

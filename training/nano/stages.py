@@ -28,7 +28,7 @@ from training.stages.examples import Speaker
 from training.stages.initial import NetworkSize, nano_layout, new_semantic
 from training.stages.objectives import OBJECTIVES, ObjectiveOptions
 
-from .speakers import load_speakers, person_of
+from .speakers import load_speakers
 
 SIZES = {stage: NetworkSize() for stage in STAGES}
 BATCHES = {"semantic": 5, "coarse": 3, "fine": 6}  # items as long as the stage's window
@@ -40,7 +40,6 @@ FINE_LAYOUT = nano_layout(
 # voices whose speech is too far from the dictionary's phones to learn reading from
 UNCLEAR = "espeak_"
 HUBERT = "hubert_nano"  # folder of the HuBERT folder inside the work folder
-KEPT_BACK = 40  # every 40th real speaker validates instead of training
 GUIDED_LAYERS = (
     2,
     4,
@@ -91,14 +90,14 @@ def train_stage(
     """
     encode = PhoneTokenizer().encode if stage == "semantic" else None
     needs = NEEDS[stage]
-    train, validation = split_speakers(
-        load_speakers(work, "train", needs, encode), load_speakers(work, "heldout", needs, encode)
+    train, held_out, kept_back = (
+        load_speakers(work, split, needs, encode) for split in ("train", "heldout", "kept_back")
     )
     if stage == "semantic":
         train = tuple(speaker for speaker in train if not speaker.name.startswith(UNCLEAR))
     layout = work_layout(work) if "tokens" in needs else FINE_LAYOUT
     options = ObjectiveOptions(batch=BATCHES[stage], real_share=chosen.real_share)
-    objective = OBJECTIVES[stage](train, validation, layout, options)
+    objective = OBJECTIVES[stage](train, held_out + kept_back, layout, options)
     network = new_network(stage, work, layout, chosen.size(stage), train, chosen.seed)
     if chosen.init is not None:
         load_network(network, load_tensors(chosen.init)[0], chosen.init)
@@ -158,19 +157,6 @@ def unit_centres(work: Path) -> np.ndarray:
         raise MissingFileError(f"no units in {path}", fix="Run the step hubert first")
     with np.load(path, allow_pickle=False) as file:
         return file["centers"]
-
-
-def split_speakers(
-    train: tuple[Speaker, ...], held_out: tuple[Speaker, ...]
-) -> tuple[tuple[Speaker, ...], tuple[Speaker, ...]]:
-    """Move every 40th recorded speaker, with the resampled neighbours, from training
-    to validation.
-    """
-    people = sorted({person_of(speaker.name) for speaker in train if speaker.real})[::KEPT_BACK]
-    kept_back = tuple(
-        speaker for speaker in train if speaker.real and person_of(speaker.name) in people
-    )
-    return tuple(speaker for speaker in train if speaker not in kept_back), held_out + kept_back
 
 
 def text_rate(speakers: tuple[Speaker, ...], layout: TokenLayout) -> float:

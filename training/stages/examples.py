@@ -30,3 +30,6 @@ class Speaker:
     name: str
     real: bool  # a recording, not a synthesiser
     examples: tuple[Example, ...]
+    folder: int = 0  # which of the folders of recordings
+    # the same utterances with a room's echo and noise, as far as there are such
+    prompts: tuple[Example, ...] = ()

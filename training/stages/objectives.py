@@ -8,115 +8,28 @@ so that a stage learns to take the voice from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bark.errors import SettingError
 from bark.stages.gpt import GPT
 from bark.stages.gpt_fine import FineGPT
 from bark.tokens import TokenLayout, flatten_codebooks
 
 from .attention import guides
+from .drawing import Batch as Batch
+from .drawing import Drawing, pieces
+from .drawing import ObjectiveOptions as ObjectiveOptions
 from .examples import Example, Speaker
 
 IGNORE = -100  # target of positions that are not learned
-VALIDATION_SEED = 2**31
-Batch = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class ObjectiveOptions:
-    """How batches are drawn."""
-
-    batch: int = 8  # items; semantic: items as long as the window, of shorter ones there are more
-    real_share: float = 0.45  # of the items drawn from recordings, when both kinds are there
-    no_history: float = 0.1  # share of items without a history prompt
-    # semantic: share of batches whose items are two utterances spoken one after the other
-    joined: float = 0.3
-    guidance: float = 0.2  # semantic: weight of each guided head's loss
-    # coarse: share of batches, fine: of windows, that end before the window does
-    cut_short: float = 0.4
-    validation_batches: int = 16
-
-
-class _Drawn:
-    """Choosing speakers and examples; the same for all three stages."""
-
-    def __init__(
-        self,
-        train: Sequence[Speaker],
-        validation: Sequence[Speaker],
-        layout: TokenLayout,
-        options: ObjectiveOptions,
-    ) -> None:
-        self.layout, self.options = layout, options
-        self._groups = _by_kind(train)
-        self._validation_groups = _by_kind(validation)
-        if not self._groups:
-            raise SettingError("training speakers", "none", "at least one with an utterance")
-
-    def batch(self, generator: np.random.Generator) -> Batch:
-        """Draw a training batch."""
-        return self._draw(self._groups, generator)
-
-    def validation(self) -> Iterator[Batch]:
-        """Yield batches of the validation speakers, the same each time."""
-        generator = np.random.default_rng(VALIDATION_SEED)
-        for _ in range(self.options.validation_batches if self._validation_groups else 0):
-            yield self._draw(self._validation_groups, generator)
-
-    def begin_step(self, network: object, step: int, seed: int) -> None:
-        """Do nothing: these networks need no preparation."""
-
-    def _draw(self, groups: list[list[Speaker]], generator: np.random.Generator) -> Batch:
-        raise NotImplementedError
-
-    def loss(
-        self, network: Any, batch: Batch, step: int, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of a batch and figures beside it."""
-        raise NotImplementedError
-
-    def _speaker(self, groups: list[list[Speaker]], generator: np.random.Generator) -> Speaker:
-        """Draw a speaker: first the kind, then one of its speakers."""
-        real = len(groups) > 1 and generator.random() < self.options.real_share
-        group = groups[-1 if real else 0]
-        return group[int(generator.integers(len(group)))]
-
-
-def _by_kind(speakers: Sequence[Speaker]) -> list[list[Speaker]]:
-    """Return synthetic and real speakers with at least one utterance, leaving out an empty kind."""
-    kinds = [
-        [speaker for speaker in speakers if speaker.examples and speaker.real is real]
-        for real in (False, True)
-    ]
-    return [kind for kind in kinds if kind]
-
-
-def _pieces(
-    speaker: Speaker, generator: np.random.Generator, enough: int, frames: bool = False
-) -> list[Example]:
-    """Return utterances in random order until they hold `enough` semantic tokens (or frames), or
-    all.
-    """
-    chosen: list[Example] = []
-    total = 0
-    for index in generator.permutation(len(speaker.examples)):
-        if total >= enough:
-            break
-        example = speaker.examples[int(index)]
-        chosen.append(example)
-        total += example.codes.shape[1] if frames else len(example.semantic)
-    return chosen
-
-
-class SemanticObjective(_Drawn):
+class SemanticObjective(Drawing):
     """Text (and history) → semantic tokens, for `GPT`."""
 
     def __init__(
@@ -173,7 +86,7 @@ class SemanticObjective(_Drawn):
                 sounding = np.concatenate([sounding[:-1], _sounding(second, len(text))])
                 text = np.concatenate([text, _text(second)])
                 semantic = np.concatenate([semantic, second.semantic])
-        others = _pieces(speaker, generator, layout.text_window)
+        others = pieces(speaker, generator, layout.text_window)
         past = np.concatenate(
             [other.semantic for other in others if other is not example] or [semantic[:0]]
         )
@@ -215,7 +128,7 @@ class SemanticObjective(_Drawn):
         return loss, figures
 
 
-class CoarseObjective(_Drawn):
+class CoarseObjective(Drawing):
     """Semantic tokens (and coarse history) → the first two codebooks, for `GPT`."""
 
     def _draw(self, groups: list[list[Speaker]], generator: np.random.Generator) -> Batch:
@@ -226,27 +139,39 @@ class CoarseObjective(_Drawn):
             self._row(self._speaker(groups, generator), short, generator)
             for _ in range(self.options.batch)
         ]
-        longest = max(len(coarse) for _, coarse in rows)
+        longest = max(len(coarse) for _, coarse, _ in rows)
         coarse = np.full((len(rows), longest), IGNORE)
-        for row, (_, tokens) in enumerate(rows):
+        rough = np.array([prompt for _, _, prompt in rows])
+        for row, (_, tokens, _) in enumerate(rows):
             coarse[row, : len(tokens)] = tokens
         return {
-            "semantic": torch.from_numpy(np.stack([s for s, _ in rows])),
+            "semantic": torch.from_numpy(np.stack([s for s, _, _ in rows])),
             "coarse": torch.from_numpy(coarse),
+            "rough": torch.from_numpy(rough),
         }
 
     def _row(
         self, speaker: Speaker, short: bool, generator: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the semantic window ``(W,)`` and the coarse ids ``(n,)`` that begin with it, n
-        even.
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return the semantic window ``(W,)``, the coarse ids ``(n,)`` that begin with it, n even,
+        and how many of these are a bad recording, which is heard and not learned.
         """
         layout = self.layout
         window = layout.coarse_semantic_window
-        pieces = _pieces(speaker, generator, 2 * window)
-        semantic = np.concatenate([piece.semantic for piece in pieces])
-        frames = np.concatenate([piece.codes[: layout.coarse_books] for piece in pieces], axis=1)
-        start = 2 * int(generator.integers(max(0, len(semantic) - window) // 2 + 1))
+        chosen = pieces(speaker, generator, 2 * window)
+        rough = 0
+        if speaker.prompts and not short and generator.random() < self.options.rough:
+            index = int(generator.integers(len(speaker.prompts)))
+            length = 2 * int(generator.integers(window // 8, 3 * window // 8))
+            prompt = _ending(speaker.prompts[index], length, layout)
+            # what the prompt says is not said again, where the speaker says something else
+            others = [e for i, e in enumerate(speaker.examples) if i != index] or chosen
+            order = generator.permutation(len(others))
+            chosen, rough = [prompt, *(others[int(i)] for i in order)], len(prompt.semantic)
+        semantic = np.concatenate([piece.semantic for piece in chosen])
+        frames = np.concatenate([piece.codes[: layout.coarse_books] for piece in chosen], axis=1)
+        latest = 0 if rough else max(0, len(semantic) - window) // 2
+        start = 2 * int(generator.integers(latest + 1))
         length = min(window, len(semantic) - start)
         if short:  # the utterance ends inside the window
             length = max(2, 2 * int(generator.integers(length // 4, length // 2 + 1)))
@@ -257,7 +182,8 @@ class CoarseObjective(_Drawn):
             flatten_codebooks(frames[:, first : first + count], layout.codebook_size)
             + layout.coarse_offset
         )
-        return _padded(semantic[start : start + length], window, layout.coarse_semantic_pad), flat
+        seen = _padded(semantic[start : start + length], window, layout.coarse_semantic_pad)
+        return seen, flat, layout.coarse_books * int(rough * layout.frames_per_semantic)
 
     def loss(
         self, network: GPT, batch: Batch, step: int, generator: torch.Generator
@@ -271,6 +197,8 @@ class CoarseObjective(_Drawn):
         hidden = hidden[
             :, layout.coarse_semantic_window :
         ]  # (B, n, D): position i predicts coarse token i
+        heard = torch.arange(coarse.shape[1], device=coarse.device) < batch["rough"][:, None]
+        coarse = coarse.masked_fill(heard, IGNORE)
         losses: list[Tensor] = []
         figures: dict[str, float] = {}
         for book in range(layout.coarse_books):
@@ -288,7 +216,7 @@ class CoarseObjective(_Drawn):
         return torch.stack(losses).mean(), figures
 
 
-class FineObjective(_Drawn):
+class FineObjective(Drawing):
     """The first codebooks (and fine history) → the next codebook, for `FineGPT`."""
 
     BOOK_WEIGHTS = (2, 2, 1, 1, 1, 1)  # books 2 … 7 of Bark's eight: the early ones are heard most
@@ -321,8 +249,8 @@ class FineObjective(_Drawn):
         """
         layout, options = self.layout, self.options
         window = layout.fine_window
-        pieces = _pieces(speaker, generator, 2 * window, frames=True)
-        frames = np.concatenate([piece.codes for piece in pieces], axis=1)
+        chosen = pieces(speaker, generator, 2 * window, frames=True)
+        frames = np.concatenate([piece.codes for piece in chosen], axis=1)
         start = int(generator.integers(max(0, frames.shape[1] - window) + 1))
         length = min(window, frames.shape[1] - start)
         if generator.random() < options.cut_short:
@@ -353,6 +281,14 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, f
     return loss, {"accuracy": float(right.sum() / learned.sum().clamp(min=1))}
 
 
+def _ending(example: Example, units: int, layout: TokenLayout) -> Example:
+    """Return the last so many units of an utterance, an even number, with their codes."""
+    units = min(units, len(example.semantic) // 2 * 2)
+    frames = int(units * layout.frames_per_semantic)
+    codes = example.codes
+    return Example(None, example.semantic[-units:], codes[:, codes.shape[1] - frames :], None)
+
+
 def _with_text(speaker: Speaker, layout: TokenLayout) -> Speaker:
     """Keep the utterances whose text is known and that fit into the windows."""
     fitting = [
@@ -362,7 +298,7 @@ def _with_text(speaker: Speaker, layout: TokenLayout) -> Speaker:
         and 0 < len(example.text) <= layout.text_window
         and 0 < len(example.semantic) < layout.max_semantic
     ]
-    return Speaker(speaker.name, speaker.real, tuple(fitting))
+    return replace(speaker, examples=tuple(fitting))
 
 
 def _by_length(groups: list[list[Speaker]]) -> list[tuple[Speaker, int]]:

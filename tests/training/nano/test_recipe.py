@@ -47,7 +47,7 @@ def write_voice(work: Path, name: str, split: str, seed: int) -> None:
         work / "corpus" / f"{name}.npz",
         audio=(audio * 32767).astype(np.int16), starts=starts,
         texts=np.array(["", ""] if real else ["one two three", "four"]), kinds=np.array(["digits", "digits"]),
-        roles=np.array(["train", "train"] if split == "train" else ["prompt", "test"]),
+        roles=np.array(["prompt", "test"] if split == "heldout" else ["train", "train"]),
         phones=random.integers(0, 40, samples // 480).astype(np.uint8), split=np.array(split),
         recipe=np.array("{}"),
     )  # fmt: skip
@@ -63,6 +63,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("flite_b", "train"),
         ("real_1", "train"),
         ("real_2_a", "train"),
+        ("real_1_r", "prompt"),
+        ("real_3", "kept_back"),
     ]
     for seed, (name, split) in enumerate([*voices, ("held_a", "heldout")]):
         write_voice(work, name, split, seed)
@@ -150,11 +152,16 @@ def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(spoken.audio, again.audio)
 
 
-def test_kept_back_people_train_in_no_disguise(work: Path) -> None:
-    train = load_speakers(work, "train", ("tokens",))
-    kept, validation = stages.split_speakers(train, ())
-    assert [speaker.name for speaker in validation] == ["real_1"]
-    assert "real_1" not in [speaker.name for speaker in kept]
+def test_people_kept_back_validate_and_bad_recordings_are_prompts(work: Path) -> None:
+    train, kept_back, held_out = (
+        load_speakers(work, split, ("tokens", "codes"))
+        for split in ("train", "kept_back", "heldout")
+    )
+    assert [speaker.name for speaker in kept_back] == ["real_3"]
+    assert not {"real_3", "real_1_r"} & {speaker.name for speaker in train}
+    prompts = {speaker.name: len(speaker.prompts) for speaker in train + held_out}
+    assert {name for name, count in prompts.items() if count} == {"real_1"}
+    assert prompts["real_1"] == 2
 
 
 def test_missing_steps_are_named(
@@ -176,12 +183,16 @@ def test_lanes_share_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         command: list[str], *, env: dict[str, str], check: bool
     ) -> subprocess.CompletedProcess[str]:
         ran[command[3]] = env["OMP_NUM_THREADS"]
+        assert [b for a, b in zip(command, command[1:], strict=False) if a == "--real"] == [
+            "a",
+            "b",
+        ]
         assert ("--lines" in command) == (env["OMP_NUM_THREADS"] == "2"), "no two bars at once"
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", noting)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    run_all(NanoOptions(tmp_path))
+    run_all(NanoOptions(tmp_path, real=(Path("a"), Path("b"))))
     assert set(ran) == set(STEPS) - {"decoder"}  # which nano has none of, yet
     assert set(STEPS) == set(WORK_OF)
     assert {step for step, threads in ran.items() if threads == "2"} == {

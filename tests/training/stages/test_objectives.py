@@ -1,6 +1,7 @@
 """training.stages.objectives: windows equal to those the stages feed, and losses that fall."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,53 @@ def test_coarse_windows_are_those_of_the_stage() -> None:
             [units, [LAYOUT.coarse_infer], coarse[: LAYOUT.max_coarse_history]]
         )
         np.testing.assert_array_equal(window, expected)
+
+
+class Transparent(torch.nn.Module):
+    """A network whose hidden state is its input, and keeps the gradient of it."""
+
+    def __init__(self, size: int = 4000) -> None:
+        super().__init__()
+        self.embed = torch.nn.Embedding(size, 4)
+        self.lm_head = torch.nn.Linear(4, size, bias=False)
+
+    def hidden(self, embedded: torch.Tensor) -> torch.Tensor:
+        self.seen = embedded.detach().requires_grad_()
+        return self.seen
+
+
+def test_a_bad_recording_is_heard_in_front_and_not_learned() -> None:
+    prompts = tuple(
+        replace(example, semantic=example.semantic + 600, codes=example.codes + 100)
+        for example in SPEAKER.examples
+    )
+    options = ObjectiveOptions(batch=4, cut_short=0.0, rough=1.0)
+    objective = CoarseObjective([replace(SPEAKER, prompts=prompts)], [], LAYOUT, options)
+    batch = objective.batch(np.random.default_rng(0))
+    rows = zip(*(batch[key].numpy() for key in ("semantic", "coarse", "rough")), strict=True)
+    for units, coarse, rough in rows:
+        length = rough // 3
+        assert rough % 6 == 0 and 0 < length <= 3 * LAYOUT.coarse_semantic_window // 4
+        heard, said = units[:length], units[length:]
+        assert (heard >= 600).all() and (said < 600).all()
+        said_before = [e for e in SPEAKER.examples if np.isin(heard - 600, e.semantic).any()]
+        assert len(said_before) == 1 and not np.isin(said, said_before[0].semantic).any()
+        first_codes = coarse[:rough:2] - LAYOUT.coarse_offset  # they count 3 frames in 2 units
+        np.testing.assert_array_equal(first_codes[::3], (heard[::2] - 600) * 3 // 2 + 100)
+    network = Transparent()
+    objective.loss(network, batch, 0, torch.Generator())[0].backward()
+    gradient = network.seen.grad[:, LAYOUT.coarse_semantic_window :]  # type: ignore[index]
+    places = torch.arange(batch["coarse"].shape[1])
+    wanted = (batch["coarse"] != IGNORE) & (places >= batch["rough"][:, None])
+    torch.testing.assert_close(gradient.abs().sum(-1) > 0, wanted)
+
+
+def test_folders_of_recordings_have_the_same_share() -> None:
+    people = [replace(LONG, name=str(index), folder=int(index > 0)) for index in range(9)]
+    objective = FineObjective(people, [], LAYOUT, OPTIONS)
+    generator = np.random.default_rng(0)
+    drawn = [objective._speaker(objective._groups, generator).folder for _ in range(400)]
+    assert 0.4 < np.mean(drawn) < 0.6
 
 
 def test_fine_windows_hide_the_book_behind_the_history() -> None:

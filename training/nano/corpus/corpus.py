@@ -1,6 +1,6 @@
 """Makes and reads the corpus of speech that nano learns from, one file for each voice.
 
-    python -m training.nano.corpus.corpus --work DIR [--real DIR] [--hours 8.5]
+    python -m training.nano.corpus.corpus --work DIR [--real DIR]... [--hours 8.5]
         [--voices 126] [--processes 2]
 
 `DIR/corpus/<voice>.npz` holds every utterance of one voice in one array, cut by `starts`. A file is
@@ -43,7 +43,7 @@ RECIPE_VERSION = 1  # raise when utterances come out differently, so that old fi
 @dataclass(frozen=True)
 class CorpusOptions:
     work: Path
-    real: Path | None = None  # folder of recordings
+    real: tuple[Path, ...] = ()  # folders of recordings
     hours: float = 8.5  # synthetic speech for training
     voices: int = 126  # synthetic training voices
     held_out: int = len(HELD_OUT)  # held-out voices
@@ -58,7 +58,8 @@ class VoiceAudio:
     """One voice of the corpus; utterance u is audio[starts[u] : starts[u + 1]]."""
 
     name: str
-    split: str  # "train" or "heldout"
+    # "train" or "heldout"; of recordings "kept_back", which validate, and "prompt", bad ones
+    split: str
     audio: np.ndarray = field(repr=False)  # (N,) int16 at 24 kHz
     starts: np.ndarray = field(repr=False)  # (U + 1,) int64, multiples of 960
     texts: np.ndarray = field(repr=False)  # (U,) the words; "" for recordings
@@ -118,7 +119,11 @@ def make_corpus(options: CorpusOptions, progress: Progress = SILENT) -> int:
     voices = corpus_voices(options)
     texts = open_texts(options.seed)
     # recordings first in line: they take seconds, and the coarse and fine models need them
-    recordings = find_recordings(options.real, options.seed) if options.real else ()
+    recordings = [
+        recording
+        for index, folder in enumerate(options.real)
+        for recording in find_recordings(folder, options.seed, index)
+    ]
     written = 0
     count = len(recordings) + len(voices)
     with (
@@ -188,6 +193,11 @@ def _held_out_texts(source: TextSource, options: CorpusOptions) -> Iterator[tupl
 def _make_real(options: CorpusOptions, recording: Recording) -> bool:
     recipe = [RECIPE_VERSION, recording.name, recording.rate, recording.tilt]
     recipe.append([path.name for path in recording.paths])
+    split = "kept_back" if recording.kept_back else "train"
+    if recording.room:
+        split = "prompt"
+    if (split, recording.folder) != ("train", 0):  # as older corpora have all
+        recipe.append([split, recording.folder])
     path = options.work / "corpus" / f"{recording.name}.npz"
     if _is_ready(path, recipe):
         return False
@@ -197,7 +207,7 @@ def _make_real(options: CorpusOptions, recording: Recording) -> bool:
         (Text("real", ""), "train", piece, label)
         for piece, label in zip(pieces, unknown, strict=True)
     ]
-    _write(path, recipe, "train", rows)
+    _write(path, recipe, split, rows, recording.folder)
     return True
 
 
@@ -213,6 +223,7 @@ def _write(
     recipe: list[object],
     split: str,
     utterances: Sequence[tuple[Text, str, np.ndarray, np.ndarray]],
+    folder: int = 0,
 ) -> None:
     audio = [np.round(samples * 32767).astype(np.int16) for _, _, samples, _ in utterances]
     with atomic_write(path) as temporary:
@@ -225,6 +236,7 @@ def _write(
             roles=np.array([role for _, role, *_ in utterances]),
             phones=np.concatenate([phones for *_, phones in utterances]),
             split=np.array(split),
+            folder=np.array(folder),
             recipe=np.array(json.dumps(recipe)),
         )
 
@@ -238,7 +250,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--work", type=Path, required=True, help="folder for everything the recipes make"
     )
     parser.add_argument(
-        "--real", type=Path, help="folder of recordings, <speaker>-*.flac, for training only"
+        "--real",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder of recordings, <speaker>-*.flac, for training only; may be given again",
     )
     parser.add_argument(
         "--hours", type=float, default=CorpusOptions.hours, help="hours of synthetic speech"
@@ -250,7 +266,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=CorpusOptions.seed)
     log_to_stderr(logging.INFO, times=True)
     try:
-        options = CorpusOptions(**vars(parser.parse_args(argv)))
+        asked = vars(parser.parse_args(argv))
+        options = CorpusOptions(**asked | {"real": tuple(asked["real"])})
         written = make_corpus(options, Progress(sys.stderr))
     except BarkError as error:
         print(error, file=sys.stderr)  # noqa: T201

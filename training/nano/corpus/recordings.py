@@ -1,8 +1,11 @@
-"""Cuts recordings into utterances, and widens each speaker by four neighbours."""
+"""Cuts recordings into utterances, and widens each speaker by four neighbours and a bad recording."""
 
 from __future__ import annotations
 
+import json
 import random
+import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,13 @@ NEIGHBOURS = {
 }  # suffix → range of the resampling factor
 # most of a neighbour's spectral tilt, as another microphone has: the voice is to be heard in any
 TILT = 0.35
+ROOM = "_r"  # suffix of the same voice recorded badly: prompts that a clean voice is learned from
+ECHO = (0.1, 0.45)  # s until a room's echo is 60 dB weaker
+ECHO_SHARE = (0.05, 0.4)  # of the echo's energy in that of the voice
+NOISE_DB = (8.0, 30.0)  # of the voice over the noise
+NOISE_COLOUR = (0.0, 0.95)  # first-order low-pass: from white to rumble
+KEPT_BACK = 40  # every 40th speaker of a folder validates instead of training
+MANIFEST = "manifest.json"  # rows with file, source and speaker, where names do not say it
 FRAME = 240  # samples: 10 ms, for loudness
 QUIET = 0.01  # RMS of a frame taken as silence, with the recording at RMS 0.08
 PAUSE = 15  # frames: the longest silence kept, 150 ms
@@ -36,29 +46,56 @@ class Recording:
     paths: tuple[Path, ...]
     rate: float  # resampling factor: formants, pitch and tempo x rate
     tilt: float = 0.0  # first-order filter 1 - tilt z^-1: > 0 is brighter
+    room: bool = False  # with echo and noise
+    folder: int = 0  # which of the folders of recordings it is from
+    kept_back: bool = False  # validates instead of training
 
 
-def find_recordings(folder: Path, seed: int = 0) -> tuple[Recording, ...]:
-    """Return every speaker below `folder`, with four neighbours; a file name up to "-" is the
-    speaker.
+def find_recordings(folder: Path, seed: int = 0, index: int = 0) -> tuple[Recording, ...]:
+    """Return every speaker below `folder`, with four neighbours and one bad recording.
+
+    Parameters
+    ----------
+    folder : a file's name up to its first "-" is the speaker, unless ``manifest.json`` tells.
+    index : which of several folders it is.
+
+    Raises
+    ------
+    MissingFileError : if it holds no recording.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise MissingFileError(f"no recordings in {folder}", allowed=", ".join(SUFFIXES))
+    named = _named_speakers(folder)
     speakers: dict[str, list[Path]] = {}
     for path in paths:
-        speakers.setdefault(path.stem.partition("-")[0], []).append(path)
+        speaker = named.get(path.name, path.stem.partition("-")[0])
+        speakers.setdefault(speaker, []).append(path)
+    kept_back = sorted(speakers)[::KEPT_BACK] if len(speakers) >= KEPT_BACK else []
     rng = random.Random(seed)
-    return tuple(
-        Recording(
-            f"real_{speaker}{suffix}",
-            tuple(found),
-            round(rng.uniform(*bounds), 3),
-            round(rng.uniform(-TILT, TILT), 3) if suffix else 0.0,
-        )
-        for speaker, found in speakers.items()
-        for suffix, bounds in NEIGHBOURS.items()
-    )
+    recordings: list[Recording] = []
+    for speaker, found in speakers.items():
+        place = {"folder": index, "kept_back": speaker in kept_back}
+        for suffix, bounds in NEIGHBOURS.items():
+            rate = round(rng.uniform(*bounds), 3)
+            tilt = round(rng.uniform(-TILT, TILT), 3) if suffix else 0.0
+            recordings.append(
+                Recording(f"real_{speaker}{suffix}", tuple(found), rate, tilt, **place)
+            )
+        bad = Recording(f"real_{speaker}{ROOM}", tuple(found), 1.0, 0.0, room=True, **place)
+        recordings.append(bad)
+    return tuple(recordings)
+
+
+def _named_speakers(folder: Path) -> dict[str, str]:
+    """Return the speaker of each file that a folder's manifest names: letters and digits only."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        row["file"]: re.sub(r"[^0-9A-Za-z]", "", f"{row['source']}{row['speaker']}") for row in rows
+    }
 
 
 def read_recording(recording: Recording) -> list[np.ndarray]:
@@ -70,7 +107,29 @@ def read_recording(recording: Recording) -> list[np.ndarray]:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
         audio = soxr.resample(audio.mean(1), rate * recording.rate, SAMPLE_RATE).astype(np.float32)
         pieces += _cut(shorten_silences(level(tilted(audio, recording.tilt))))
+    if recording.room:
+        rng = np.random.default_rng(zlib.crc32(recording.name.encode()))
+        pieces = [in_a_room(piece, rng) for piece in pieces]
     return pieces
+
+
+def in_a_room(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return ``(N,)`` audio at its level with echo and noise as in a bad recording."""
+    time = np.arange(int(ECHO[1] * SAMPLE_RATE)) / SAMPLE_RATE
+    echo = rng.normal(size=len(time)) * 10 ** (-3 * time / rng.uniform(*ECHO))
+    echo[0] = 0.0
+    echo *= np.sqrt(rng.uniform(*ECHO_SHARE) / (echo**2).sum())
+    echo[0] = 1.0
+    length = len(audio) + len(echo)
+    voice = np.fft.irfft(np.fft.rfft(audio, length) * np.fft.rfft(echo, length), length)
+    voice = voice[: len(audio)]
+    colour = rng.uniform(*NOISE_COLOUR)
+    spectrum = np.fft.rfft(rng.normal(size=len(audio)))
+    turn = np.exp(-1j * np.pi * np.arange(len(spectrum)) / len(spectrum))
+    noise = np.fft.irfft(spectrum / (1 - colour * turn), len(audio))
+    ratio = 10 ** (-rng.uniform(*NOISE_DB) / 20)
+    noise *= ratio * np.sqrt((voice**2).mean() / max((noise**2).mean(), 1e-12))
+    return level((voice + noise).astype(np.float32))
 
 
 def shorten_silences(audio: np.ndarray) -> np.ndarray:

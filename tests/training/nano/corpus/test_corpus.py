@@ -1,5 +1,6 @@
 """The corpus on disk: on the grid, levelled, labelled, restartable; crops and tokens follow its units."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from bark.errors import MissingFileError
 from training.nano.corpus.corpus import CorpusOptions, iter_voices, make_corpus, voice_paths
 from training.nano.corpus.grammar import TEMPLATE_GRAMMAR
 from training.nano.corpus.recordings import (
+    KEPT_BACK,
     NEIGHBOURS,
+    ROOM,
     TILT,
     find_recordings,
+    in_a_room,
     read_recording,
     shorten_silences,
 )
@@ -40,7 +44,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "real" / "7-1.wav", noise, 16_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.nano.corpus.corpus.open_texts", lambda seed: OPEN)
-        assert make_corpus(options(folder)) == 8
+        assert make_corpus(options(folder)) == 9
         assert make_corpus(options(folder)) == 0, "everything is there already"
         (folder / "corpus" / "real_7.npz").unlink()
         assert make_corpus(options(folder)) == 1, "only what is missing is made"
@@ -49,12 +53,20 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(folder: Path) -> CorpusOptions:
     return CorpusOptions(
-        folder, folder / "real", hours=0.005, voices=2, held_out=1, prompts=2, tests=1, processes=1
+        folder,
+        (folder / "real",),
+        hours=0.005,
+        voices=2,
+        held_out=1,
+        prompts=2,
+        tests=1,
+        processes=1,
     )
 
 
 def test_neighbours_of_a_speaker_differ_in_size_and_microphone(work: Path) -> None:
-    found = find_recordings(work / "real", seed=3)
+    *found, bad = find_recordings(work / "real", seed=3)
+    assert bad.room and bad.name == "real_7" + ROOM and bad.rate == 1.0
     assert [one.name.removeprefix("real_7") for one in found] == list(NEIGHBOURS)
     assert found[0].rate == 1.0 and found[0].tilt == 0.0
     assert len({one.rate for one in found}) == len({one.tilt for one in found}) == len(NEIGHBOURS)
@@ -66,9 +78,45 @@ def test_neighbours_of_a_speaker_differ_in_size_and_microphone(work: Path) -> No
     assert rough[1] > 1.1 * rough[0]
 
 
+def test_a_manifest_names_the_speakers_and_every_40th_is_kept_back(tmp_path: Path) -> None:
+    rows = []
+    for index in range(2 * KEPT_BACK + 1):
+        for take in range(2):
+            name = f"some-{index:03}-{take}.ogg"
+            (tmp_path / name).touch()
+            rows.append({"file": name, "source": "so_me", "speaker": f"{index:03}"})
+    assert len({one.name for one in find_recordings(tmp_path)}) == len(NEIGHBOURS) + 1
+    (tmp_path / "manifest.json").write_text(json.dumps(rows))
+    found = find_recordings(tmp_path, index=1)
+    assert {one.folder for one in found} == {1} and {len(one.paths) for one in found} == {2}
+    assert len({one.name for one in found}) == (len(NEIGHBOURS) + 1) * (2 * KEPT_BACK + 1)
+    kept_back = [one.name for one in found if one.kept_back and one.rate == 1.0 and not one.room]
+    assert kept_back == [f"real_some{index:03}" for index in (0, KEPT_BACK, 2 * KEPT_BACK)]
+    assert sum(one.kept_back for one in found) == 3 * (len(NEIGHBOURS) + 1)
+
+
+def test_a_bad_recording_has_echo_and_noise_at_the_same_level() -> None:
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    burst = np.where(time % 1 < 0.5, np.sin(2 * np.pi * 300 * time), 0).astype(np.float32)
+    burst *= LEVEL / np.sqrt((burst**2).mean())
+    tails = []
+    for seed in range(8):
+        bad = in_a_room(burst, np.random.default_rng(seed))
+        assert bad.dtype == np.float32 and bad.shape == burst.shape
+        assert np.sqrt((bad**2).mean()) == pytest.approx(LEVEL, rel=0.05)
+        assert np.corrcoef(bad, burst)[0, 1] > 0.6
+        pause = bad[SAMPLE_RATE // 2 : SAMPLE_RATE]
+        early, late = (float((part**2).mean()) for part in (pause[:2400], pause[-2400:]))
+        assert late > 0  # noise
+        tails.append(early / late)
+    assert max(tails) > 2  # an echo that dies away
+    again = in_a_room(burst, np.random.default_rng(7))
+    np.testing.assert_array_equal(bad, again)
+
+
 def test_files_keep_the_contract(work: Path) -> None:
     voices = list(iter_voices(work))
-    assert len(voices) == 2 + 1 + len(NEIGHBOURS)
+    assert len(voices) == 2 + 1 + len(NEIGHBOURS) + 1
     for voice in voices:
         count = len(voice.texts)
         assert voice.audio.dtype == np.int16 and voice.phones.dtype == np.uint8
@@ -76,7 +124,8 @@ def test_files_keep_the_contract(work: Path) -> None:
         assert (np.diff(voice.starts) > 0).all() and (voice.starts % GRID == 0).all()
         assert len(voice.kinds) == len(voice.roles) == count == len(voice.starts) - 1
         assert len(voice.phones) == len(voice.audio) // UNIT
-        assert voice.split == ("heldout" if voice.name.startswith("held_") else "train")
+        other = "prompt" if voice.name.endswith(ROOM) else "train"
+        assert voice.split == ("heldout" if voice.name.startswith("held_") else other)
 
 
 def test_synthetic_voices_reach_their_hours_and_recordings_have_no_text(work: Path) -> None:
