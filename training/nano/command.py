@@ -47,7 +47,9 @@ def build_parser() -> OneLineParser:
     parser.flag("--voices", count, "synthetic training voices", NanoOptions.voices)
     parser.flag("--seed", commandline.SEED, "default: 0", NanoOptions.seed)
     parser.flag("--device", commandline.DEVICE, "cpu, cuda; default: a GPU where there is one")
-    parser.flag("--init", commandline.FILE, "weights that a stage begins with, not fresh ones")
+    parser.flag(
+        "--init", commandline.FILE, "weights that a stage or decoder begins with, not fresh ones"
+    )
     parser.flag("--learning-rate", number(above=True), "of a stage, instead of the recipe's")
     parser.flag("--real-share", number(0, 1), "of a stage's items, from recordings")
     parser.flag("--width", whole(0), "of a stage's network, instead of the recipe's")
@@ -68,9 +70,10 @@ def _work(argv: Sequence[str] | None) -> int:
     asked |= {name: Path(asked[name]) for name in ("work", "init") if asked[name]}
     asked["real"] = tuple(map(Path, asked["real"]))
     options = NanoOptions(**asked)
-    if step not in STAGES and any(getattr(options, name) is not None for name in OF_A_STAGE):
+    of_a_stage = [name for name in OF_A_STAGE if (step, name) != ("decoder", "init")]
+    if step not in STAGES and any(getattr(options, name) is not None for name in of_a_stage):
         names = "--init, --learning-rate, --real-share, --width and --layers"
-        parser.error(f"{names} are for {', '.join(STAGES)}, not for {step}")
+        parser.error(f"{names} are for {', '.join(STAGES)} (--init for decoder too), not {step}")
     commandline.log_to_stderr(logging.INFO, times=True)
     try:
         _run(step, options)

@@ -5,7 +5,8 @@ The codec stays as it is: its encoder makes the codes of each crop, at any level
 (`bark.codec.carrier`) into the audio. It starts as no change to the carrier. Much of the speech was
 sampled at 16 kHz and has nothing above 8 kHz, so each voice's band is measured and no loss looks
 above it. How the band above 8 kHz sounds is learnt from the few wide-band voices, half of the time
-from codes of their narrow-band copy.
+from codes of their narrow-band copy. After `adversarial_from` steps small discriminators, which
+learn in the same steps, judge what is below the band.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ from bark.codec.mel import NUM_CODEBOOKS, MelAutoencoder, MelCodec
 from bark.codec.spectra import FFT_LENGTH, HOP_LENGTH, SAMPLE_RATE
 from bark.codec.vocos import Vocos, VocosConfig, bandwidth_index, save_vocos
 from bark.errors import MissingFileError
+from bark.storage.weights import read_weights, weights_digest
 from training.engine.progress import SILENT, Progress
+from training.engine.run_folder import load_network
 from training.engine.trainer import Trainer, TrainerOptions
 from training.nano.corpus.corpus import load_voice, split_of, voice_paths
 
@@ -35,6 +38,7 @@ from .codec import (
     level_loss,
     spectral_loss,
 )
+from .discriminators import Discriminators, adversarial_losses
 from .options import NanoOptions
 
 STEPS = 20_000
@@ -57,6 +61,10 @@ class DecoderRecipe:
     envelope_weight: float = 0.5
     level_weight: float = 0.1
     convergence_weight: float = 0.5  # of the linear magnitudes beside the logarithmic ones
+    adversarial_from: int = 4000  # steps without discriminators before those with them
+    discriminator_weight: float = 0.1  # so that clipping all gradients leaves the decoder its own
+    adversarial_weight: float = 0.1
+    feature_weight: float = 0.2
 
 
 def band_of(audio: np.ndarray) -> float:
@@ -144,6 +152,7 @@ class DecoderTraining(nn.Module):
         super().__init__()
         self.codec = codec.requires_grad_(False)
         self.decoder = Vocos(config)
+        self.discriminators = Discriminators()
         nn.init.zeros_(self.decoder.head.out.weight)
         nn.init.zeros_(self.decoder.head.out.bias)
 
@@ -174,6 +183,8 @@ def train_decoder(options: NanoOptions, progress: Progress = SILENT) -> None:
     codec = MelCodec.load(options.work / "codec").network
     torch.manual_seed(options.seed)
     network = DecoderTraining(codec, decoder_config(codec))
+    if options.init is not None:
+        load_network(network.decoder, read_weights(options.init), options.init)
     trainer_options = TrainerOptions(
         steps=options.steps or STEPS,
         learning_rate=1e-3,
@@ -184,6 +195,7 @@ def train_decoder(options: NanoOptions, progress: Progress = SILENT) -> None:
     )
     objective = DecoderObjective(options.work, DecoderRecipe())
     shown: dict[str, Any] = {"progress": progress, "what": "training the decoder"}
+    shown["fingerprint"] = {"start": weights_digest(network)}
     Trainer(network, objective, options.work / "runs" / "decoder", trainer_options, **shown).run()
     save_vocos(network.decoder, options.work / WEIGHTS)
 
@@ -241,6 +253,17 @@ class DecoderObjective:
             + logarithm
             + self.recipe.convergence_weight * convergence
         )
+        # validation compares without them: they change, and its losses are to be one measure
+        if network.training and step >= self.recipe.adversarial_from:
+            banded = (below_band(audio, batch["band"]) for audio in (output, target))
+            adversarial = adversarial_losses(network.discriminators, *banded)
+            total = (
+                total
+                + self.recipe.discriminator_weight * adversarial["discriminator"]
+                + self.recipe.adversarial_weight * adversarial["adversarial"]
+                + self.recipe.feature_weight * adversarial["features"]
+            )
+            figures |= adversarial
         return total, {name: float(value.detach()) for name, value in figures.items()}
 
     def _frames(
@@ -252,6 +275,14 @@ class DecoderObjective:
         ours = codec.normalise(codec.mel(output))
         above = band_centres(codec) > band[:, None, None]
         return torch.where(above, theirs, ours), theirs
+
+
+def below_band(audio: Tensor, band: Tensor) -> Tensor:
+    """Take out of ``(B, N)`` audio what is above each item's band, in Hz."""
+    with torch.autocast(audio.device.type, enabled=False):
+        spectrum = torch.fft.rfft(audio.float())
+        frequencies = torch.fft.rfftfreq(audio.shape[1], 1 / SAMPLE_RATE, device=audio.device)
+        return torch.fft.irfft(spectrum * (frequencies <= band[:, None]), audio.shape[1])
 
 
 def magnitude_losses(output: Tensor, target: Tensor, band: Tensor) -> tuple[Tensor, Tensor]:

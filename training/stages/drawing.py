@@ -74,8 +74,8 @@ class Drawing:
         raise NotImplementedError
 
     def _speaker(self, groups: list[list[Speaker]], generator: np.random.Generator) -> Speaker:
-        """Draw a speaker: first synthetic or real, then one of the folders of recordings, all alike,
-        then one of its speakers.
+        """Draw a speaker: first synthetic or real, then one of the folders of recordings, all
+        alike, then one of its speakers.
         """
         recorded = [group for group in groups if group[0].real]
         chosen = [group for group in groups if not group[0].real]

@@ -1,6 +1,7 @@
 """training.nano.decoder: bands, losses that look below them alone, and a short run that learns."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from training.nano.decoder import (
     DecoderRecipe,
     DecoderTraining,
     band_of,
+    below_band,
     magnitude_losses,
     narrowed,
 )
@@ -41,7 +43,8 @@ def noise(samples: int = 24_000, seed: int = 0) -> np.ndarray:
 def work(tmp_path: Path) -> Path:
     for name, split, pitch in (
         ("flite_a", "train", 150.0),
-        ("real_1", "train", 220.0),
+        ("real_1", "kept_back", 220.0),
+        ("real_2_r", "prompt", 180.0),
         ("real_2", "train", 180.0),
         ("real_2_a", "train", 190.0),
         ("held_a", "heldout", 90.0),
@@ -81,6 +84,9 @@ def test_losses_are_zero_for_equals_and_blind_above_the_band() -> None:
     seen, blind = magnitude_losses(other, target, full), magnitude_losses(other, target, half)
     for with_top, without in zip(seen, blind, strict=True):
         assert float(without) < 0.05 * float(with_top)
+    judged = below_band(torch.cat([target, other]), torch.tensor([12_000.0, 7_500, 12_000, 7_500]))
+    torch.testing.assert_close(judged[0], target[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(judged[1], judged[3], atol=1e-6, rtol=0)  # whatever is on top
 
 
 def test_pools_share_no_person(work: Path) -> None:
@@ -139,3 +145,36 @@ def test_a_short_run_learns_and_its_decoder_works(
     codec = with_decoder(MelCodec(network.codec), tmp_path)
     audio = objective.batch(np.random.default_rng(5))["audio"][0].numpy()
     assert np.isfinite(codec.decode(codec.encode(audio))).all()
+
+
+def test_discriminators_learn_in_the_same_steps_and_go_on(
+    work: Path, network: DecoderTraining, tmp_path: Path
+) -> None:
+    """From step 2 on; a run in two parts ends with the weights of one in one part."""
+    recipe = replace(RECIPE, batch=2, adversarial_from=2)
+    objective = DecoderObjective(work, recipe, validation_batches=1)
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    judges = [name for name in start if name.startswith("discriminators.")]
+
+    def trained(folder: str, *steps: int) -> dict[str, torch.Tensor]:
+        network.load_state_dict(start)
+        for count in steps:
+            options = TrainerOptions(
+                steps=count, warmup=1, learning_rate=1e-3, final_rate=1.0, log_every=1,
+                mixed_precision="no", device="cpu",
+            )  # fmt: skip
+            Trainer(network, objective, tmp_path / folder, options).run()
+        return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    before = trained("before", 2)
+    assert all(torch.equal(before[name], start[name]) for name in judges)
+    whole, parts = trained("whole", 4), trained("parts", 3, 4)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    moved = [name for name in judges if not torch.equal(whole[name], start[name])]
+    assert {name for name in judges if name.endswith("weight")} <= set(moved)
+    text = (tmp_path / "whole" / "metrics.jsonl").read_text()
+    rows = [json.loads(row) for row in text.splitlines()]
+    steps = {row["step"] for row in rows if "adversarial" in row}
+    assert steps == {3, 4} and not any(
+        "adversarial" in row for row in rows if row["phase"] == "validation"
+    )

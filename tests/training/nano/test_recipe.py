@@ -104,6 +104,8 @@ def test_the_decoder_learns_from_the_codec_of_the_folder(work: Path) -> None:
     codec = with_decoder(MelCodec.load(work / "codec"), work)
     audio = np.random.default_rng(0).normal(0, 0.05, 9600).astype(np.float32)
     assert codec.decode(codec.encode(audio)).shape == (9600,)
+    again = ["decoder", "--work", str(work), "--steps", "2", "--device", "cpu"]
+    assert main([*again, "--init", str(work / "decoder.safetensors")]) == 2  # this run began anew
 
 
 def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> None:

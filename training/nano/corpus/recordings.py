@@ -1,4 +1,4 @@
-"""Cuts recordings into utterances, and widens each speaker by four neighbours and a bad recording."""
+"""Cuts recordings into utterances, and adds to each speaker four neighbours and a bad recording."""
 
 from __future__ import annotations
 
