@@ -68,7 +68,7 @@ def nano_layout(units: int, text_ids: int) -> TokenLayout:
         fine_window=512,
         fine_history=256,
         fine_hop=256,
-        fine_shortest=1,  # no padding: the loss is the same without, see bark/nano/REPORT.md
+        fine_shortest=1,  # no padding: the loss is the same without, see docs/nano-history.md
     )
 
 
