@@ -10,7 +10,7 @@ import numpy as np
 from bark.storage.atomic import atomic_write
 
 SECONDS = 3.0  # of each clip
-TOP = 8_000  # Hz
+TOP = 12_000  # Hz: all there is at 24 kHz
 RANGE = 70  # dB shown
 
 

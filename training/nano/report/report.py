@@ -29,6 +29,7 @@ from training.nano.stages import HUBERT, unit_phones
 
 from .measures import Figure, centroid, figure, intelligibility, nearest_voice, quality
 from .pictures import draw_spectrograms
+from .prosody import commas_paused, speaking_rate
 from .speed import measure_speed
 from .trials import Clip, TestVoice, choose, copy_synthesis, held_out_voices, recorded_voices, speak
 
@@ -187,6 +188,7 @@ def synthetic_rows(
                 above=False,
             ),
         ]
+    rows += prosody_rows(spoken, originals)
     hear = PhoneListener(work, cloner)
     rows += [
         Row("open English text: phone error rate", 0.35, phone_errors(spoken, hear), above=False),
@@ -198,6 +200,20 @@ def synthetic_rows(
         Row("— likeness to the own reference", None, cloned["likeness"]),
     ]
     return rows
+
+
+def prosody_rows(spoken: Sequence[Clip], originals: Sequence[Clip]) -> list[Row]:
+    """Measure speaking rate and pauses of clips beside the original audio of the same texts."""
+    rate = speaking_rate(spoken, originals)
+    edges = sorted(abs(edge - 1) for edge in (rate.low, rate.high))
+    least = 0.0 if rate.low <= 1 <= rate.high else edges[0]
+    distance = Figure(abs(rate.value - 1), least, edges[1], rate.trials)
+    return [
+        Row("speaking rate over the original audio's", None, rate),
+        Row("— its distance from 1", 0.1, distance, above=False),
+        Row("share of commas with a pause", 0.8, commas_paused(spoken)),
+        Row("— original audio: share of commas with a pause", None, commas_paused(originals)),
+    ]
 
 
 def real_rows(
