@@ -1,7 +1,8 @@
 """Write a Bark model in another layout on disk: Suno's files ⇄ Hugging Face's folder ⇄ ours.
 
 ``python -m bark.convert SRC DST --to suno|hf|ours``. Every tensor keeps its value, and every stage
-its dtype. The result appears at once when it is complete; an existing DST is never touched.
+its dtype; ``--dtype int8`` keeps the matrices in 8 bits instead, a quarter of the size, which only
+ours can hold. The result appears at once when it is complete; an existing DST is never touched.
 """
 
 if __name__ == "__main__":  # the command reads its flags before torch is imported
@@ -20,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from bark.checkpoints.build import build_network, in_float, in_int8
 from bark.checkpoints.find import HF_LAYOUT, ModelFiles, find_model, hf_layout
 from bark.checkpoints.formats import (
     FORMAT_VERSION,
@@ -28,7 +30,6 @@ from bark.checkpoints.formats import (
     HF_SIZES,
     STAGES,
     SUNO_NAMES,
-    build_network,
     read_stage,
     to_hf_name,
 )
@@ -49,6 +50,7 @@ from .tokens import BARK
 
 logger = logging.getLogger(__name__)
 
+DTYPES = ("int8",)  # what a model can be written in besides what it is in
 LARGE_WIDTH = 1024  # n_embd of Suno's large networks, whose files end in _2
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -69,7 +71,7 @@ class Stage:
     weights: dict[str, torch.Tensor]
 
 
-def convert(source: str | Path, destination: str | Path, to: str) -> Path:
+def convert(source: str | Path, destination: str | Path, to: str, dtype: str | None = None) -> Path:
     """Write a model in another layout.
 
     Parameters
@@ -77,6 +79,7 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
     source : a model name, a folder in any layout or a hub id (`bark.checkpoints.find_model`).
     destination : a folder that does not exist yet.
     to : "suno" (three ``.pt`` files), "hf" (loads in `transformers.BarkModel`) or "ours".
+    dtype : "int8" (ours only), or None as it is.
 
     Returns
     -------
@@ -91,6 +94,9 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
     """
     if to not in FORMATS:
         raise SettingError("--to", repr(to), ", ".join(FORMATS))
+    if dtype not in (None, *DTYPES) or (dtype and to != "ours"):
+        fix = "Only our own layout holds int8 weights" if dtype in DTYPES else None
+        raise SettingError(f"--dtype with --to {to}", repr(dtype), "none or ours with int8", fix)
     destination = expand(destination)
     _check_free(destination)
     files = find_model(source)
@@ -108,7 +114,10 @@ def convert(source: str | Path, destination: str | Path, to: str) -> Path:
             folder = shop / "model"
             folder.mkdir()
             try:
-                {"suno": _write_suno, "hf": _write_hf, "ours": _write_ours}[to](files, folder)
+                if to == "ours":
+                    _write_ours(files, folder, files.int8 or dtype == "int8")
+                else:
+                    {"suno": _write_suno, "hf": _write_hf}[to](files, folder)
                 _copy_extras(files, folder, "" if to == "hf" else "tokenizer")
             except (RuntimeError, SafetensorError) as error:  # torch's and safetensors' full disk
                 if out_of_memory(error):
@@ -146,11 +155,12 @@ def _check_expressible(files: ModelFiles, to: str) -> None:
         )
 
 
-def _read(files: ModelFiles, stage: str) -> Stage:
-    """Read a stage as stored, after checking that it loads."""
+def _read(files: ModelFiles, stage: str, small: bool = False) -> Stage:
+    """Read a stage as stored, after checking that it loads; `small` makes its matrices int8."""
     path = files.path(stage)
     config, weights = read_stage(path, stage)
-    build_network(config, weights, str(path))
+    network = build_network(config, weights, str(path))
+    weights = in_int8(weights, network) if small else in_float(weights, str(path))
     kept = {name: t.contiguous() for name, t in weights.items() if not name.startswith("lm_heads.")}
     return Stage(config, kept)
 
@@ -216,7 +226,7 @@ def _write_hf(files: ModelFiles, folder: Path) -> None:
     _write_json(folder / "generation_config.json", _generation_config(files))
 
 
-def _write_ours(files: ModelFiles, folder: Path) -> None:
+def _write_ours(files: ModelFiles, folder: Path, small: bool) -> None:
     config: dict[str, Any] = {
         "format": "bark",
         "format_version": FORMAT_VERSION,
@@ -225,8 +235,10 @@ def _write_ours(files: ModelFiles, folder: Path) -> None:
         "tokenizer": {"type": files.tokenizer_type},
         "defaults": dict(files.defaults),
     }
+    if small:
+        config["dtype"] = "int8"
     for stage in STAGES:
-        read = _read(files, stage)
+        read = _read(files, stage, small)
         config[stage] = asdict(read.config)
         _save(read.weights, folder / f"{stage}.safetensors")
     _write_json(folder / "config.json", config)

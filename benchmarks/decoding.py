@@ -26,7 +26,7 @@ from bark.stages.decoding import Decoder
 from bark.stages.fine import FineStage
 from bark.stages.gpt import GPT, GPTConfig
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
-from bark.stages.int8 import prepared
+from bark.stages.int8 import ROWS, quantized
 from bark.stages.sampling import Sampling
 from bark.stages.semantic import SemanticStage
 from bark.voice.voice import Voice
@@ -97,7 +97,10 @@ def engines(network: GPT | FineGPT, kind: str, device: str) -> dict[str, Any]:
     for dtype in ("bfloat16",) if device != "cpu" else ("bfloat16", "int8"):
         if dtype == "bfloat16":
             made["transformers bfloat16"] = copy.deepcopy(made[BASE]).to(torch.bfloat16)
-        made[f"ours {dtype}"] = prepared(copy.deepcopy(network), getattr(torch, dtype))
+        own = copy.deepcopy(network)
+        made[f"ours {dtype}"] = (
+            quantized(own, ROWS[kind.lower()]) if dtype == "int8" else own.bfloat16()
+        )
     return made
 
 

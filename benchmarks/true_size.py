@@ -69,7 +69,6 @@ def measure(
     from bark.checkpoints.formats import load_stage
     from bark.stages.coarse import CoarseStage
     from bark.stages.fine import FineStage
-    from bark.stages.int8 import prepared
     from bark.stages.semantic import SemanticStage
     from bark.voice.voice import Voice
 
@@ -88,7 +87,7 @@ def measure(
         return result
 
     def load(stage: str):  # type: ignore[no-untyped-def]
-        return prepared(load_stage(folder / f"{stage}.pt", stage), kind).to(device)
+        return load_stage(folder / f"{stage}.pt", stage, kind).to(device)
 
     def source() -> torch.Generator:
         return torch.Generator(device).manual_seed(0)

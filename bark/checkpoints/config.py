@@ -34,6 +34,7 @@ class ModelConfig(msgspec.Struct):
     format_version: int | None = None
     model_type: str | None = None
     name: str | None = None
+    dtype: str | None = None  # "int8": matrices in 8 bits, for which "auto" is int8 on a CPU
     layout: Section = {}
     codec: Section | None = None
     decoder: Section | None = None  # in place of the codec's own

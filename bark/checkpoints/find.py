@@ -126,6 +126,7 @@ class ModelFiles:
     codec_type: str = "encodec"  # or "mel"
     tokenizer_type: str = "bert"  # or "phones"
     decoder: Path | None = None  # the folder whose decoder takes the place of the codec's own
+    int8: bool = False  # the files hold 8-bit weights
 
     def path(self, part: str) -> Path:
         """Return the file or folder of a part, fetched if need be.
@@ -334,6 +335,7 @@ def _ours(folder: Path) -> ModelFiles:
         str(types["codec"]),
         str(types["tokenizer"]),
         folder if "decoder" in types else None,
+        config.dtype == "int8",
     )
 
 

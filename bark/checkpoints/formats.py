@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from bark.errors import CheckpointError, MissingFileError, SettingError
-from bark.stages.gpt import GPT, GPTConfig
-from bark.stages.gpt_fine import FineGPT, FineGPTConfig
-from bark.storage.weights import View, read_torch_file, read_weights, tensors_of, view_of
+from bark.stages.gpt import GPTConfig
+from bark.stages.int8 import ROWS
+from bark.storage.weights import read_torch_file, read_weights, tensors_of
 
+from .build import Network as Network
+from .build import build_network as build_network
 from .config import ModelConfig, config_from, read_config
 from .variants import (
     drop_masks,
@@ -23,7 +23,6 @@ from .variants import (
     some,
     strip_prefixes,
     tuned_files,
-    with_tied_heads,
 )
 
 STAGES = ("semantic", "coarse", "fine")
@@ -64,8 +63,6 @@ HF_SIZES = {
     "n_codes_given": "n_codes_given",
 }
 
-Network = GPT | FineGPT
-
 
 def load_stage(path: str | Path, stage: str, dtype: torch.dtype | None = None) -> Network:
     """Load the network of one stage.
@@ -74,12 +71,13 @@ def load_stage(path: str | Path, stage: str, dtype: torch.dtype | None = None) -
     ----------
     path : Suno's ``.pt`` file of the stage, or a folder in any of the three layouts.
     stage : "semantic", "coarse" or "fine".
-    dtype : of the weights in memory; None = float32, whatever the file holds.
+    dtype : of the weights in memory; None = float32, whatever the file holds. int8 is what
+        `bark.stages.int8` makes of them, or finds in the file.
 
     Returns
     -------
-    `GPT`, or `FineGPT` for "fine", in evaluation mode on the CPU. float32 weights are mapped from
-    the file, not copied.
+    `GPT`, or `FineGPT` for "fine", in evaluation mode on the CPU. Weights that the file holds in
+    this type are mapped from it, not copied.
 
     Raises
     ------
@@ -89,7 +87,7 @@ def load_stage(path: str | Path, stage: str, dtype: torch.dtype | None = None) -
         If it is not there.
     """
     config, weights = read_stage(path, stage)
-    return build_network(config, weights, str(path), dtype)
+    return build_network(config, weights, str(path), dtype, ROWS[stage])
 
 
 def read_stage(path: str | Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Tensor]]:
@@ -154,41 +152,6 @@ def hf_weights(folder: Path) -> Path:
     raise MissingFileError(
         f"{folder} has a config.json but no weights", allowed=" or ".join(HF_WEIGHTS)
     )
-
-
-def build_network(
-    config: GPTConfig,
-    weights: Mapping[str, torch.Tensor],
-    where: str,
-    dtype: torch.dtype | None = None,
-) -> Network:
-    """Make a network of these sizes from weights under Suno's names.
-
-    Parameters
-    ----------
-    where : the file, for messages.
-    dtype : None = float32.
-    """
-    with torch.device("meta"), _Blank():  # names and shapes only: nothing is allocated or drawn
-        network: Network = FineGPT(config) if isinstance(config, FineGPTConfig) else GPT(config)
-    if isinstance(config, FineGPTConfig):
-        weights = with_tied_heads(weights, config, where)
-    _check_fit(weights, network, where)
-    network.load_state_dict(_ready(weights, where, dtype or torch.float32), assign=True)
-    if isinstance(network, FineGPT):
-        network.tie_heads()
-    return network.eval()
-
-
-class _Blank(TorchFunctionMode):
-    """Leaves out `torch.nn.init`, which on the meta device imports torch's compiler: a second and a
-    half.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return None  # no layer asks for it
-        return func(*args, **(kwargs or {}))
 
 
 def to_hf_name(name: str) -> str:
@@ -285,47 +248,3 @@ def _check_kind(weights: Mapping[str, torch.Tensor], stage: str, path: Path) -> 
         found = f"unknown, with {some(sorted(names))}"
     if stage not in found.split(" or "):
         raise CheckpointError(f"{path} is not a {stage} model of Bark", found)
-
-
-def _check_fit(weights: Mapping[str, torch.Tensor], network: Network, where: str) -> None:
-    """Compare names and shapes with the network's; one error lists every kind of difference."""
-    expected = network.state_dict()
-    missing = sorted(set(expected) - set(weights))
-    unknown = sorted(set(weights) - set(expected))
-    misshapen = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    wrong_type = [f"{name} {weights[name].dtype}" for name in expected
-                  if name in weights and not weights[name].is_floating_point()]  # fmt: skip
-    faults = {
-        "missing": missing,
-        "unknown": unknown,
-        "of another shape": misshapen,
-        "not floats": wrong_type,
-    }
-    if any(faults.values()):
-        text = "; ".join(f"{fault} {some(names)}" for fault, names in faults.items() if names)
-        raise CheckpointError(f"{where} does not fit the sizes it states: {text}")
-
-
-def _ready(
-    weights: Mapping[str, torch.Tensor], where: str, dtype: torch.dtype
-) -> dict[str, torch.Tensor]:
-    """Cast, lay out row by row (some files hold overlapping views) and refuse NaN.
-
-    What a file holds once under several names is cast once, and stays shared.
-    """
-    views = {name: view_of(tensor) for name, tensor in weights.items()}
-    done: dict[View, torch.Tensor] = {}
-    for name, tensor in weights.items():
-        if views[name] in done:
-            continue
-        ready = done[views[name]] = tensor.to(dtype).contiguous()
-        if not all(torch.isfinite(edge) for edge in ready.aminmax()):
-            raise CheckpointError(
-                f"{where}: {name} holds NaN or infinity",
-                fix="Its training diverged, or the file is damaged",
-            )
-    return {name: done[view] for name, view in views.items()}

@@ -11,7 +11,6 @@ from bark.errors import SettingError
 from bark.settings import Settings, instead
 from bark.stages.coarse import CoarseStage
 from bark.stages.fine import FineStage
-from bark.stages.int8 import prepared
 from bark.stages.seeds import STAGES
 from bark.stages.semantic import SemanticStage
 from bark.tokens import TokenLayout
@@ -43,8 +42,8 @@ def load_parts(
         other = others.get(stage)
         source = files if other is None else find_model(other)
         check_same_layout(files.layout, source.layout, stage)
-        kind = choose_dtype(dtype, places[stage])
-        network = prepared(source.load(stage).eval(), kind)
+        small = dtype == "auto" and source.int8 and places[stage].type == "cpu"
+        network = source.load(stage, choose_dtype("int8" if small else dtype, places[stage]))
         placed = network if offload else network.to(places[stage])
         stages[stage] = KINDS[stage](placed, files.layout)
     codec = files.load_codec(decoder)

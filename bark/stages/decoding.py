@@ -20,7 +20,7 @@ from bark.errors import SettingError
 
 from .cuda_graph import Step, captured, worth_a_graph
 from .gpt import GPT
-from .int8 import Int8Head, Int8Linear, attention_dtype
+from .int8 import Int8Embedding, Int8Head, Int8Linear, attention_dtype
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
 Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and rows → residual
@@ -108,6 +108,8 @@ def _head(module: nn.Module, copy: bool) -> Head:
 
 
 def _embedding(module: nn.Module) -> Operation:
+    if isinstance(module, Int8Embedding):
+        return module.forward
     if type(module) is not nn.Embedding:
         return module
     return partial(torch.index_select, module.weight, 0)

@@ -1,21 +1,26 @@
 """Runs a stage's network with 8-bit weights on a CPU.
 
-Each weight matrix is quantised per output channel when the model is loaded; activations are
-quantised per row as they come, symmetrically, so a row's result depends on that row alone: a
-sequence of a batch gets the numbers it gets alone. Attention is computed in bfloat16 where the CPU
-can; layer norms, the residual stream and the fine stage's embeddings and heads, which share their
-weights, stay in float32.
+Each weight matrix is quantised per output channel when the model is loaded, or was when it was
+saved; activations are quantised per row as they come, symmetrically, so a row's result depends on
+that row alone: a sequence of a batch gets the numbers it gets alone. Attention is computed in
+bfloat16 where the CPU can; layer norms, the residual stream and the fine stage's embeddings and
+heads, which share their weights, stay in float32.
 
-Why `onednn::qlinear_pointwise`, the operator under torch's own compiled int8 models: it takes plain
-int8 tensors (`quantized::linear_dynamic` needs quantised ones, which torch is about to remove, and
-has one scale for all rows of a batch), eight rows take little more time than one, and with AMX 900
-rows take a third of linear_dynamic's time. For a single row linear_dynamic is quicker, by a tenth
-on a quiet machine and by a third on a busy one; `aten::_weight_int8pack_mm`
-is slower throughout, but there is a version of it for every CPU, so it is the fallback where torch
-was built without oneDNN."""
+Which operator of torch multiplies (benchmarks/speed.py compares them):
+- a few rows: FBGEMM's, the one under torch's dynamic quantisation, in the form that takes a fixed
+  scale, so that all rows of a batch, each divided by its own largest magnitude before, can go
+  through one call. For one row it takes a third of oneDNN's time.
+- hundreds of rows on a CPU with AMX: `onednn::qlinear_pointwise`, the operator under torch's own
+  compiled int8 models, which takes a third of FBGEMM's time there. It wants the weights in another
+  order; the coarse stage, which reads long prompts and decodes, keeps both.
+Both sum in integers and scale alike, so that they give the same numbers, bit for bit. Without
+either there is `aten::_weight_int8pack_mm`, slower throughout, of which every CPU has a version.
+The first takes weights as a quantised tensor, which torch is about to remove: that is in this file
+only, and without it the second does all."""
 
+import warnings
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -26,29 +31,53 @@ from bark.devices import cpu_computes_in
 from .gpt import GPT, SelfAttention
 from .gpt_fine import FineGPT
 
-FEW = 16  # rows; above, the fallback multiplies in float32
+FEW = 64  # rows; more of them are for the operator that multiplies many quickly
+LEAST = 16  # rows; above, where neither operator is there, the product is one of float32
 PIECE = 1024  # rows of a matrix that are quantised at a time
 BLOCK = 64  # rows that are quantised while they are in the processor's cache
 
+Rows = Literal["few", "many", "both"]
+ROWS: dict[str, Rows] = {"semantic": "few", "coarse": "both", "fine": "many"}
+Codes = tuple[torch.Tensor, torch.Tensor]  # (out, in) int8 and the scale of each row, float32
 
-def prepared(network: GPT | FineGPT, dtype: torch.dtype) -> GPT | FineGPT:
-    """Return a loaded network in the type `bark.devices.choose_dtype` chose; int8 is quantised."""
-    return quantized(network) if dtype == torch.int8 else network.to(dtype)
+
+def quantized(network: GPT | FineGPT, rows: Rows = "both") -> GPT | FineGPT:
+    """Quantise the weights of a network in place, layer by layer; it is for inference only.
+
+    Parameters
+    ----------
+    rows : how many are multiplied at a time; `ROWS` has what each stage needs.
+    """
+    for name in matrices(network):
+        weight = network.get_submodule(name).get_parameter("weight")
+        install(network, name, codes_of(weight), rows)
+    return finished(network)
 
 
-def quantized(network: GPT | FineGPT) -> GPT | FineGPT:
-    """Quantise the weights of a network in place, layer by layer; it is for inference only."""
-    for name, module in list(network.transformer.h.named_modules()):
+def finished(network: GPT | FineGPT) -> GPT | FineGPT:
+    """Make a network whose 8-bit matrices are all installed ready to run."""
+    for module in network.modules():
         if isinstance(module, SelfAttention) and attention_dtype() == torch.bfloat16:
             module.attend = _attend_in_bfloat16  # type: ignore[assignment]
-        if isinstance(module, nn.Linear):
-            small = Int8Linear(*_codes(module.weight), module.bias)
-            network.transformer.h.set_submodule(name, small)
-    if isinstance(network, GPT):
-        table, head = network.transformer.wte, network.lm_head
-        network.transformer.add_module("wte", Int8Embedding(*_codes(table.weight)))
-        network.add_module("lm_head", Int8Head(*_codes(head.weight)))
     return network.float().eval()
+
+
+def matrices(network: GPT | FineGPT) -> list[str]:
+    """Return the names of the modules whose weights are kept in 8 bits."""
+    layers = [f"transformer.h.{name}" for name, module in network.transformer.h.named_modules()
+              if isinstance(module, nn.Linear)]  # fmt: skip
+    return [*layers, "transformer.wte", "lm_head"] if isinstance(network, GPT) else layers
+
+
+def install(network: GPT | FineGPT, name: str, codes: Codes, rows: Rows) -> None:
+    """Put 8-bit weights in the place of one of a network's `matrices`."""
+    module = network.get_submodule(name)
+    if name == "lm_head":
+        network.set_submodule(name, Int8Head(*codes))
+    elif isinstance(module, nn.Linear):
+        network.set_submodule(name, Int8Linear(*codes, module.bias, rows))
+    else:
+        network.set_submodule(name, Int8Embedding(*codes))
 
 
 class Int8Linear(nn.Module):
@@ -59,20 +88,29 @@ class Int8Linear(nn.Module):
     codes : (out, in) int8 weights.
     scale : (out,) of the channels.
     bias : (out,) or none.
+    rows : how many are multiplied at a time.
     """
 
     def __init__(
-        self, codes: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None = None
+        self,
+        codes: torch.Tensor,
+        scale: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        rows: Rows = "few",
     ) -> None:
         super().__init__()
         self.levels, self.width = levels(), len(codes)
-        self.bias = None if bias is None else bias.detach().float()
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self.few: Any = None  # FBGEMM's packed weights
+        self.many: torch.Tensor | None = None  # oneDNN's
         if self.levels is None:
             self.codes, self.scale = codes, scale
-        else:
-            self.codes, self.scale = _packed(codes), scale / self.levels
+            return
+        if has_fbgemm() and not (rows == "many" and has_amx()):
+            self.few = _packed_for_few(codes, scale)
+        if self.few is None or (rows == "both" and has_amx()):
+            self.many, self.scale = _packed_for_many(codes), scale * (1 / self.levels)
             self.zero_points = torch.zeros(len(codes), dtype=torch.int64)
-            self.middle = torch.tensor(self.levels + 1.5)  # zero point, and half for rounding
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.multiply(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
@@ -80,9 +118,9 @@ class Int8Linear(nn.Module):
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
         """Multiply rows (N, in) → (N, out)."""
         product, size = self._product(rows)
-        if self.bias is not None:
-            return self.bias + product if size is None else product.mul_(size).add_(self.bias)
-        return product if size is None else product.mul_(size)
+        if size is not None:
+            product.mul_(size)
+        return product if self.bias is None else product.add_(self.bias)
 
     def add(self, residual: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Multiply rows (N, in) and add the residual (N, out)."""
@@ -92,24 +130,18 @@ class Int8Linear(nn.Module):
         return residual + product if size is None else torch.addcmul(residual, product, size)
 
     def _product(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return products (N, out), and by what each row of them is still to be multiplied."""
-        if self.levels is None:
-            if len(rows) <= FEW:
-                return torch.ops.aten._weight_int8pack_mm(rows, self.codes, self.scale), None
-            return F.linear(rows, self.codes.float()).mul_(self.scale), None
-        if len(rows) <= BLOCK:
-            codes, size = self._quantise(rows)
-        else:
-            blocks = [self._quantise(block) for block in rows.split(BLOCK)]
-            codes, size = map(torch.cat, zip(*blocks, strict=True))
-        return _multiplied(codes, self.levels, self.codes, self.scale, self.zero_points), size
-
-    def _quantise(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return rows (N, in) as uint8 and the largest magnitude of each, (N, 1).
+        """Return products (N, out), and by what each row of them is still to be multiplied.
 
         A row of zeros becomes 0 / 0, that is, any codes, which are multiplied by 0 in the end."""
-        size = rows.abs().amax(-1, keepdim=True)
-        return torch.add(self.middle, rows / size, alpha=self.levels).to(torch.uint8), size
+        if self.levels is None:
+            if len(rows) <= LEAST:
+                return torch.ops.aten._weight_int8pack_mm(rows, self.codes, self.scale), None
+            return F.linear(rows, self.codes.float()).mul_(self.scale), None
+        if self.many is None or (self.few is not None and len(rows) <= FEW):
+            size = rows.abs().amax(-1, keepdim=True)
+            return _multiplied_few(rows / size, self.levels, self.few), size
+        codes, size = _quantised(rows, self.levels)
+        return _multiplied_many(codes, self.levels, self.many, self.scale, self.zero_points), size
 
 
 class Int8Head(nn.Module):
@@ -126,7 +158,7 @@ class Int8Head(nn.Module):
         if part is None:
             part = Int8Linear(self.codes[start:stop], self.scale[start:stop])
             self.parts[start, stop] = part
-        return part(x)
+        return part.forward(x)
 
 
 class Int8Embedding(nn.Module):
@@ -161,44 +193,123 @@ def _attend_in_bfloat16(
     return attended.to(query.dtype)
 
 
+# ---- the operators -------------------------------------------------------------------------------
+
+
 @lru_cache
 def levels() -> int | None:
-    """Return how many steps to a side activations are quantised to; None where oneDNN is absent.
+    """Return how many steps to a side activations are quantised to; None without either operator.
 
     CPUs without VNNI add pairs of products in 16 bits, which overflow unless activations have 7
-    bits. The worst case is tried, as a CPU's name and oneDNN's choice of instructions may differ.
-    """
+    bits. The worst case is tried, as a CPU's name and an operator's choice of instructions may
+    differ."""
+    found = [count for count in (_levels_of_few(), _levels_of_many()) if count is not None]
+    return min(found, default=None)
+
+
+def has_fbgemm() -> bool:
+    """Tell whether torch has the operator for a few rows."""
+    return _levels_of_few() is not None
+
+
+def has_amx() -> bool:
+    """Tell whether the operator for many rows is there and quicker than the other."""
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return _levels_of_many() is not None and bool(able.get("amx_int8"))
+
+
+@lru_cache
+def _levels_of_few() -> int | None:
+    weight, ones = torch.full((64, 64), 127, dtype=torch.int8), torch.ones(64)
+    for count in (127, 63):
+        try:
+            with warnings.catch_warnings():  # torch says once that quantised tensors are to go
+                warnings.simplefilter("ignore")
+                packed = _packed_for_few(weight, ones)
+            found = _multiplied_few(torch.ones(2, 64), count, packed)
+        except (AttributeError, RuntimeError, NotImplementedError):
+            return None
+        if _is_exact(found):
+            return count
+    return None
+
+
+@lru_cache
+def _levels_of_many() -> int | None:
     weight = torch.full((64, 64), 127, dtype=torch.int8)
     ones, zeros = torch.ones(64), torch.zeros(64, dtype=torch.int64)
     for count in (127, 63):
         rows = torch.full((2, 64), 2 * count + 1, dtype=torch.uint8)
         try:
-            found = _multiplied(rows, count, _packed(weight), ones, zeros)
-        except (AttributeError, RuntimeError):
+            found = _multiplied_many(rows, count, _packed_for_many(weight), ones, zeros)
+        except (AttributeError, RuntimeError, NotImplementedError):
             return None
-        if bool((found == 64 * 127 * count).all()):
+        if _is_exact(found / count):
             return count
     return None
 
 
-def _packed(codes: torch.Tensor) -> torch.Tensor:
+def _is_exact(products: torch.Tensor) -> bool:
+    """Tell whether 64 products of 1 and 127 were summed without an overflow."""
+    return bool((products / (64 * 127) - 1).abs().max() < 1e-5)
+
+
+def _packed_for_few(codes: torch.Tensor, scale: torch.Tensor) -> Any:
+    """Lay weights (out, in) out as FBGEMM wants them."""
+    zeros = torch.zeros(len(codes), dtype=torch.int64)
+    weight = torch._make_per_channel_quantized_tensor(codes, scale.double(), zeros, 0)
+    return torch.ops.quantized.linear_prepack(weight, None)
+
+
+def _packed_for_many(codes: torch.Tensor) -> torch.Tensor:
     """Lay weights (out, in) out as oneDNN wants them."""
     packed: torch.Tensor = torch.ops.onednn.qlinear_prepack(codes, None)
     return packed
 
 
-def _multiplied(
-    rows: torch.Tensor, levels: int, packed: torch.Tensor, scale: torch.Tensor, zeros: torch.Tensor
-) -> torch.Tensor:
-    """Multiply uint8 rows with zero point `levels` + 1 by packed weights → float32."""
-    product: torch.Tensor = torch.ops.onednn.qlinear_pointwise.default(
-        rows, 1.0, levels + 1, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+def _multiplied_few(rows: torch.Tensor, levels: int, packed: Any) -> torch.Tensor:
+    """Quantise rows of numbers in [-1, 1] and multiply them by packed weights → float32."""
+    product: torch.Tensor = (
+        torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default(
+            rows, 1 / levels, levels + 1, packed
+        )
     )
     return product
 
 
-def _codes(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Quantise a matrix row by row → int8 codes and the rows' scales (float32)."""
+def _multiplied_many(
+    codes: torch.Tensor, levels: int, packed: torch.Tensor, scale: torch.Tensor, zeros: torch.Tensor
+) -> torch.Tensor:
+    """Multiply uint8 rows with zero point `levels` + 1 by packed weights → float32.
+
+    oneDNN's kernels multiply with two scales in different orders: it gets the product of both."""
+    product: torch.Tensor = torch.ops.onednn.qlinear_pointwise.default(
+        codes, 1.0, levels + 1, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return product
+
+
+def _quantised(rows: torch.Tensor, levels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows (N, in) as uint8 and the largest magnitude of each, (N, 1).
+
+    The numbers are FBGEMM's: multiplied by the inverse of the scale, rounded to even."""
+    codes, size = torch.empty(rows.shape, dtype=torch.int8), torch.empty(len(rows), 1)
+    inverse = float(torch.tensor(1 / levels).reciprocal())
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        torch.amax(rows[part].abs(), -1, keepdim=True, out=size[part])
+        codes[part] = (rows[part] / size[part]).mul_(inverse).round_()
+    # 8 bits wrap around: with 127 levels the sums pass 127 as int8, and are right as uint8
+    return codes.add_(levels + 1 if levels < 127 else -128).view(torch.uint8), size
+
+
+def float_of(codes: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Undo `codes_of`, but for the rounding."""
+    return codes * scale[:, None]
+
+
+def codes_of(weight: torch.Tensor) -> Codes:
+    """Quantise a matrix row by row."""
     codes, scale = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
     for start in range(0, len(weight), PIECE):  # the largest table must not be there three times
         part = weight[start : start + PIECE].detach().float()

@@ -20,6 +20,7 @@ def build_parser(prog: str = "python -m bark.convert") -> commandline.OneLinePar
     )
     parser.add_argument("destination", type=commandline.FOLDER, help="a new folder")
     parser.flag("--to", commandline.choice(*LAYOUTS), "layout of the new folder", required=True)
+    parser.flag("--dtype", commandline.choice("int8"), "keep the matrices in 8 bits, for a CPU")
     return parser
 
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m bark.convert"
         asked = build_parser(prog).parse_args(argv)
         from bark.convert import convert
 
-        commandline.say(str(convert(asked.source, asked.destination, asked.to)))
+        commandline.say(str(convert(asked.source, asked.destination, asked.to, asked.dtype)))
         return 0
 
     return commandline.run("convert", work)

@@ -246,3 +246,54 @@ def test_command_line(suno, tmp_path, capsys):
     assert main(["absent-model", str(tmp_path / "b"), "--to", "hf"]) == 2
     with pytest.raises(SettingError, match="--to: got 'onnx'; allowed: suno, hf, ours"):
         convert(suno, tmp_path / "b", "onnx")
+
+
+def test_an_int8_folder_is_small_and_says_the_same_without_the_original(tmp_path):
+    """As the model itself does when it is quantised while it is loaded, and on from folder to folder."""
+    from bark import Bark
+
+    source = make_tiny_model(tmp_path / "tiny")
+    wanted = Bark.from_pretrained(source, device="cpu", dtype="int8").generate("a b", seed=1)
+    small = convert(source, tmp_path / "small", "ours", "int8")
+    again = convert(small, tmp_path / "again", "ours")
+    floats = (source / "coarse.safetensors").stat().st_size
+    shutil.rmtree(source)
+    assert (small / "coarse.safetensors").stat().st_size < floats / 2
+    for folder in (small, again):
+        bark = Bark.from_pretrained(folder, device="cpu")
+        assert bark.coarse.model.lm_head.codes.dtype == torch.int8
+        found = bark.generate("a b", seed=1)
+        assert np.array_equal(found.tokens.fine, wanted.tokens.fine)
+        np.testing.assert_array_equal(found.audio, wanted.audio)
+
+
+def test_an_int8_folder_loads_as_floats_too(suno, tmp_path):
+    small = convert(suno, tmp_path / "small", "ours", "int8")
+    floats = convert(small, tmp_path / "suno", "suno")
+    for stage in STAGES:
+        exact, rounded = network(stage), find_model(small).load(stage)
+        assert same_network(find_model(floats).load(stage), rounded)
+        for name, weight in exact.state_dict().items():
+            off = (rounded.state_dict()[name] - weight).abs().max()
+            assert off <= weight.abs().max() / 250, name
+
+
+def test_only_ours_holds_int8(suno, tmp_path):
+    with pytest.raises(SettingError, match=r"--dtype with --to hf: got 'int8'.*our own layout"):
+        convert(suno, tmp_path / "a", "hf", "int8")
+    assert not (tmp_path / "a").exists()
+
+
+def test_int8_weights_without_their_scales_are_refused(suno, tmp_path):
+    from safetensors.torch import save_file
+
+    small = convert(suno, tmp_path / "small", "ours", "int8")
+    name, file = "transformer.h.0.mlp.c_fc.weight", small / "coarse.safetensors"
+    weights = load_file(file)
+    for faulty, said in ((None, "not floats"), (weights[f"{name}_scale"][:-1], "a scale for each")):
+        weights.pop(f"{name}_scale", None)
+        if faulty is not None:
+            weights[f"{name}_scale"] = faulty.contiguous()
+        save_file(weights, file)
+        with pytest.raises(CheckpointError, match=said):
+            find_model(small).load("coarse", torch.int8)

@@ -36,12 +36,18 @@ def nano() -> ModelFiles:
     return find_model("nano")
 
 
-@pytest.fixture(params=["onednn", "fallback"])
+@pytest.fixture(params=["fbgemm", "onednn", "both", "fallback"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Multiply with one operator only, with both, or without either."""
     if request.param == "fallback":
         monkeypatch.setattr(int8, "levels", lambda: None)
-    elif int8.levels() is None:
+        return "fallback"
+    if request.param != "onednn" and not int8.has_fbgemm():
+        pytest.skip("torch was built without FBGEMM")
+    if request.param != "fbgemm" and int8._levels_of_many() is None:
         pytest.skip("torch was built without oneDNN")
+    monkeypatch.setattr(int8, "has_fbgemm", lambda: request.param != "onednn")
+    monkeypatch.setattr(int8, "has_amx", lambda: request.param != "fbgemm")
     return str(request.param)
 
 
@@ -59,7 +65,7 @@ def calm_gpt(**sizes: int) -> GPT:
 def layer(bias: bool = False, width: int = 96) -> tuple[nn.Linear, Int8Linear]:
     torch.manual_seed(0)
     plain = nn.Linear(64, width, bias=bias).requires_grad_(False)
-    return plain, Int8Linear(*int8._codes(plain.weight), plain.bias)
+    return plain, Int8Linear(*int8.codes_of(plain.weight), plain.bias, "both")
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -79,7 +85,7 @@ def test_a_row_is_multiplied_as_if_alone(engine: str) -> None:
     """Whatever stands beside it, bit for bit: a sequence of a batch gets what it gets alone."""
     _, small = layer()
     rows = torch.randn(150, 64) * torch.logspace(-3, 3, 150)[:, None]
-    together = small.multiply(rows) if engine == "onednn" else small.multiply(rows[: int8.FEW])
+    together = small.multiply(rows[: int8.LEAST] if engine == "fallback" else rows)
     for index in range(0, len(together), 7):
         torch.testing.assert_close(
             small.multiply(rows[index : index + 1])[0], together[index], rtol=0, atol=0
