@@ -82,6 +82,7 @@ class SemanticEncoder:
         *,
         quantizer: str | Path | None = None,
         device: str | torch.device = "cpu",
+        dtype: str = "auto",
     ) -> Self:
         """Load the encoder that goes with a Bark.
 
@@ -92,7 +93,8 @@ class SemanticEncoder:
         language : of the recording; chooses among the community's quantizers.
         quantizer : a quantizer file to use instead, with the HuBERT, layer and shift that the
             settings beside it name (`hubert.train` writes them); ``"kmeans"`` or ``"lstm"`` are
-            nano's own two."""
+            nano's own two.
+        dtype : of HuBERT's weights, as in `HubertFeatures.from_pretrained`."""
         source, note = quantizer_for(language)
         folder = hubert_folder(model)
         if folder is not None:
@@ -116,7 +118,9 @@ class SemanticEncoder:
                 name,
                 fix=f"If you trust it, run: hf download {name}",
             )
-        features = HubertFeatures.from_pretrained(name, heard.get("layer"), device=device)
+        features = HubertFeatures.from_pretrained(
+            name, heard.get("layer"), device=device, dtype=dtype
+        )
         return cls(features, load_quantizer(quantizer, device), note, settings.get("shift", 0))
 
 

@@ -44,8 +44,9 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     from hubert.clone import Cloner
 
     cloner = Cloner.from_pretrained(
-        options.model, options.language, quantizer=options.quantizer, device=options.device
-    )
+        options.model, options.language, quantizer=options.quantizer, device=options.device,
+        dtype=options.dtype,
+    )  # fmt: skip
 
     def clone(path: Path) -> "tuple[str, tuple[Finding, ...]]":
         made = cloner.clone(
@@ -169,6 +170,12 @@ def build_parser(prog: str = "python -m hubert.clone") -> OneLineParser:
     )  # fmt: skip
     parser.flag("--device", commandline.DEVICE, "auto (default), cpu, cuda or mps", "auto")
     _add_refining(parser)
+    parser.flag(
+        "--dtype",
+        commandline.choice("auto", "float32", "bfloat16", "float16", "int8"),
+        "of HuBERT; auto is float32, int8 is quicker on a CPU",
+        "auto",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite an existing voice")
     parser.add_argument(
         "--check", action="store_true", help="only measure; needs no model and writes nothing"

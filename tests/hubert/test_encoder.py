@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bark.audio.read import load_audio
 from bark.errors import CheckpointError, MissingFileError, SettingError
 from hubert import encoder as encoder_module
 from hubert.encoder import SemanticEncoder, hub_files, hubert_folder
@@ -14,6 +15,7 @@ from hubert.features import HUB_REPO, NANO, HubertFeatures
 from hubert.quantizer.kmeans import KMeansQuantizer
 from hubert.quantizer.languages import QUANTIZERS
 from hubert.quantizer.lstm import LSTMQuantizer
+from tests.conftest import ROOT
 from tests.listening import HUBERT_FILE, QUANTIZER_FILE, golden_encoder, make_tiny_hubert
 from tests.speech import voiced
 from tests.tiny import make_tiny_model
@@ -93,7 +95,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str]
 
     real = HubertFeatures.from_pretrained
 
-    def load(name: str, layer: int | None = None, device: str = "cpu") -> HubertFeatures:
+    def load(name: str, layer: int | None = None, **options: str) -> HubertFeatures:
         asked.append((name, ""))
         return real(HUBERT_FILE, 2)
 
@@ -144,3 +146,17 @@ def test_what_is_needed_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert hub_files("large", "it", None) == [*base, (QUANTIZERS["it"].repo, QUANTIZERS["it"].file)]
     assert hub_files("large", "it", "mine.pth") == base
     assert hub_files("nano", "en", None) == []
+
+
+def test_int8_hears_nearly_the_same_tokens() -> None:
+    """nano's two quantizers on the bundled recording; a quantised HuBERT is for a CPU only."""
+    audio = load_audio(ROOT / "booth" / "samples" / "reference.flac", 16_000)[:96_000]
+    for quantizer in ("kmeans", "lstm"):
+        exact, small = (
+            SemanticEncoder.from_pretrained("nano", quantizer=quantizer, dtype=dtype).encode(audio)
+            for dtype in ("auto", "int8")
+        )
+        assert exact.shape == small.shape
+        assert np.mean(exact == small) > 0.85
+    with pytest.raises(SettingError, match="int8 is for a CPU"):
+        SemanticEncoder.from_pretrained("nano", device="cuda", dtype="int8")
