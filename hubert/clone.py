@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, TypedDict, Unpack, overload
+from typing import Any, Self, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
@@ -236,20 +236,11 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     pair = isinstance(recording, tuple) and bool(recording) and isinstance(recording[0], int)
     one = pair or isinstance(recording, (str, Path, np.ndarray, torch.Tensor))
     recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
-    voices = [
-        cloner.clone(
-            each,
-            sample_rate=sample_rate,
-            start=start,
-            end=end,
-            consent=consent,
-            clean=clean,
-            denoiser=denoiser,
-        )
-        .said(each)
-        .voice
-        for each in recordings
-    ]
+    options: dict[str, Any] = {
+        "sample_rate": sample_rate, "start": start, "end": end, "consent": consent,
+        "clean": clean, "denoiser": denoiser,
+    }  # fmt: skip
+    voices = [cloner.clone(each, **options).said(each).voice for each in recordings]
     return voices[0] if one else voices
 
 

@@ -14,7 +14,7 @@ from bark.generation import codec_decode, generate_coarse, generate_fine, genera
 from bark.longform import speak_long
 from booth.cli.main import main
 from booth.coqui import BarkTTS
-from booth.speak.replay import replay
+from booth.speak.replay import Target, replay
 from booth.speak.request import SpeakRequest
 from booth.speak.speak import speak
 
@@ -115,7 +115,7 @@ def coqui_way(nano: Bark, mine: Path, folder: Path) -> Voice:
 def replay_way(nano: Bark, mine: Path, folder: Path) -> Voice:
     saved = nano.generate(TEXT, mine, seed=SEED).save(folder / "first.wav", voice=True)
     assert saved.record is not None
-    done = replay(saved.record, bark=nano, name="again")
+    done = replay(saved.record, bark=nano, target=Target(name="again"))
     assert done.different == () and done.take.voice is not None
     return Voice.load(done.take.voice)
 

@@ -56,9 +56,10 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"coqui_model"},
         {"coqui", "demo"},
         {"cli"},
+        {"tts"},
     ],
 }
-MOST_FILES = 14  # in a folder of the four packages, `__init__` and `__main__` not counted
+MOST_FILES = 14  # in a folder of the four packages, front doors and `__init__` not counted
 MAX_LINES, MAX_FUNCTION = 400, 60
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FORBIDDEN = {
@@ -205,7 +206,8 @@ def test_no_module_and_no_folder_imports_in_a_circle() -> None:
 
 def test_folders_stay_small() -> None:
     for folder in {path.parent for path in FILES}:
-        files = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
+        files = [path for path in folder.glob("*.py") if not is_front_door(path)]
+        files = [path for path in files if path.name != "__init__.py"]
         assert len(files) <= MOST_FILES, folder
 
 

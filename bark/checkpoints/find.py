@@ -147,9 +147,8 @@ class ModelFiles:
             return place.path
         absent = [other for other in self.places.values() if other.path is None]
         looked = [folder for other in absent for folder in other.looked]
-        return fetch_all(place.wanted, looked, [file for other in absent for file in other.wanted])[
-            0
-        ]
+        wanted = [file for other in absent for file in other.wanted]
+        return fetch_all(place.wanted, looked, wanted)[0]
 
     def missing(self) -> bool:
         """Tell whether anything of this model would have to be downloaded."""

@@ -31,7 +31,7 @@ def build_parser() -> OneLineParser:
 def run(argv: Sequence[str]) -> tuple[list[str], int]:
     """Do what ``bark replay`` with these arguments asks; return the lines to print and the code."""
     options = build_parser().parse_args(argv)
-    from booth.speak.replay import replay
+    from booth.speak.replay import Target, replay
 
     target = None if options.output is None else Path(options.output).expanduser()
     folder = options.output_dir
@@ -40,9 +40,7 @@ def run(argv: Sequence[str]) -> tuple[list[str], int]:
     kind = options.output_format or (target and target.suffix.lower()[1:]) or None
     done = replay(
         options.take,
-        folder=folder,
-        name=None if target is None else target.stem,
-        suffix=kind and f".{kind}",
+        target=Target(folder, None if target is None else target.stem, kind and f".{kind}"),
         device=options.device,
         regenerate=options.regenerate,
         postprocess=options.postprocess,

@@ -43,25 +43,35 @@ class Replay:
     different: tuple[int, ...]  # numbers of parts whose tokens are not the recorded ones
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where a replayed take goes; None: beside the first one, under its name, in its format."""
+
+    folder: str | Path | None = None
+    name: str | None = None
+    suffix: str | None = None
+
+
+BESIDE = Target()
+
+
 def replay(
     path: str | Path,
     *,
     bark: Bark | None = None,
-    folder: str | Path | None = None,
-    name: str | None = None,
-    suffix: str | None = None,
+    target: Target = BESIDE,
     device: str | None = None,
     regenerate: Collection[int] = (),
     postprocess: Sequence[str] | None = None,
     bars: bool = False,
 ) -> Replay:
-    """Speak a recorded take again and save it beside the first one, or in `folder`.
+    """Speak a recorded take again and save it.
 
     Parameters
     ----------
     path : the take's JSON record.
     bark : the take's model, if it is loaded already.
-    folder, name, suffix : of the new files, by default those of the first.
+    target : of the new files.
     device : where to run, by default where the take was made; another device may draw other tokens.
     regenerate : numbers of parts to draw anew; the others keep their tokens.
     postprocess : steps before the file is written, by default the take's own; of those that other
@@ -75,40 +85,43 @@ def replay(
     path = Path(path)
     record: dict[str, Any] = {**ABSENT, **read_record(path)}
     try:
-        model = dict(record["model"])
-        if device or "device" in record:  # where an earlier version kept it
-            model["device"] = device or record["device"]
-        bark = bark or _loaded(model, path)
+        bark = bark or _loaded(_model(record, device), path)
         job = _job(record, bark)
         takes = {part["number"]: part["take"] for part in record["parts"]}
         known = {part["number"]: part["tokens_sha256"] for part in record["parts"]}
         steps = _steps(record["postprocess"], path) if postprocess is None else postprocess
-        own, ending = str(record["name"]), Path(record["audio"]).suffix
+        name, suffix = Path(str(record["name"])).name, Path(record["audio"]).suffix
     except (KeyError, TypeError, AttributeError) as error:
         raise BarkError(f"{path} is damaged: {type(error).__name__} {error}") from error
-    judge, drift = judge_of(bark, job.candidates), drift_of(bark, record["drift"])
-    watched = {"bars": bars, "judge": judge, "drift": drift}
-    target = Path(folder or path.parent) / (name or Path(own).name)
-    with workshop(target.parent) as shop:
+    judges = {"judge": judge_of(bark, job.candidates), "drift": drift_of(bark, record["drift"])}
+    new = Path(target.folder or path.parent) / (target.name or name)
+    with workshop(new.parent) as shop:
         journal = shop / "parts.journal"
         stored = path.parent / (record["journal"] or "")
         if regenerate and stored.is_file():
             shutil.copyfile(stored, journal)
         else:
-            spoken = _again(bark, job, takes, journal, watched)
+            spoken = _again(bark, job, takes, journal, {**judges, "bars": bars})
         if regenerate:
-            spoken = perform(bark, job, journal, regenerate, **watched)
+            spoken = perform(bark, job, journal, regenerate, **judges, bars=bars)
         take = keep(
             spoken,
             run=record["run"],
-            target=target,
-            suffix=suffix or ending,
+            target=new,
+            suffix=target.suffix or suffix,
             journal=journal if len(job.turns) > 1 else None,
             with_voice=record["voice_file"] is not None,
             postprocess=[step_of(step) for step in steps],
         )
     differs = [part.number for part in spoken.parts if part.tokens.digest != known[part.number]]
     return Replay(take, tuple(number for number in differs if number not in regenerate))
+
+
+def _model(record: Mapping[str, Any], device: str | None) -> dict[str, Any]:
+    model = dict(record["model"])
+    if device or "device" in record:  # where an earlier version kept it
+        model["device"] = device or record["device"]
+    return model
 
 
 def _loaded(model: Mapping[str, Any], path: Path) -> Bark:
@@ -160,8 +173,8 @@ def _again(
     watched: Mapping[str, Any],
 ) -> LongTake:
     """Speak all parts, then those that were drawn anew once more, as often as they were."""
-    spoken = perform(bark, job, journal, **watched)
+    spoken = perform(bark, job, journal, **judges, bars=bars)
     for draw in range(1, max(draws.values()) + 1):
         again = [number for number, drawn in draws.items() if drawn >= draw]
-        spoken = perform(bark, job, journal, again, **watched)
+        spoken = perform(bark, job, journal, again, **judges, bars=bars)
     return spoken

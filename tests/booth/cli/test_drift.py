@@ -11,7 +11,7 @@ from bark.storage.json import encode, read_json
 from booth.cli.main import main
 from booth.plots import drift_figure
 from booth.speak import job as jobs
-from booth.speak.replay import replay
+from booth.speak.replay import Target, replay
 from booth.speak.request import SpeakRequest
 from booth.speak.speak import speak
 from booth.takes.take import Take
@@ -60,7 +60,7 @@ def test_each_part_is_shown_and_what_falls_out(
 
 
 def test_a_replay_repairs_as_the_take_did(take: Take, tiny_bark: Path) -> None:
-    again = replay(take.record, bark=Bark.from_pretrained(tiny_bark), name="again")
+    again = replay(take.record, bark=Bark.from_pretrained(tiny_bark), target=Target(name="again"))
     assert again.different == ()
     one, other = (read_json(path) for path in (take.record, again.take.record))
     assert one["parts"] == other["parts"] and one["drift"] == other["drift"]

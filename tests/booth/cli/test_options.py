@@ -3,8 +3,9 @@
 import pytest
 
 from bark.settings import OPTIONS
-from booth.cli.options import FLAGS as ALL
-from booth.cli.options import GROUPS, build_parser, parse_options, request_of
+from booth.cli.flags import FLAGS as ALL
+from booth.cli.flags import GROUPS
+from booth.cli.options import build_parser, parse_options, request_of
 from booth.speak.request import SpeakRequest
 
 FLAGS = {flag.name: flag for flag in ALL}

@@ -11,7 +11,7 @@ from bark.audio.postprocess import loudness_of
 from bark.errors import SettingError
 from bark.pipeline import Bark
 from bark.storage.json import encode, read_json
-from booth.speak.replay import replay
+from booth.speak.replay import Target, replay
 from booth.speak.request import SpeakRequest
 from booth.speak.speak import speak
 
@@ -35,9 +35,9 @@ def test_loudness_is_recorded_and_replayed_to_the_byte(bark: Bark, request_: Spe
     assert read_json(take.record)["postprocess"] == ["loudness=-30"]
     audio, rate = soundfile.read(take.audio)
     assert loudness_of(audio, rate) == pytest.approx(-30, abs=0.1)
-    again = replay(take.record, bark=bark, name="again")
+    again = replay(take.record, bark=bark, target=Target(name="again"))
     assert again.take.audio.read_bytes() == take.audio.read_bytes()
-    plain = replay(take.record, bark=bark, name="plain", postprocess=[])
+    plain = replay(take.record, bark=bark, target=Target(name="plain"), postprocess=[])
     assert "postprocess" not in read_json(plain.take.record)
     assert plain.take.audio.read_bytes() != take.audio.read_bytes()
 
@@ -49,7 +49,7 @@ def test_a_record_starts_no_step_of_another_package(
     stranger = read_json(take.record) | {"postprocess": ["rvc=/etc/evil.pth", "loudness=-30"]}
     take.record.write_text(encode(stranger), "utf-8")
     with caplog.at_level(logging.WARNING):
-        again = replay(take.record, bark=bark, name="again")
+        again = replay(take.record, bark=bark, target=Target(name="again"))
     assert "went through rvc=/etc/evil.pth, which a record alone does not start" in caplog.text
     assert read_json(again.take.record)["postprocess"] == ["loudness=-30"]
 
