@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bark.audio.mel import mel_filters
 from bark.errors import MissingFileError
 from bark.storage.atomic import atomic_write
 from hubert.reference import Report
@@ -29,7 +30,8 @@ def mel_spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     padded = np.pad(np.asarray(audio, np.float64), (FRAME // 2, FRAME // 2 + HOP))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(FRAME))) ** 2  # (frames, FRAME/2 + 1)
-    decibels = 10 * np.log10(power @ _mel_filters(sample_rate).T + 1e-12).T
+    filters = mel_filters(BANDS, 0, sample_rate / 2, FRAME // 2 + 1, sample_rate)
+    decibels = 10 * np.log10(power @ filters.T + 1e-12).T
     return np.maximum(decibels - decibels.max(), FLOOR_DB)
 
 
@@ -165,16 +167,6 @@ def save_figure(drawing: Any, path: str | Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with atomic_write(path) as temporary:
         drawing.savefig(temporary, dpi=100, format="png")
-
-
-def _mel_filters(sample_rate: int) -> np.ndarray:
-    """Triangles evenly spaced on the mel scale 2595·log10(1 + f/700) → (80, FRAME/2 + 1)."""
-    frequencies = np.linspace(0, sample_rate / 2, FRAME // 2 + 1)  # Hz
-    top = 2595 * np.log10(1 + sample_rate / 2 / 700)
-    edges = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)  # Hz
-    rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
-    return np.clip(np.minimum(rising, falling), 0, None)
 
 
 def _matplotlib() -> Any:

@@ -12,6 +12,7 @@ import msgspec
 import torch
 
 from bark.errors import CheckpointError, MissingFileError, MissingModelError, SettingError
+from bark.stages.fit import check_fit
 from bark.storage.files import expand
 from bark.storage.hub import (
     HUB_ID,
@@ -35,7 +36,6 @@ from bark.voice.names import check_made_for, token_family
 from bark.voice.voice import Voice, VoiceLike, resolve_voice
 
 from .config import MOST_CONFIG, Section, read_config
-from .fit import check_layout
 from .formats import (
     HF_WEIGHTS,
     STAGES,
@@ -166,7 +166,7 @@ class ModelFiles:
         if stage not in STAGES:
             raise SettingError("stage", repr(stage), ", ".join(STAGES))
         network = load_stage(self.path(stage), stage, dtype)
-        check_layout(network, stage, self.layout, self.name)
+        check_fit(network.config, stage, self.layout, self.name, CheckpointError)
         return network
 
     def resolve_voice(

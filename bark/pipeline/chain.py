@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from bark.stages.progress import Watch
 from bark.stages.seeds import check_seed, new_seed, stage_seed
 from bark.stages.semantic import SemanticStage
 from bark.voice.voice import Voice
+
+OF_SEMANTIC = ("min_eos_p", "max_duration_s", "allow_early_stop")  # fields of `Settings`
+OF_COARSE = ("max_coarse_history", "sliding_window_len", "coarse_anchor")
 
 
 @dataclass
@@ -35,65 +39,32 @@ class Chain:
         with torch.inference_mode(), self._turn("codec"):
             return self.codec.decode(np.asarray(codes))
 
-    def _semantic(
+    def _run(
         self,
-        ids: Sequence[Sequence[int]],
+        stage: str,
+        given: Sequence[Any],
         histories: Sequence[Voice | None],
         seeds: Sequence[int | None],
         chosen: Settings,
         watch: Watch,
         timings: dict[str, float] | None = None,
     ) -> list[np.ndarray]:
-        with self._turn("semantic", timings):
-            return self.semantic.generate_batch(
-                ids,
-                [None if history is None else history.semantic for history in histories],
-                sampling=chosen.semantic,
-                min_eos_p=chosen.min_eos_p,
-                max_duration_s=chosen.max_duration_s,
-                allow_early_stop=chosen.allow_early_stop,
-                generators=self._generators("semantic", seeds),
-                watch=watch,
+        """Run a stage for a batch: text ids → semantic → coarse → fine tokens."""
+        heard: Sequence[Any] = histories
+        if stage != "coarse":  # which alone hears two kinds of a voice's tokens
+            heard = [None if voice is None else getattr(voice, stage) for voice in histories]
+        options: dict[str, Any] = {
+            "semantic": {"sampling": chosen.semantic}
+            | {name: getattr(chosen, name) for name in OF_SEMANTIC},
+            "coarse": {"sampling": chosen.coarse}
+            | {name: getattr(chosen, name) for name in OF_COARSE},
+            "fine": {"temperature": chosen.fine.temperature},
+        }[stage]
+        with self._turn(stage, timings):
+            made: list[np.ndarray] = getattr(self, stage).generate_batch(
+                given, heard, generators=self._generators(stage, seeds), watch=watch, **options
             )
-
-    def _coarse(
-        self,
-        semantic: Sequence[np.ndarray],
-        histories: Sequence[Voice | None],
-        seeds: Sequence[int | None],
-        chosen: Settings,
-        watch: Watch,
-        timings: dict[str, float] | None = None,
-    ) -> list[np.ndarray]:
-        with self._turn("coarse", timings):
-            return self.coarse.generate_batch(
-                semantic,
-                histories,
-                sampling=chosen.coarse,
-                max_coarse_history=chosen.max_coarse_history,
-                sliding_window_len=chosen.sliding_window_len,
-                coarse_anchor=chosen.coarse_anchor,
-                generators=self._generators("coarse", seeds),
-                watch=watch,
-            )
-
-    def _fine(
-        self,
-        coarse: Sequence[np.ndarray],
-        histories: Sequence[Voice | None],
-        seeds: Sequence[int | None],
-        chosen: Settings,
-        watch: Watch,
-        timings: dict[str, float] | None = None,
-    ) -> list[np.ndarray]:
-        with self._turn("fine", timings):
-            return self.fine.generate_batch(
-                coarse,
-                [None if history is None else history.fine for history in histories],
-                temperature=chosen.fine.temperature,
-                generators=self._generators("fine", seeds),
-                watch=watch,
-            )
+        return made
 
     @contextmanager
     def _turn(self, part: str, timings: dict[str, float] | None = None) -> Iterator[None]:

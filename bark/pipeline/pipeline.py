@@ -190,11 +190,11 @@ class Bark(Chain):
         texts = [self._read(text, chosen) for text in texts]
         ids = [fit_tokens(self.tokenizer.encode(t), self.layout.text_window) for t in texts]
         timings: dict[str, float] = {}
-        semantic = self._semantic(ids, histories, seeds, chosen, watch, timings)
+        semantic = self._run("semantic", ids, histories, seeds, chosen, watch, timings)
         _check_spoken(semantic, texts)
         _warn_of_the_limit(semantic, texts, chosen, self.layout)
-        coarse = self._coarse(semantic, histories, seeds, chosen, watch, timings)
-        fine = self._fine(coarse, histories, seeds, chosen, watch, timings)
+        coarse = self._run("coarse", semantic, histories, seeds, chosen, watch, timings)
+        fine = self._run("fine", coarse, histories, seeds, chosen, watch, timings)
         watch.check()
         with torch.inference_mode(), self._turn("codec", timings):
             audio = [self.codec.decode(codes) for codes in fine]
@@ -270,7 +270,7 @@ class Bark(Chain):
         read = self._read(text, chosen)
         ids = fit_tokens(self.tokenizer.encode(read), self.layout.text_window, on_overflow)
         histories = self._histories(voice, 1)
-        return self._semantic([ids], histories, [seed], chosen, watch)[0]
+        return self._run("semantic", [ids], histories, [seed], chosen, watch)[0]
 
     def coarse_codes(
         self,
@@ -284,7 +284,7 @@ class Bark(Chain):
     ) -> np.ndarray:
         """Semantic tokens (S,) to coarse codes (2, T) int64, in a voice."""
         watch, chosen = Watch.of(progress, cancel), self.check(settings)
-        return self._coarse([semantic], self._histories(voice, 1), [seed], chosen, watch)[0]
+        return self._run("coarse", [semantic], self._histories(voice, 1), [seed], chosen, watch)[0]
 
     def fine_codes(
         self,
@@ -298,7 +298,7 @@ class Bark(Chain):
     ) -> np.ndarray:
         """Coarse codes (1 … 7, T) to all codebooks (8, T) int64, in a voice."""
         watch, chosen = Watch.of(progress, cancel), self.defaults.changed(settings)
-        return self._fine([coarse], self._histories(voice, 1), [seed], chosen, watch)[0]
+        return self._run("fine", [coarse], self._histories(voice, 1), [seed], chosen, watch)[0]
 
     def speak_tokens(
         self,
@@ -316,8 +316,8 @@ class Bark(Chain):
             self._histories(voice, len(semantic)),
             per_item("seeds", seeds, len(semantic)),
         )
-        coarse = self._coarse(semantic, histories, each, chosen, watch)
-        fine = self._fine(coarse, histories, each, chosen, watch)
+        coarse = self._run("coarse", semantic, histories, each, chosen, watch)
+        fine = self._run("fine", coarse, histories, each, chosen, watch)
         return [Voice(*codes) for codes in zip(semantic, coarse, fine, strict=True)]
 
     def stream_tokens(

@@ -11,6 +11,7 @@ import torch
 from bark.errors import BarkError, SettingError
 from bark.tokens import BARK, TokenLayout
 
+from .fit import check_fit
 from .sampling import draw_rows
 
 Draw = Callable[[torch.Tensor, Sequence[torch.Generator | None]], torch.Tensor]
@@ -24,6 +25,8 @@ class Stage:
     A network that does not fit the token numbers is a `SettingError`.
     """
 
+    name: str  # "semantic", "coarse" or "fine"
+
     def __init__(
         self,
         model: Any,
@@ -33,10 +36,7 @@ class Stage:
     ) -> None:
         self.model, self.layout, self.draw = model, layout, draw
         self.use_cache = use_cache  # False recomputes everything at every step, for checks
-        self._check_fit()
-
-    def _check_fit(self) -> None:
-        raise NotImplementedError
+        check_fit(model.config, self.name, layout)
 
 
 def per_item(what: str, values: Any, count: int) -> list[Any]:

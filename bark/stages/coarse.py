@@ -134,22 +134,8 @@ class _Options:
 class CoarseStage(Stage):
     """Semantic tokens to the two coarse codebooks."""
 
+    name = "coarse"
     model: GPT
-
-    def _check_fit(self) -> None:
-        config, layout = self.model.config, self.layout
-        needed_in = max(layout.coarse_infer, layout.coarse_semantic_pad) + 1
-        needed_out = layout.coarse_offset + layout.coarse_books * layout.codebook_size
-        if (
-            config.input_vocab_size < max(needed_in, needed_out)
-            or config.output_vocab_size < needed_out
-        ):
-            raise SettingError(
-                "coarse network's vocabularies",
-                f"{config.input_vocab_size} in, {config.output_vocab_size} out",
-                f"at least {max(needed_in, needed_out)} in and {needed_out} out, the token "
-                "layout's",
-            )
 
     def generate(
         self,

@@ -57,30 +57,8 @@ class _Take:
 class FineStage(Stage):
     """Coarse codes to all codebooks."""
 
+    name = "fine"
     model: FineGPT
-
-    def _check_fit(self) -> None:
-        config, layout = self.model.config, self.layout
-        if config.n_codes_total != layout.fine_books:
-            raise SettingError("fine network's codebooks", config.n_codes_total, layout.fine_books)
-        if min(config.input_vocab_size, config.output_vocab_size) <= layout.codebook_size:
-            raise SettingError(
-                "fine network's vocabularies",
-                f"{config.input_vocab_size} in, {config.output_vocab_size} out",
-                f"more than {layout.codebook_size}",
-            )
-        if layout.fine_window > config.block_size:
-            raise SettingError(
-                "token layout: fine_window",
-                layout.fine_window,
-                f"at most {config.block_size}, the fine network's block",
-            )
-        if max(layout.fine_history, layout.fine_hop) + layout.fine_hop > layout.fine_window:
-            raise SettingError(
-                "token layout: fine_history and fine_hop",
-                f"{layout.fine_history} and {layout.fine_hop}",
-                f"each at most fine_window - fine_hop, {layout.fine_window - layout.fine_hop}",
-            )
 
     def generate(
         self,

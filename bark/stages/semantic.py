@@ -78,26 +78,8 @@ def token_limit(max_duration_s: float | None, layout: TokenLayout = BARK) -> int
 class SemanticStage(Stage):
     """Text tokens to semantic tokens."""
 
+    name = "semantic"
     model: GPT
-
-    def _check_fit(self) -> None:
-        config, layout = self.model.config, self.layout
-        if (
-            layout.semantic_infer >= config.input_vocab_size
-            or layout.semantic_pad >= config.output_vocab_size
-        ):
-            raise SettingError(
-                "semantic network's vocabularies",
-                f"{config.input_vocab_size} in, {config.output_vocab_size} out",
-                f"more than {layout.semantic_infer} in and {layout.semantic_pad} out, the token "
-                "layout's",
-            )
-        if layout.text_window + layout.max_semantic > config.block_size:
-            raise SettingError(
-                "token layout: text_window + max_semantic",
-                layout.text_window + layout.max_semantic,
-                f"at most {config.block_size}, the semantic network's block",
-            )
 
     def generate(
         self,

@@ -54,7 +54,12 @@ def check_file(path: Path) -> None:
     if not path.is_file():
         raise MissingFileError(f"no such file: {path}")
     with path.open("rb") as file:
-        start = file.read(64).lstrip().lower()
+        check_start(path, file.read(64))
+
+
+def check_start(path: Path, start: bytes) -> None:
+    """Refuse a file that begins with nothing, or as a web page does."""
+    start = start[:64].lstrip().lower()
     if not start:
         raise CheckpointError(f"{path} is empty", fix="Delete it and fetch it again")
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):

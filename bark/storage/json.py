@@ -12,9 +12,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from bark.errors import BarkError, CheckpointError
+from bark.errors import BarkError, CheckpointError, MissingFileError
 
-from .files import check_file, read_bounded
+from .files import check_start, read_bounded
 
 MOST_BYTES = 64 << 20
 KEPT_BYTES = 1 << 20
@@ -62,16 +62,18 @@ def _content(path: Path, most: int, error: type[BarkError]) -> bytes:
     A command looks into the same `config.json` for each part of a model.
     """
     found = path.stat() if path.is_file() else None
-    if found is None or found.st_size > min(KEPT_BYTES, most):
-        check_file(path)
+    if found is None:
+        raise MissingFileError(f"no such file: {path}")
+    if found.st_size > min(KEPT_BYTES, most):
         return read_bounded(path, most, error)
     return _kept(path, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 @lru_cache(maxsize=16)
 def _kept(path: Path, *identity: int) -> bytes:
-    check_file(path)
-    return path.read_bytes()
+    data = path.read_bytes()
+    check_start(path, data)
+    return data
 
 
 def decode(

@@ -23,7 +23,6 @@ from bark.errors import SHOWN, CheckpointError, MissingFileError, printable
 
 from .files import check_file
 from .json import FileName, read_as
-from .json import read_json as read_json
 
 # numpy numbers such as best_val_loss, under numpy 1's and numpy 2's names; their values are never
 # needed.

@@ -45,4 +45,4 @@ class SunoBark(Bark):
         ids = self.tokenizer.encode(clean(text) or text, add_special_tokens=False)  # type: ignore[call-arg]
         ids = fit_tokens(ids, self.layout.text_window, "cut")
         chosen, watch = self.defaults.changed(settings), Watch.of(progress, None)
-        return self._semantic([ids], self._histories(voice, 1), [seed], chosen, watch)[0]
+        return self._run("semantic", [ids], self._histories(voice, 1), [seed], chosen, watch)[0]

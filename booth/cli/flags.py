@@ -82,13 +82,7 @@ FLAGS = (
             CONSENT,
             "whose voice you clone: self, licensed:NOTE, recorded:FILE or synthetic",
         ),
-        (
-            "allow_paths",
-            TRUTH,
-            "let [voice:FILE.npz] inside a text open that file; without it a mark is a name",
-            (),
-            False,
-        ),
+        ("allow_paths", TRUTH, "let [voice:FILE.npz] in a text open that file", (), False),
         ("list_speakers", TRUTH, "list the voices and stop", (), False),
     ),
     *_flags(

@@ -1,6 +1,5 @@
 """Semantic tokens by the nearest of k-means centres."""
 
-import zipfile
 from pathlib import Path
 from typing import Self
 
@@ -53,12 +52,11 @@ class KMeansQuantizer:
         path = Path(path)
         refuse_pickled_kmeans(path)
         try:
-            with zipfile.ZipFile(path) as archive:
-                if sum(member.file_size for member in archive.infolist()) > MAX_CENTRES_BYTES:
+            with np.load(path, allow_pickle=False) as arrays:
+                if sum(member.file_size for member in arrays.zip.infolist()) > MAX_CENTRES_BYTES:
                     raise CheckpointError(
                         f"{path} unpacks to too much", allowed=f"{MAX_CENTRES_BYTES:,} bytes"
                     )
-            with np.load(path, allow_pickle=False) as arrays:
                 return cls(arrays["centers"])
         except KeyError as error:
             raise CheckpointError(

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from bark.audio.mel import mel_filters
+
 from .speech import RATE
 
 HOP = 160  # samples at 16 kHz, 10 ms
@@ -67,7 +69,7 @@ class Spectra:
         padded = np.pad(audio, ((SIZE - HOP) // 2, SIZE))
         frames = np.lib.stride_tricks.sliding_window_view(padded, SIZE)[::HOP][:count]
         cells = np.abs(np.fft.rfft(frames * np.hanning(SIZE).astype(np.float32), axis=1)) ** 2
-        mel = cells @ mel_filters(24, 100, 7600).T
+        mel = cells @ mel_filters(24, 100, 7600, SIZE // 2 + 1, RATE).T
         bands = decibels(mel / (mel[speech].mean() + 1e-20))
         power = audio[: count * HOP].reshape(-1, HOP).var(axis=1)
         return cls(audio, speech, voiced, cells, bands, power)
@@ -82,16 +84,6 @@ class Spectra:
 def decibels(power: Any) -> np.ndarray:
     """Power as decibels."""
     return 10 * np.log10(np.asarray(power, np.float64) + 1e-12)
-
-
-def mel_filters(count: int, low: float, high: float) -> np.ndarray:
-    """Triangles evenly spaced on the mel scale, for the short spectra: (count, 257)."""
-    frequency = np.linspace(0, RATE / 2, SIZE // 2 + 1)
-    bottom, top = (2595 * np.log10(1 + limit / 700) for limit in (low, high))
-    edges = 700 * (10 ** (np.linspace(bottom, top, count + 2) / 2595) - 1)
-    rising = (frequency - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - frequency) / (edges[2:] - edges[1:-1])[:, None]
-    return np.clip(np.minimum(rising, falling), 0, None)
 
 
 def signal_to_noise(spectra: Spectra, background: float | None = None) -> float | None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .measures import HOP, Spectra, decibels, mel_filters
+from bark.audio.mel import mel_filters
+
+from .measures import HOP, SIZE, Spectra, decibels
 from .speech import RATE
 
 FITTED = Path(__file__).with_name("speakers.npz")
@@ -73,7 +75,7 @@ def _autocorrelation(frames: np.ndarray) -> np.ndarray:
 
 def stretches(spectra: Spectra, pitches: np.ndarray) -> np.ndarray:
     """Describe 1.5 s of speech at a time: mean cepstra and quartiles of the pitch, (n, 18)."""
-    logs = np.log(spectra.cells @ mel_filters(30, 100, 7000).T + 1e-9)
+    logs = np.log(spectra.cells @ mel_filters(30, 100, 7000, SIZE // 2 + 1, RATE).T + 1e-9)
     basis = np.cos(np.pi * np.outer(np.arange(1, CEPSTRA + 1), np.arange(30) + 0.5) / 30)
     cepstra = logs @ basis.T / CEPSTRA
     index = np.flatnonzero(spectra.speech)

@@ -23,7 +23,7 @@ WORDS = (
 ).split()
 LETTERS = "abcXYZ019.,:;-+=/#@&$%€°'\"()!?[]<>^*~_|"
 # drawn as text, but said by nobody: a listener misses none of them
-SILENT = set("|~<>⁄∕−⁻ʼʻ｜～＜＞﹤﹥⁓")
+SILENT = set("|~<>⁄∕−⁻₋ʼʻ｜～＜＞﹤﹥⁓")
 
 
 def campaign(seed: int, seconds: float, inputs: int | None = None) -> Outcome:

@@ -16,7 +16,8 @@ from bark.convert import convert
 from bark.errors import BarkError, StorageError
 from bark.stages.gpt import GPTConfig
 from bark.storage.atomic import atomic_write, atomic_write_text
-from bark.storage.weights import read_json, read_weights
+from bark.storage.json import read_json
+from bark.storage.weights import read_weights
 
 
 def export_model(

@@ -18,17 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from bark.checkpoints.find import ModelFiles, check_layout, find_model, load_stage
+from bark.checkpoints.find import ModelFiles, find_model, load_stage
 from bark.checkpoints.formats import Network, build_network
 from bark.checkpoints.trust import is_here
 from bark.devices import choose_device
-from bark.errors import BarkError, SettingError
+from bark.errors import BarkError, CheckpointError, SettingError
 from bark.pipeline import Bark
 from bark.stages.coarse import CoarseStage
 from bark.stages.fine import FineStage
+from bark.stages.fit import check_fit
 from bark.stages.semantic import SemanticStage
 from bark.storage.atomic import atomic_write_text
-from bark.storage.weights import read_json, weights_digest
+from bark.storage.json import read_json
+from bark.storage.weights import weights_digest
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
 from training.engine.progress import SILENT, Progress
@@ -133,7 +135,7 @@ def start_network(files: ModelFiles, options: FinetuneOptions) -> Network:
         network = files.load(options.stage)
     else:
         network = load_stage(options.init, options.stage)
-        check_layout(network, options.stage, files.layout, str(options.init))
+        check_fit(network.config, options.stage, files.layout, str(options.init), CheckpointError)
     for weight in network.parameters():
         weight.data = weight.data.clone()  # they may be a map of the file
     network.requires_grad_(True)

@@ -16,7 +16,8 @@ from bark.errors import CheckpointError, MissingFileError
 from bark.stages.gpt import GPT
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 from bark.storage.atomic import atomic_write, atomic_write_text
-from bark.storage.weights import read_json, read_weights
+from bark.storage.json import read_json
+from bark.storage.weights import read_weights
 from bark.tokens import TokenLayout
 from hubert.clone import Cloner
 from hubert.encoder import SemanticEncoder

@@ -17,8 +17,8 @@ import numpy as np
 from bark.audio.read import load_audio
 from bark.errors import BarkError, SettingError, StorageError
 from bark.storage.atomic import atomic_write_text
+from bark.storage.json import read_json
 from bark.storage.npz import read_npy
-from bark.storage.weights import read_json
 from bark.tokens import BARK
 from training.engine.progress import SILENT, Progress
 from training.engine.splits import split_by_hash

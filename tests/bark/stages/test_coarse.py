@@ -243,7 +243,7 @@ def test_refusals() -> None:
         lambda: stage.generate(ok, high),  # type: ignore[arg-type]
         VoiceError,
     )
-    assert "72 in, 80 out" in message(
+    assert "input_vocab_size: got 72; allowed: 74" in message(
         lambda: CoarseStage(random_gpt(input_vocab_size=72, output_vocab_size=80), SMALL),
         SettingError,
     )

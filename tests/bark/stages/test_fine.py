@@ -191,7 +191,7 @@ def test_refusals() -> None:
     assert f"{voice}: got shape (4, 0)" in message(
         lambda: stage.generate(ok, codes(4, 9)[:, :0]), VoiceError
     )
-    assert "at most 24" in message(
+    assert "block_size: got 24; allowed: 25" in message(
         lambda: FineStage(stage.model, replace(SMALL, fine_window=25)), SettingError
     )
     assert "each at most" in message(
@@ -200,6 +200,6 @@ def test_refusals() -> None:
     assert "codebooks: got 4; allowed: 8" in message(
         lambda: FineStage(stage.model, replace(SMALL, fine_books=8)), SettingError
     )
-    assert "17 in, 17 out" in message(
+    assert "input_vocab_size: got 17; allowed: 18" in message(
         lambda: FineStage(stage.model, replace(SMALL, codebook_size=17)), SettingError
     )

@@ -181,6 +181,10 @@ def test_refusals() -> None:
     )
     assert "2 of them" in message(lambda: stage.generate_batch([[1]], [None, None]), SettingError)
     small = random_gpt(input_vocab_size=79, output_vocab_size=48)
-    assert "79 in, 48 out" in message(lambda: SemanticStage(small, SMALL), SettingError)
+    assert "input_vocab_size: got 79; allowed: 80" in message(
+        lambda: SemanticStage(small, SMALL), SettingError
+    )
     short = random_gpt(input_vocab_size=80, output_vocab_size=48, block_size=31)
-    assert "at most 31" in message(lambda: SemanticStage(short, SMALL), SettingError)
+    assert "block_size: got 31; allowed: " in message(
+        lambda: SemanticStage(short, SMALL), SettingError
+    )

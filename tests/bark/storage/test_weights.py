@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import save_file
 
 from bark.errors import CheckpointError, MissingFileError
-from bark.storage.weights import FAIRSEQ_STAND_INS, read_json, read_torch_file, read_weights
+from bark.storage.json import read_json
+from bark.storage.weights import FAIRSEQ_STAND_INS, read_torch_file, read_weights
 
 
 class Call:

@@ -5,7 +5,6 @@ none."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bark.audio.mel import mel_filters
 from training.stages.alignment import PHONES
 
 from .crops import RATE, Crops, augment
@@ -25,18 +25,6 @@ WIDTH = 256
 BOTTLENECK = 96
 
 
-def mel_filters(count: int, low: float = 60.0, high: float = 7600.0) -> Tensor:
-    """Return area-normalised triangles on the mel scale: (bins, count)."""
-    frequencies = np.linspace(0, RATE / 2, WINDOW // 2 + 1)
-    mel = 2595 * np.log10(1 + frequencies / 700)
-    first, last = (2595 * math.log10(1 + hertz / 700) for hertz in (low, high))
-    centers = np.interp(np.linspace(first, last, count + 2), mel, frequencies)
-    rise = (frequencies[:, None] - centers[:-2]) / np.diff(centers)[:-1]
-    fall = (centers[2:] - frequencies[:, None]) / np.diff(centers)[1:]
-    filters = np.clip(np.minimum(rise, fall), 0, None)
-    return torch.tensor(filters / np.maximum(filters.sum(0), 1e-6), dtype=torch.float32)
-
-
 class Teacher(nn.Module):
     """Waveforms (B, N) at 16 kHz → bottleneck (B, S, 96) and phone logits (B, S, 41) on HuBERT's
     frames.
@@ -47,7 +35,9 @@ class Teacher(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("filters", mel_filters(MELS), persistent=False)
+        filters = mel_filters(MELS, 60, 7600, WINDOW // 2 + 1, RATE)
+        filters /= np.maximum(filters.sum(1, keepdims=True), 1e-6)  # of one area
+        self.register_buffer("filters", torch.tensor(filters.T).float(), persistent=False)
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
         sizes = (MELS, WIDTH, WIDTH, WIDTH, BOTTLENECK)
         layers: list[nn.Module] = []

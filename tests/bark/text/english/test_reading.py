@@ -69,7 +69,7 @@ def test_the_share_that_is_lost(text, share):
     assert READ(text).share_lost == pytest.approx(share)
 
 
-SIGNS_WITHOUT_A_NAME = set("|~<>⁄∕−⁻ʼʻ｜～＜＞﹤﹥⁓") | {"\u207b"}
+SIGNS_WITHOUT_A_NAME = set("|~<>⁄∕−⁻₋ʼʻ｜～＜＞﹤﹥⁓") | {"\u207b"}
 TOKENS = st.one_of(
     st.sampled_from(
         "word Привет 日本語 $5.50 ₹3 10:30 2021-03-05 C++ AI NASA 100km/h 20°C #tag @you a.b@c.de "
