@@ -116,31 +116,8 @@ class BarkTTS(CoquiModel):
         BarkError
             If a voice, the text or a setting cannot be used.
         """
-        return self._spoken(
-            text,
-            speaker,
-            language,
-            speaker_wav,
-            voice_dir=voice_dir,
-            seed=seed,
-            split_sentences=split_sentences,
-            **settings,
-        ).audio
-
-    def _spoken(
-        self,
-        text: str,
-        speaker: str | None = None,
-        language: str | None = None,
-        speaker_wav: str | Path | Sequence[str | Path] | None = None,
-        *,
-        voice_dir: Folders = None,
-        seed: int | None = None,
-        split_sentences: bool = True,
-        **settings: Any,
-    ) -> LongTake:
         voice = self._voice(speaker, speaker_wav, voice_dir, language)
-        return self._speak(text, voice, seed, split_sentences, settings)
+        return self._speak(text, voice, seed, split_sentences, settings).audio
 
     def tts_to_file(
         self,
@@ -150,15 +127,16 @@ class BarkTTS(CoquiModel):
         speaker_wav: str | Path | Sequence[str | Path] | None = None,
         file_path: str | Path = "output.wav",
         *,
+        voice_dir: Folders = None,
         seed: int | None = None,
-        **options: Any,
+        split_sentences: bool = True,
+        **settings: Any,
     ) -> str | Path:
         """Speak `text` into a file, which is replaced if it exists, and return its
         path; see `tts`.
         """
-        self._spoken(text, speaker, language, speaker_wav, seed=seed, **options).save(
-            file_path, record=False
-        )
+        voice = self._voice(speaker, speaker_wav, voice_dir, language)
+        self._speak(text, voice, seed, split_sentences, settings).save(file_path, record=False)
         return file_path
 
     def synthesize(

@@ -23,9 +23,9 @@ from bark.devices import choose_dtype
 from bark.errors import AudioError, CheckpointError, MissingFileError, SettingError
 from bark.stages.int8 import Int8Linear, attention_dtype, codes_of
 from bark.storage.hub import fetch, fetch_first
+from bark.storage.json import read_json
 from bark.storage.weights import (
     FAIRSEQ_STAND_INS,
-    read_json,
     read_torch_file,
     read_weights,
     tensors_of,

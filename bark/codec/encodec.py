@@ -26,7 +26,7 @@ from bark.storage.hub import HUB_ID, fetch
 from bark.storage.json import read_json
 from bark.storage.weights import read_weights
 
-from .base import check_codes, check_samples
+from .base import CheckedCodec
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and nano's codec does without
     from transformers import EncodecConfig, EncodecModel
@@ -41,7 +41,7 @@ WEIGHTS = "codec.safetensors"
 _UNUSED = re.compile(r"quantizer\.layers\.\d+\.codebook\.(inited|cluster_size|embed_avg)$")
 
 
-class EncodecCodec:
+class EncodecCodec(CheckedCodec):
     """EnCodec at 24 kHz and 6 kbit/s.
 
     Memory grows with the length of what is encoded or decoded at once, so long audio goes through
@@ -77,58 +77,15 @@ class EncodecCodec:
         """Where the weights are."""
         return self.network.quantizer.layers[0].codebook.embed.device
 
-    def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Encode mono audio.
+    def _encode(self, samples: np.ndarray) -> Tensor:
+        wave = torch.from_numpy(samples)[None, None].to(self.device)  # (1, 1, N)
+        codes: Tensor = self.network.quantizer.encode(self.network.encoder(wave), BANDWIDTH)
+        return codes[:, 0]  # of (8, 1, T)
 
-        Parameters
-        ----------
-        audio : (N,) float32 at 24 kHz, nominally in [-1, 1].
-
-        Returns
-        -------
-        (8, T) int64 codes in [0, 1024), ``T = ceil(N / 320)``.
-
-        Raises
-        ------
-        AudioError
-            If the array is not one-dimensional or not finite.
-        """
-        samples = check_samples(audio)
-        if samples.size == 0:
-            return np.zeros((self.num_codebooks, 0), dtype=np.int64)
-        with torch.inference_mode():
-            wave = torch.from_numpy(np.ascontiguousarray(samples))[None, None].to(
-                self.device
-            )  # (1, 1, N)
-            codes = self.network.quantizer.encode(
-                self.network.encoder(wave), BANDWIDTH
-            )  # (8, 1, T)
-        return codes[:, 0].cpu().numpy()
-
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Decode the first ``K`` rows of codes; nothing is trimmed.
-
-        Parameters
-        ----------
-        codes : (K, T) integers of any width in [0, 1024), ``1 <= K <= 8``; fewer rows sound
-            rougher.
-
-        Returns
-        -------
-        (320 T,) float32 at 24 kHz. EnCodec does not limit its output: a peak may pass 1.
-
-        Raises
-        ------
-        AudioError
-            If the shape, the type or a code is out of bounds.
-        """
-        codes = check_codes(codes, self)
-        if codes.size == 0:
-            return np.zeros(0, dtype=np.float32)
-        with torch.inference_mode():
-            ids = torch.from_numpy(codes)[:, None].to(self.device)  # (K, 1, T)
-            audio = self.network.decoder(self.network.quantizer.decode(ids))  # (1, 1, 320 T)
-        return audio[0, 0].float().cpu().numpy()
+    def _decode(self, codes: Tensor) -> Tensor:
+        ids = codes[:, None].to(self.device)  # (K, 1, T)
+        audio: Tensor = self.network.decoder(self.network.quantizer.decode(ids))  # (1, 1, 320 T)
+        return audio[0, 0]
 
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device and return the codec itself."""

@@ -24,7 +24,7 @@ from bark.storage.atomic import atomic_write, atomic_write_text
 from bark.storage.json import dataclass_from, encode, read_json
 from bark.storage.weights import read_weights
 
-from .base import check_codes, check_samples
+from .base import CheckedCodec
 from .mel_config import CODEBOOK_SIZE, LIMITS, NUM_CODEBOOKS
 from .mel_config import MelCodecConfig as MelCodecConfig
 from .spectra import FFT_LENGTH, HOP_LENGTH, SAMPLE_RATE, griffin_lim, spectrum
@@ -195,7 +195,7 @@ def nearest(points: Tensor, book: Tensor) -> Tensor:
     return (book.pow(2).sum(1) - 2 * (points @ book.T)).argmin(1)
 
 
-class MelCodec:
+class MelCodec(CheckedCodec):
     """nano's codec: `encode` audio into ``(8, T)`` codes, `decode` ``(K, T)`` codes into audio."""
 
     family = "mel"
@@ -209,62 +209,19 @@ class MelCodec:
     def __init__(self, network: MelAutoencoder) -> None:
         self.network = network.eval()
 
-    def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Encode mono audio.
-
-        Parameters
-        ----------
-        audio : np.ndarray
-            ``(N,)`` float32 at 24 kHz, nominally in [-1, 1].
-
-        Returns
-        -------
-        np.ndarray
-            ``(8, T)`` int64 codes, ``T = ceil(N / 320)``.
-
-        Raises
-        ------
-        AudioError
-            If the array is not one-dimensional or not finite.
-        """
-        samples = check_samples(audio)
-        if samples.size == 0:
-            return np.zeros((NUM_CODEBOOKS, 0), dtype=np.int64)
+    def _encode(self, samples: np.ndarray) -> Tensor:
         length = math.ceil(samples.size / HOP_LENGTH) * HOP_LENGTH
         padded = np.pad(samples, (0, length - samples.size))
         network = self.network
-        with torch.inference_mode():
-            mel = network.mel(torch.from_numpy(padded)[None].to(network.mean.device))
-            latent = network.encoder(network.normalise(mel))[0]
-            return network.quantize(latent).cpu().numpy()
+        mel = network.mel(torch.from_numpy(padded)[None].to(network.mean.device))
+        return network.quantize(network.encoder(network.normalise(mel))[0])
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Decode the first ``K`` rows of codes.
-
-        Parameters
-        ----------
-        codes : np.ndarray
-            ``(K, T)`` integers in [0, 1024), ``1 <= K <= 8``; fewer rows sound rougher.
-
-        Returns
-        -------
-        np.ndarray
-            ``(320 T,)`` float32 in [-1, 1] at 24 kHz.
-
-        Raises
-        ------
-        AudioError
-            If the shape, type or a code is out of bounds.
-        """
-        codes = check_codes(codes, self)
-        if codes.size == 0:
-            return np.zeros(0, dtype=np.float32)
+    def _decode(self, codes: Tensor) -> Tensor:
         network = self.network
-        with torch.inference_mode():
-            latent = network.dequantize(torch.from_numpy(codes).to(network.mean.device))
-            magnitude = network.magnitude(network.decoder(latent[None])).clamp(min=MIN_MAGNITUDE)
-            audio = griffin_lim(magnitude, network.config.iterations, network.config.momentum)
-            return audio[0].clamp(-1, 1).cpu().numpy()
+        latent = network.dequantize(codes.to(network.mean.device))
+        magnitude = network.magnitude(network.decoder(latent[None])).clamp(min=MIN_MAGNITUDE)
+        audio = griffin_lim(magnitude, network.config.iterations, network.config.momentum)
+        return audio[0].clamp(-1, 1)
 
     def to(self, device: str | torch.device) -> "MelCodec":
         """Move the network to a device and return the codec itself."""

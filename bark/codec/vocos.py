@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from bark.errors import CheckpointError
 from bark.storage.atomic import atomic_write
 
-from .base import Codec, check_codes
+from .base import CheckedCodec, Codec
 from .spectra import overlap_add
 
 KERNEL = 7  # frames, of every convolution
@@ -179,7 +179,7 @@ def bandwidth_index(books: int) -> int:
     return max(0, (books - 1).bit_length() - 1)
 
 
-class VocosCodec:
+class VocosCodec(CheckedCodec):
     """A codec that decodes with Vocos; it encodes as the codec that it was made from."""
 
     def __init__(self, base: Codec, network: Vocos) -> None:
@@ -206,31 +206,10 @@ class VocosCodec:
         """Encode mono audio as the base codec does: ``(N,)`` → ``(8, T)``."""
         return self.base.encode(audio)
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Decode the first ``K`` rows of codes.
-
-        Parameters
-        ----------
-        codes : (K, T) integers in [0, 1024), ``1 <= K <= 8``; fewer rows sound rougher. Those of a
-            piece with `context_frames` more on each side give the samples of the whole.
-
-        Returns
-        -------
-        (320 T,) float32 at 24 kHz; a peak may pass 1.
-
-        Raises
-        ------
-        AudioError
-            If the shape, the type or a code is out of bounds.
-        """
-        codes = check_codes(codes, self)
-        if codes.size == 0:
-            return np.zeros(0, dtype=np.float32)
+    def _decode(self, codes: Tensor) -> Tensor:
         device = self.network.head.window.device
-        with torch.inference_mode():
-            condition = torch.tensor([bandwidth_index(len(codes))], device=device)
-            audio = self._audio(torch.from_numpy(codes).to(device), condition)
-        return audio[0].cpu().numpy()
+        condition = torch.tensor([bandwidth_index(len(codes))], device=device)
+        return self._audio(codes.to(device), condition)[0]
 
     def _audio(self, codes: Tensor, condition: Tensor) -> Tensor:
         """Decode ``(K, T)`` codes: ``(1, 320 T)``."""

@@ -94,7 +94,8 @@ def cached(repo: str, file: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        path = try_to_load_from_cache(cache_dir=cache_folder(), filename=file, **_named(repo))
+        name, revision = _named(repo)
+        path = try_to_load_from_cache(name, file, cache_dir=cache_folder(), revision=revision)
     except ValueError as error:  # huggingface_hub checks how a repository may be called
         raise MissingFileError(
             f"{repo!r} is no folder here and cannot be a hub id", fix=str(error)
@@ -102,10 +103,10 @@ def cached(repo: str, file: str) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def _named(repo: str) -> dict[str, str]:
-    """Return a repository, and the revision if one is named, as the client's arguments."""
+def _named(repo: str) -> tuple[str, str | None]:
+    """Return a repository and its revision, None for the newest."""
     name, _, revision = repo.partition("@")
-    return {"repo_id": name, **({"revision": revision} if revision else {})}
+    return name, revision or None
 
 
 def cache_folder() -> Path:
@@ -138,8 +139,9 @@ def _download(repo: str, file: str) -> tuple[Path | None, str]:
     try:
         endpoint = os.environ.get("HF_ENDPOINT") or None
         with _without_retry_notes():
+            name, revision = _named(repo)
             path = hf_hub_download(
-                filename=file, cache_dir=folder, endpoint=endpoint, **_named(repo)
+                name, file, cache_dir=folder, endpoint=endpoint, revision=revision
             )
         logger.warning("fetched %s", path)  # which tells the revision
         return Path(path), ""
