@@ -107,7 +107,7 @@ def request_way(nano: Bark, mine: Path, folder: Path) -> Voice:
 
 def coqui_way(nano: Bark, mine: Path, folder: Path) -> Voice:
     tts = BarkTTS(bark=nano, progress_bar=False)
-    said = tts._spoken(TEXT, str(mine), seed=SEED)
+    said = tts._speak(TEXT, tts.bark.resolve_voice(mine), SEED, True, {})
     assert np.array_equal(said.audio, tts.tts(TEXT, str(mine), seed=SEED))
     return said.voice
 

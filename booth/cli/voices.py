@@ -130,7 +130,7 @@ def _preview(library: "Library", options: Any) -> list[str]:
     return [str(take.audio) for take in speak(request)]
 
 
-def _mix(library: Library, options: Any) -> list[str]:
+def _mix(library: "Library", options: Any) -> list[str]:
     path, mixed = library.mix(
         options.first, options.second, options.output, by=options.by, share=options.share
     )
