@@ -184,13 +184,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--takes", type=int, default=8)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--no-synthetic", action="store_true")
+    parser.add_argument("--report", action="store_true", help="only sum up what is in --out")
     options = parser.parse_args(argv)
+    done = [json.loads(line) for line in _lines(options.out)]
+    if options.report:
+        return _report(done)
     groups = [recorded_voices(options.real)] if options.real else []
     try:
         groups += [] if options.no_synthetic else [synthetic_voices()]
     except BarkError as error:
         print(f"no synthetic voices: {error}")
-    done = [json.loads(line) for line in _lines(options.out)]
     refiner = Refiner.from_pretrained(options.model)
     cloner = Cloner.from_pretrained(options.model, codec=refiner.bark.codec)
     ears = [Ears.of(refiner.bark, voices) for voices in groups]
@@ -211,10 +214,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         with options.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(row["name"], row["result"], flush=True)
+    return _report(done)
+
+
+def _report(rows: Sequence[dict[str, Any]]) -> int:
     for kind in ("real", "synthetic"):
-        if rows := [row for row in done if row["kind"] == kind]:
-            print(kind, json.dumps(summary(rows), indent=1))
-    print(json.dumps(summary(done)))
+        if some := [row for row in rows if row["kind"] == kind]:
+            print(kind, json.dumps(summary(some), indent=1))
+    print(json.dumps(summary(rows)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What `bark clone --refine` does: clone each recording, refine, keep and show what was spoken."""
+"""What `bark clone --refine` does: clone each window, refine, keep and show what was spoken."""
 
 import argparse
 import shutil
@@ -16,6 +16,7 @@ from hubert.refine import JUDGES, Refiner, Texts
 from hubert.refine.judges import OFFLINE, load_judges
 from hubert.refine.refine import RECORD
 from hubert.refine.texts import ENGLISH
+from hubert.refine.windows import clone_windows
 
 MAX_TEXTS = 1 << 20  # bytes
 RATE = 16_000  # Hz of a part that takes are compared with
@@ -42,14 +43,18 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
         device=options.device,
     )  # fmt: skip
     clones = [
-        cloner.clone(path, start=options.start, end=options.end, consent=consent)
+        (path, made)
         for path in options.recordings
+        for made in clone_windows(
+            cloner, path, start=options.start, end=options.end, consent=consent
+        )
     ]
-    for path, made in zip(options.recordings, clones, strict=True):
+    for number, (path, made) in enumerate(clones, 1):
+        say(f"voice {number}: {path}: {made.report}")
         for finding in made.findings:
             say(f"{path}: {finding.code}: {finding.message}", sys.stderr)
     found = Refiner(bark, speaker, hearer, texts).refine(
-        [made.voice for made in clones],
+        [made.voice for _, made in clones],
         [_heard(path, options.start, options.end) for path in options.recordings],
         options.refine,
         seed=options.seed,
@@ -65,7 +70,7 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
     saved = found.voice.save(place, bark.layout)
     for line in found.lines():
         say(line)
-    say(f"{saved}: {clones[found.base_number - 1].report}")
+    say(f"{saved}: from voice {found.base_number}")
     say(f"{folder}: {len(found.takes)} takes to listen to, {RECORD}")
     return 0
 

@@ -23,14 +23,18 @@ from bark.errors import (
 from bark.settings import Settings
 from bark.speech import Generation
 from bark.tokens import BARK
+from hubert.clone import Cloner
 from hubert.refine import RULE, Refinement, Refiner, Texts, load_judge
 from hubert.refine import refine as refining
 from hubert.refine.judges import WavLM, Whisper, load_judges, word_error
 from hubert.refine.scores import Scores, paced, silent_share
 from hubert.refine.texts import ENGLISH
 from hubert.refine.trial import Interval, Pair, Trial, quantile
+from hubert.refine.windows import clone_windows
 from tests.judges import skip_without_judges
+from tests.listening import golden_codec, golden_encoder
 from tests.made_voices import make
+from tests.speech import phrase
 
 RATE = 24_000  # Hz
 TEXTS = Texts(("take a", "take b"), ("heard a", "heard b"), tuple(f"trial {n}" for n in range(8)))
@@ -172,6 +176,16 @@ def test_of_several_voices_the_one_that_speaks_best_is_refined() -> None:
     assert len(found.windows) == 2 and found.windows[1] > found.windows[0]
     takes = {voice for text, voice, _ in choir.spoken if text.startswith("take")}
     assert takes == {second.digest}
+
+
+def test_each_good_window_of_a_recording_is_a_candidate() -> None:
+    cloner = Cloner(golden_encoder(), golden_codec())
+    audio = phrase([(2.5, 0.6)] * 6)
+    made = clone_windows(cloner, (RATE, audio), consent="self")
+    ends = [each.report.end for each in made]
+    assert len(made) == 3 and min(np.diff(sorted(ends))) >= 2.0
+    assert all(each.voice.info["consent"] == "self" for each in made)
+    assert len(clone_windows(cloner, (RATE, audio), start=2.0, end=6.0)) == 1
 
 
 def test_everything_spoken_is_kept(tmp_path: Path) -> None:

@@ -41,9 +41,11 @@ def test_several_recordings_make_one_voice_with_its_takes(
 ) -> None:
     place = tmp_path / "me.npz"
     words = ["clone", *two, "-o", str(place), "--refine", "2", "--seed", "1", "--model", "nano"]
+    words += ["--start", "0"]  # one window of each
     assert main([*words, "--consent", "self"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("voice 1: score ") and said[1].startswith("voice 2: score ")
+    assert said[0].startswith(f"voice 1: {two[0]}: 0.0") and two[1] in said[1]
+    assert any(line.startswith("voice 2: score ") for line in said)
     assert f"{place}: " in said[-2] and "2 takes to listen to" in said[-1]
     kept = {path.name for path in (tmp_path / "me-refined").iterdir()}
     assert {"take-01.wav", "take-02.npz", "before.npz", "refine.json", "refine.png"} <= kept
