@@ -9,8 +9,9 @@ MINUTES ?= 10
 KILLS ?= 300
 SEED ?= 1
 SPEECH ?=
+SUNO ?=
 
-.PHONY: demo test test-slow test-download test-gpu test-kill fuzz lint venv notebook nano nano-report quantizer-report bench clean
+.PHONY: demo test test-slow test-download test-gpu test-kill fuzz lint venv notebook nano nano-report quantizer-report bench bench-quantizer clean
 
 # one thread: nano is too small for two, which only wait for each other when the machine is busy
 demo: $(STAMP)
@@ -62,8 +63,10 @@ nano-report: $(STAMP) # REAL: a folder of recordings for each real speaker, none
 quantizer-report: $(STAMP)
 	$(BIN)/python -m benchmarks.quantizer_report
 
-bench: $(STAMP)
-	$(BIN)/python -m benchmarks.decoding
+bench: $(STAMP) # SUNO: a checkout of suno-ai/bark to measure as well
+	$(BIN)/python -m benchmarks.speed $(if $(SUNO),--peer "suno=$(SUNO)")
+
+bench-quantizer: $(STAMP)
 	$(BIN)/python -m benchmarks.quantizer_throughput
 
 clean:

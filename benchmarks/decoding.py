@@ -1,19 +1,24 @@
-"""Our stages on a CPU as float32, bfloat16 and int8, beside transformers' BarkModel: the same
-random weights at true sizes, the same tokens, one run.
+"""Our stages as float32, bfloat16 and int8 beside transformers' BarkModel and, if its code is
+there, Suno's: the same random weights at true sizes, the same tokens, one run.
 
-The engines take turns, forwards and backwards, and every figure is the median over the rounds of a
-ratio within a round. CPU seconds are counted, on one thread by default, so that other programs on
-the machine disturb less; with a GPU, or with --wall, seconds of the wall. The report is a Markdown
-table and a line of JSON.
-`python -m benchmarks.decoding [small] [--rounds 5] [--threads 1] [--seconds 5] [--device cpu]`"""
+The engines take turns, forwards and backwards, and every ratio is the median over the rounds of
+ratios within a round, with a bootstrap interval of 95 %. Seconds are of the wall; with --cpu they
+are the process's, which other programs disturb less. The report is a Markdown table and a line of
+JSON; `benchmarks.speed` is all there is to measure in one run.
+`python -m benchmarks.decoding [small] [--rounds 5] [--threads 2] [--seconds 5] [--device cpu]
+[--peer suno=CHECKOUT]`"""
 
 import argparse
 import copy
+import importlib
 import json
 import platform
 import statistics
+import sys
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,7 @@ import numpy as np
 import torch
 
 from bark.checkpoints.formats import to_hf_name
+from bark.settings import FAST
 from bark.stages.coarse import CoarseStage
 from bark.stages.decoding import Decoder
 from bark.stages.fine import FineStage
@@ -38,6 +44,7 @@ SIZES = {
 }  # layers, heads, width
 GREEDY = Sampling(temperature=0)
 BASE = "transformers float32"  # what every other engine is compared with
+BATCHES = (4, 8)  # sequences side by side
 STEPS = 10  # decoding steps in one measurement
 POSITION = 600  # of such a step: the middle of a coarse window with a voice
 PREFILL = 887  # positions of such a window's beginning
@@ -91,9 +98,26 @@ def as_transformers(ours: GPT | FineGPT, kind: str) -> Any:
     return theirs.eval().to(place.dtype)
 
 
-def engines(network: GPT | FineGPT, kind: str, device: str) -> dict[str, Any]:
+def as_suno(ours: GPT | FineGPT, checkout: Path) -> Any:
+    """Build Suno's network, of a checkout of its code, with the same weights."""
+    package = types.ModuleType("suno_peer")  # its own __init__ would load everything
+    package.__path__ = [str(checkout / "bark")]
+    sys.modules["suno_peer"] = package
+    fine = isinstance(ours, FineGPT)
+    module = importlib.import_module("suno_peer.model_fine" if fine else "suno_peer.model")
+    config, kind = ("FineGPTConfig", "FineGPT") if fine else ("GPTConfig", "GPT")
+    theirs = getattr(module, kind)(getattr(module, config)(**asdict(ours.config)))
+    theirs.load_state_dict(ours.state_dict())
+    return theirs.eval().requires_grad_(False)
+
+
+def engines(
+    network: GPT | FineGPT, kind: str, device: str, suno: Path | None = None
+) -> dict[str, Any]:
     """Return the same network as every engine runs it."""
     made: dict[str, Any] = {BASE: as_transformers(network, kind), "ours float32": network}
+    if suno:
+        made["suno float32"] = as_suno(network, suno).to(device)
     for dtype in ("bfloat16",) if device != "cpu" else ("bfloat16", "int8"):
         if dtype == "bfloat16":
             made["transformers bfloat16"] = copy.deepcopy(made[BASE]).to(torch.bfloat16)
@@ -110,24 +134,12 @@ def pieces(network: Any, kind: str, device: str) -> dict[str, Work]:
     if kind == "Fine":
         codes = torch.randint(1024, (1, 1024, 8), device=device)
         if theirs:
-            return {"fine pass": lambda: network(4, codes).logits}
+            return {"fine pass": lambda: network(4, codes)}
         return {"fine pass": lambda: network(4, codes, 512)}
-    ids = torch.randint(10_000, (8, PREFILL), device=device)
+    ids = torch.randint(10_000, (max(BATCHES), PREFILL), device=device)
     if theirs:
-        from transformers import DynamicCache
-
-        cache = DynamicCache(config=network.config)
-        network(ids[:1, :POSITION], cache=cache, use_cache=True)
-
-        def step() -> None:
-            for index in range(STEPS):
-                network(ids[:1, index : index + 1], cache=cache, use_cache=True)
-            cache.crop(-STEPS)
-
-        return {
-            "coarse prefill": lambda: network(ids[:1], use_cache=True).logits,
-            "coarse step": step,
-        }
+        suno = type(network).__module__.startswith("suno_peer")
+        return (_of_suno if suno else _of_transformers)(network, ids[:1])
     rows = slice(10_000, 11_024)
 
     def steps(batch: int) -> Work:
@@ -145,11 +157,38 @@ def pieces(network: Any, kind: str, device: str) -> dict[str, Work]:
     return {
         "coarse prefill": lambda: prefill(network.embed(ids[:1]), rows),
         "coarse step": steps(1),
-        "coarse step of 8": steps(8),
+        **{f"coarse step of {batch}": steps(batch) for batch in BATCHES},
     }
 
 
-def speech(network: Any, kind: str, seconds: float, voice: Voice, device: str) -> Work:
+def _of_transformers(network: Any, ids: torch.Tensor) -> dict[str, Work]:
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=network.config)
+    network(ids[:, :POSITION], cache=cache, use_cache=True)
+
+    def step() -> None:
+        for index in range(STEPS):
+            network(ids[:, index : index + 1], cache=cache, use_cache=True)
+        cache.crop(-STEPS)
+
+    return {"coarse prefill": lambda: network(ids, use_cache=True), "coarse step": step}
+
+
+def _of_suno(network: Any, ids: torch.Tensor) -> dict[str, Work]:
+    past = network(ids[:, :POSITION], False, None, None, True)[1]
+
+    def step() -> None:
+        known = past
+        for index in range(STEPS):
+            known = network(ids[:, index : index + 1], False, known, None, True)[1]
+
+    return {"coarse prefill": lambda: network(ids, False, None, None, True), "coarse step": step}
+
+
+def speech(
+    network: Any, kind: str, seconds: float, voice: Voice, device: str, fast: bool = False
+) -> Work:
     """Return the work of a whole stage on `seconds` of speech with a voice → its tokens."""
     from transformers.models.bark import generation_configuration_bark as settings
 
@@ -160,7 +199,8 @@ def speech(network: Any, kind: str, seconds: float, voice: Voice, device: str) -
     if isinstance(network, FineGPT):
         return lambda: FineStage(network).generate(codes, voice.fine, temperature=None)
     if isinstance(network, GPT) and kind == "Coarse":
-        return lambda: CoarseStage(network).generate(units, voice, sampling=GREEDY)
+        windows: dict[str, Any] = dict(FAST) if fast else {}
+        return lambda: CoarseStage(network).generate(units, voice, sampling=GREEDY, **windows)
     if isinstance(network, GPT):
         return lambda: SemanticStage(network).generate(
             text, voice.semantic, sampling=GREEDY, allow_early_stop=False,
@@ -191,11 +231,13 @@ def speech(network: Any, kind: str, seconds: float, voice: Voice, device: str) -
 
 
 def take_turns(
-    jobs: dict[str, Work], rounds: int, clock: Callable[[], float]
+    jobs: dict[str, Work], rounds: int, clock: Callable[[], float], warm: bool = False
 ) -> dict[str, list[float]]:
-    """Run the engines' jobs in turn, forwards and backwards, after a turn that is not counted."""
+    """Run the engines' jobs in turn, forwards and backwards, after a turn that is not counted
+    unless they are warm.
+    """
     spent: dict[str, list[float]] = {name: [] for name in jobs}
-    for index in range(rounds + 1):
+    for index in range(int(warm), rounds + 1):
         for name in list(jobs)[:: -1 if index % 2 else 1]:
             start = clock()
             jobs[name]()
@@ -206,8 +248,9 @@ def take_turns(
 
 @torch.inference_mode()
 def measure(
-    size: str, rounds: int, seconds: float, device: str, clock: Callable[[], float]
-) -> tuple[Spent, float]:
+    size: str, rounds: int, seconds: float, device: str, clock: Callable[[], float],
+    suno: Path | None = None,
+) -> tuple[Spent, float]:  # fmt: skip
     """Return the seconds of all jobs, and the share of float32 tokens on which engines agree."""
     random = np.random.default_rng(0)
     fine = random.integers(0, 1024, (8, 750))
@@ -215,18 +258,28 @@ def measure(
     spent: Spent = {}
     agree = []
     for kind, network in zip(KINDS, networks(size, device, "float32"), strict=True):
-        made = engines(network, kind, device)
+        made = engines(network, kind, device, suno)
         if kind != "Semantic":
             work = {name: pieces(engine, kind, device) for name, engine in made.items()}
             for job in work["ours float32"]:
                 jobs = {name: parts[job] for name, parts in work.items() if job in parts}
                 spent[job] = take_turns(jobs, rounds, clock)
         if seconds > 0:
+            kept: dict[str, Any] = {}
+
+            def keeping(name: str, work: Work, kept: dict[str, Any] = kept) -> Work:
+                return lambda: kept.__setitem__(name, work())
+
             jobs = {
-                name: speech(engine, kind, seconds, voice, device) for name, engine in made.items()
+                name: keeping(name, speech(engine, kind, seconds, voice, device))
+                for name, engine in made.items()
+                if not name.startswith("suno")
             }
-            agree.append(np.mean(jobs[BASE]() == jobs["ours float32"]()))
-            spent[f"{kind.lower()} stage"] = take_turns(jobs, max(1, rounds // 3), clock)
+            if "ours int8" in made:
+                work_fast = speech(made["ours int8"], kind, seconds, voice, device, fast=True)
+                jobs["ours fast"] = keeping("ours fast", work_fast)
+            spent[f"{kind.lower()} stage"] = take_turns(jobs, max(1, rounds // 5), clock, warm=True)
+            agree.append(np.mean(kept[BASE] == kept["ours float32"]))
     whole = [spent[f"{kind.lower()} stage"] for kind in KINDS] if seconds > 0 else []
     if whole:
         spent["end to end"] = {
@@ -236,36 +289,48 @@ def measure(
     return spent, float(np.mean(agree)) if agree else float("nan")
 
 
+def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median and its bootstrap interval of 95 %."""
+    values = np.asarray(ratios)
+    drawn = np.random.default_rng(0).integers(0, len(values), (2000, len(values)))
+    low, high = np.percentile(np.median(values[drawn], axis=1), [2.5, 97.5])
+    return float(np.median(values)), float(low), float(high)
+
+
 def report(spent: Spent) -> tuple[list[str], dict[str, Any]]:
     """Return a Markdown table and the same as numbers."""
     lines = [
-        "| | engine | ms | times as fast as transformers float32 (least … most) |",
+        "| | engine | ms | times as fast as transformers float32 (95 %) |",
         "|---|---|---|---|",
     ]
     figures: dict[str, Any] = {}
     for job, engines_spent in spent.items():
-        against = engines_spent.get(BASE)
+        name_of_one, _, batch = job.partition(" of ")
         for name, times in engines_spent.items():
-            batch = job.endswith("of 8")
-            base = spent["coarse step"][name] if batch else against
-            ratios = sorted(
-                (8 if batch else 1) * b / a for a, b in zip(times, base or [], strict=True)
-            )
+            base = spent[name_of_one][name] if batch else engines_spent[BASE]
+            ratios = [int(batch or 1) * b / a for a, b in zip(times, base, strict=True)]
+            middle, low, high = interval(ratios)
             per = 1e3 / STEPS if "step" in job else 1e3
             entry = {
-                "ms": round(statistics.median(times) * per, 2),
-                "batch 8 over batch 1" if batch else "ratio": round(statistics.median(ratios), 2),
-                "from": round(ratios[0], 2), "to": round(ratios[-1], 2),
+                "ms": statistics.median(times) * per,
+                f"batch {batch} over batch 1" if batch else "ratio": middle,
+                "low": low, "high": high, "least ms": min(times) * per,
             }  # fmt: skip
-            figures.setdefault(job, {})[name] = entry
-            middle, low, high = (
-                f"{value:.2f}" for value in (statistics.median(ratios), ratios[0], ratios[-1])
-            )
-            against_what = " rows a second, over one row" if batch else ""
+            figures.setdefault(job, {})[name] = {key: round(v, 3) for key, v in entry.items()}
+            against = " rows a second, over one row" if batch else ""
             lines.append(
-                f"| {job} | {name} | {entry['ms']} | {middle} ({low} … {high}){against_what} |"
+                f"| {job} | {name} | {entry['ms']:.2f} | "
+                f"{middle:.2f} ({low:.2f} to {high:.2f}){against} |"
             )
     return lines, figures
+
+
+def peer(text: str) -> Path:
+    """Read ``suno=CHECKOUT``."""
+    name, _, path = text.partition("=")
+    if name != "suno" or not (Path(path) / "bark" / "model_fine.py").is_file():
+        raise argparse.ArgumentTypeError("wanted suno=PATH of a checkout of suno-ai/bark")
+    return Path(path)
 
 
 def machine() -> str:
@@ -279,23 +344,25 @@ def machine() -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("sizes", nargs="*", default=["small"], help="nano, small, large")
-    parser.add_argument("--rounds", type=int, default=5, help="whole stages take a third of them")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5, help="whole stages take a fifth of them")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=5.0, help="of speech; 0: no whole stages")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--wall", action="store_true", help="count seconds of the wall")
+    parser.add_argument("--cpu", action="store_true", help="count the process's seconds")
+    parser.add_argument("--peer", type=peer, help="suno=CHECKOUT of its code", metavar="NAME=PATH")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
 
     def clock() -> float:
         if options.device != "cpu":
             torch.cuda.synchronize()
-        return (
-            time.perf_counter() if options.wall or options.device != "cpu" else time.process_time()
-        )
+        return time.process_time() if options.cpu else time.perf_counter()
 
     for size in options.sizes:
-        spent, agree = measure(size, options.rounds, options.seconds, options.device, clock)
+        spent, agree = measure(
+            size, options.rounds, options.seconds, options.device, clock, options.peer
+        )
         lines, figures = report(spent)
         about = {"size": size, "machine": machine(), "torch": torch.__version__, **vars(options)}
         print(
@@ -303,6 +370,7 @@ def main(argv: list[str] | None = None) -> int:
                 ["", f"{size}, {about['machine']}, torch {torch.__version__}", "", *lines, ""]
             )
         )
+        about["peer"] = bool(options.peer)
         print(json.dumps({**about, "same greedy tokens": agree, "figures": figures}), flush=True)
     return 0
 

@@ -4,7 +4,7 @@ nano, spoken each way.
 Likeness is the speaker encoder's cosine to the voice; words are those a recogniser that knows the
 text's words alone gets wrong, of those in the text; clarity is in nats a frame. Differences are
 paired with the exact schedule, with bootstrap intervals of 95 %.
-`python -m benchmarks.schedules [--texts 13]`; each text is spoken in each of eight voices."""
+`python -m benchmarks.schedules [--texts 13]`; each text is spoken by nano's eight voices."""
 
 import argparse
 import json

@@ -1,11 +1,11 @@
 """Peak memory and seconds of true-size Bark networks with random weights.
 
-Random weights say nothing about sound; they cost what real ones cost. They are written to files in
-Suno's format first, then a process for each size loads all three stages, as `Bark.from_pretrained`
-does, and runs them. Peak memory is that of the process; of it the pages of the files themselves,
-which the system takes back when it needs them, are no allocation: the peak of the rest, sampled, is
-given as well. `python -m benchmarks.true_size [small large] [--seconds 2] [--device cpu]
-[--dtype float32]`"""
+Random weights say nothing about sound; they cost what real ones cost. They are written to files
+first, in Suno's format, or as `bark convert --dtype int8` writes them; then a process for each size
+loads all three stages, as `Bark.from_pretrained` does, and runs them. Peak memory is that of the
+process; of it the pages of the files themselves, which the system takes back when it needs them,
+are no allocation: the peak of the rest, sampled, is given as well.
+`python -m benchmarks.true_size [small large] [--seconds 2] [--device cpu] [--dtype float32]`"""
 
 import argparse
 import json
@@ -19,21 +19,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 SIZES = {"small": (12, 12, 768), "large": (24, 16, 1024)}  # layers, heads, width
 
 
-def write(size: str, folder: Path) -> None:
+def write(size: str, folder: Path, dtype: str) -> None:
     """Write a checkpoint of each stage, one after the other."""
     import torch
+    from safetensors.torch import save_file
 
+    from bark.checkpoints.build import in_int8
     from benchmarks.decoding import networks
+
+    sizes: dict[str, object] = {"format": "bark", "format_version": 1, "dtype": "int8"}
 
     for stage, network in zip(
         ("semantic", "coarse", "fine"), networks(size, "cpu", "float32"), strict=True
     ):
+        if dtype == "int8":
+            state = in_int8(network.state_dict(), network)
+            kept = {name: tensor for name, tensor in state.items() if "lm_heads" not in name}
+            save_file(kept, folder / f"{stage}.safetensors")
+            sizes[stage] = asdict(network.config)
+            (folder / "config.json").write_text(json.dumps(sizes))
+            continue
         content = {"model_args": asdict(network.config), "model": network.state_dict()}
         torch.save(content, folder / f"{stage}.pt")
 
@@ -87,7 +99,8 @@ def measure(
         return result
 
     def load(stage: str):  # type: ignore[no-untyped-def]
-        return load_stage(folder / f"{stage}.pt", stage, kind).to(device)
+        where = folder if dtype == "int8" else folder / f"{stage}.pt"
+        return load_stage(where, stage, kind).to(device)
 
     def source() -> torch.Generator:
         return torch.Generator(device).manual_seed(0)
@@ -124,17 +137,25 @@ def main() -> None:
     options = parser.parse_args()
     for size in options.sizes:
         if options.write:
-            write(size, options.write)
-            continue
-        if options.read:
+            write(size, options.write, options.dtype)
+        elif options.read:
             found = measure(size, options.read, options.seconds, options.dtype, options.device)
             print(json.dumps(found))
-            continue
-        command = [sys.executable, "-m", "benchmarks.true_size", size, "--dtype", options.dtype]
-        flags = ["--seconds", str(options.seconds), "--device", options.device]
-        with tempfile.TemporaryDirectory() as folder:
-            for step in ("--write", "--read"):
-                subprocess.run([*command, *flags, step, folder], check=True)
+        else:
+            print(json.dumps(in_processes(size, options.seconds, options.dtype, options.device)))
+
+
+def in_processes(size: str, seconds: float, dtype: str, device: str = "cpu") -> dict[str, Any]:
+    """Write the files in one process and measure in another."""
+    command = [sys.executable, "-m", "benchmarks.true_size", size, "--dtype", dtype]
+    flags = ["--seconds", str(seconds), "--device", device]
+    with tempfile.TemporaryDirectory() as folder:
+        for step in ("--write", "--read"):
+            done = subprocess.run(
+                [*command, *flags, step, folder], check=True, stdout=subprocess.PIPE, text=True
+            )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 if __name__ == "__main__":

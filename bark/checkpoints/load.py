@@ -28,6 +28,7 @@ def load_parts(
     offload: bool,
     others: Mapping[str, str | None],
     decoder: str | None = None,
+    fast: bool = False,
 ) -> dict[str, Any]:
     """Return the fields of a `bark.Bark`; see `bark.Bark.from_pretrained`.
 
@@ -42,11 +43,11 @@ def load_parts(
         other = others.get(stage)
         source = files if other is None else find_model(other)
         check_same_layout(files.layout, source.layout, stage)
-        small = dtype == "auto" and source.int8 and places[stage].type == "cpu"
+        small = dtype == "auto" and (fast or source.int8) and places[stage].type == "cpu"
         network = source.load(stage, choose_dtype("int8" if small else dtype, places[stage]))
         placed = network if offload else network.to(places[stage])
         stages[stage] = KINDS[stage](placed, files.layout)
-    codec = files.load_codec(decoder)
+    codec, defaults = files.load_codec(decoder), Settings().changed(files.defaults)
     where = str(device) if isinstance(device, (str, torch.device)) else dict(device)
     return {
         **stages,
@@ -54,7 +55,7 @@ def load_parts(
         "tokenizer": files.load_tokenizer(),
         "layout": files.layout,
         "name": str(name),
-        "defaults": Settings().changed(files.defaults),
+        "defaults": defaults.faster(files.layout) if fast else defaults,
         "devices": places,
         "offload": offload,
         "voices_folder": files.voices,
@@ -62,6 +63,7 @@ def load_parts(
             "name": str(Path(name).resolve()) if Path(name).is_dir() else str(name),
             **{stage: other for stage, other in others.items() if other is not None},
             **({} if decoder is None else {"decoder": decoder}),
+            **({"fast": True} if fast else {}),
             "device": where,
             "dtype": dtype,
             "offload": offload,
@@ -72,7 +74,7 @@ def load_parts(
 def refuse_unknown(names: Iterable[str]) -> None:
     """Refuse arguments that `from_pretrained` has not, with ours for those of other systems."""
     if unknown := ", ".join(names):
-        allowed = "device, dtype, offload, semantic, coarse, fine, decoder"
+        allowed = "device, dtype, offload, semantic, coarse, fine, decoder, fast"
         raise SettingError("unknown argument", unknown, allowed, instead(names))
 
 

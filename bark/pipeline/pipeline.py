@@ -73,6 +73,7 @@ class Bark(Chain):
         coarse: str | None = None,
         fine: str | None = None,
         decoder: str | None = None,
+        fast: bool = False,
         **unknown: Never,
     ) -> "Bark":
         """Load a model: "nano" (shipped, offline), "small", "large", a folder or a Hugging Face id.
@@ -85,6 +86,7 @@ class Bark(Chain):
         semantic, coarse, fine : take this stage from another model, as ``coarse="small"``.
         decoder : of the codes, instead of the model's own: "vocos" for Suno's models, a hub id, a
             folder or a file in Vocos' format.
+        fast : "int8" on a CPU unless `dtype` says otherwise, and the schedule `bark.settings.FAST`.
 
         Raises
         ------
@@ -94,14 +96,8 @@ class Bark(Chain):
             If a file is not what it should be.
         """
         refuse_unknown(unknown)
-        parts = load_parts(
-            name,
-            device,
-            dtype,
-            offload,
-            {"semantic": semantic, "coarse": coarse, "fine": fine},
-            decoder,
-        )
+        stages = {"semantic": semantic, "coarse": coarse, "fine": fine}
+        parts = load_parts(name, device, dtype, offload, stages, decoder, fast)
         return cls(**parts)
 
     def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:

@@ -116,6 +116,7 @@ def request_of(options: argparse.Namespace) -> SpeakRequest:
         device=options.device,
         dtype=options.dtype,
         offload=bool(options.offload),
+        fast=bool(options.fast),
         decoder=options.decoder,
         seed=options.seed,
         settings={name: value for name, value in settings.items() if value is not None},

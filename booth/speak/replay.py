@@ -173,8 +173,8 @@ def _again(
     watched: Mapping[str, Any],
 ) -> LongTake:
     """Speak all parts, then those that were drawn anew once more, as often as they were."""
-    spoken = perform(bark, job, journal, **judges, bars=bars)
+    spoken = perform(bark, job, journal, **watched)
     for draw in range(1, max(draws.values()) + 1):
         again = [number for number, drawn in draws.items() if drawn >= draw]
-        spoken = perform(bark, job, journal, again, **judges, bars=bars)
+        spoken = perform(bark, job, journal, again, **watched)
     return spoken

@@ -137,6 +137,7 @@ def model_of(request: SpeakRequest) -> dict[str, Any]:
         "dtype": request.dtype,
         "offload": request.offload or offload_wanted(),
         **({} if request.decoder is None else {"decoder": request.decoder}),
+        **({"fast": True} if request.fast else {}),
     }
 
 

@@ -26,6 +26,7 @@ class Model(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     coarse: str | None | UnsetType = UNSET
     fine: str | None | UnsetType = UNSET
     decoder: str | UnsetType = UNSET
+    fast: bool | UnsetType = UNSET
 
 
 class VoiceNote(msgspec.Struct):

@@ -1,5 +1,6 @@
 """Every command answers --help, says what is wrong in one line, and exits as it should."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,12 +10,14 @@ import pytest
 from bark.checkpoints.formats import FORMATS
 from booth.cli.convert import LAYOUTS
 from booth.cli.main import COMMANDS as MAIN
+from booth.cli.main import uncollected
 from tests.conftest import ROOT
 
 COMMANDS = (
     "bark", "bark.convert", "hubert", "hubert.clone", "hubert.synthesize", "hubert.prepare", "hubert.train",
     "hubert.evaluate", "booth.demo", "training.nano.corpus.corpus", "training.nano", "training.nano.report", "training.finetune.prepare",
     "training.finetune", "benchmarks.true_size", "benchmarks.decoding", "benchmarks.quantizer_report",
+    "benchmarks.speed", "benchmarks.schedules",
 )  # fmt: skip
 
 
@@ -64,3 +67,16 @@ def test_help_comes_before_torch_is_imported(door: str) -> None:
 
 def test_convert_offers_every_layout() -> None:
     assert LAYOUTS == tuple(FORMATS)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(ImportError), uncollected():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
