@@ -1,8 +1,8 @@
 """A model's name to the parts of a `bark.Bark`, each on its device."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 
@@ -21,12 +21,20 @@ PARTS = (*STAGES, "codec")
 KINDS = {"semantic": SemanticStage, "coarse": CoarseStage, "fine": FineStage}
 
 
+class StageModels(TypedDict, total=False):
+    """The model that a stage comes from, where it is another than the rest's."""
+
+    semantic: str | None
+    coarse: str | None
+    fine: str | None
+
+
 def load_parts(
     name: str | Path,
     device: str | torch.device | Mapping[str, str],
     dtype: str | torch.dtype,
     offload: bool,
-    others: Mapping[str, str | None],
+    others: StageModels,
     decoder: str | None = None,
     fast: bool = False,
 ) -> dict[str, Any]:
@@ -35,12 +43,15 @@ def load_parts(
     Parameters
     ----------
     decoder : decodes the codes instead of the model's own: "vocos", a hub id, a folder or a file.
-    others : "semantic", "coarse" or "fine" → the model that this stage comes from instead.
+    others : the stages that come from other models.
     """
+    if unknown := sorted(set(others) - set(STAGES)):  # as other libraries call their arguments
+        known = ", ".join(["device", "dtype", "offload", "decoder", "fast", *STAGES])
+        raise SettingError("unknown argument", ", ".join(unknown), known, instead(unknown))
     files, places, dtype = find_model(name), part_devices(device), dtype_name(dtype)
     stages: dict[str, Any] = {}
     for stage in STAGES:
-        other = others.get(stage)
+        other = cast("str | None", others.get(stage))
         source = files if other is None else find_model(other)
         check_same_layout(files.layout, source.layout, stage)
         small = dtype == "auto" and (fast or source.int8) and places[stage].type == "cpu"
@@ -69,13 +80,6 @@ def load_parts(
             "offload": offload,
         },
     }
-
-
-def refuse_unknown(names: Iterable[str]) -> None:
-    """Refuse arguments that `from_pretrained` has not, with ours for those of other systems."""
-    if unknown := ", ".join(names):
-        allowed = "device, dtype, offload, semantic, coarse, fine, decoder, fast"
-        raise SettingError("unknown argument", unknown, allowed, instead(names))
 
 
 def part_devices(device: str | torch.device | Mapping[str, str]) -> dict[str, torch.device]:

@@ -5,13 +5,13 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal, Never, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 
 from bark.audio.postprocess import AnyStep, postprocessed_stream
-from bark.checkpoints.load import load_parts, refuse_unknown
+from bark.checkpoints.load import StageModels, load_parts
 from bark.errors import SettingError, SilentError, TextError
 from bark.longform.stream import stream_text
 from bark.settings import SettingChanges, Settings
@@ -69,12 +69,9 @@ class Bark(Chain):
         device: str | torch.device | Mapping[str, str] = "auto",
         dtype: str | torch.dtype = "auto",
         offload: bool = False,
-        semantic: str | None = None,
-        coarse: str | None = None,
-        fine: str | None = None,
         decoder: str | None = None,
         fast: bool = False,
-        **unknown: Never,
+        **stages: Unpack[StageModels],
     ) -> "Bark":
         """Load a model: "nano" (shipped, offline), "small", "large", a folder or a Hugging Face id.
 
@@ -83,10 +80,10 @@ class Bark(Chain):
         device : one for all, or one for each of "semantic", "coarse", "fine", "codec".
         dtype : "auto", "float32", "bfloat16", "float16", torch's own, or on a CPU "int8".
         offload : keep the parts on the CPU and move each to its device for its turn only.
-        semantic, coarse, fine : take this stage from another model, as ``coarse="small"``.
         decoder : of the codes, instead of the model's own: "vocos" for Suno's models, a hub id, a
             folder or a file in Vocos' format.
         fast : "int8" on a CPU unless `dtype` says otherwise, and the schedule `bark.settings.FAST`.
+        **stages : take a stage from another model, as ``coarse="small"``.
 
         Raises
         ------
@@ -95,8 +92,6 @@ class Bark(Chain):
         CheckpointError
             If a file is not what it should be.
         """
-        refuse_unknown(unknown)
-        stages = {"semantic": semantic, "coarse": coarse, "fine": fine}
         parts = load_parts(name, device, dtype, offload, stages, decoder, fast)
         return cls(**parts)
 

@@ -7,8 +7,6 @@ from typing import Any
 from bark import commandline
 from bark.commandline import FILE, OneLineParser
 from bark.errors import BarkError
-from bark.longform.drift import Heard, Limits
-from booth.takes.take import read_record
 
 COLUMNS = {"likeness": ".2f", "clarity": ".2f", "loudness": ".1f", "speed": ".2f", "pitch": ".0f"}
 
@@ -30,6 +28,8 @@ def build_parser() -> OneLineParser:
 def run(argv: Sequence[str]) -> list[str]:
     """Do what ``bark drift`` with these arguments asks; return the lines to print."""
     options = build_parser().parse_args(argv)
+    from booth.takes.take import read_record
+
     record = read_record(options.take)
     lines = drift_lines(record, options.take)
     if options.picture:
@@ -42,6 +42,8 @@ def run(argv: Sequence[str]) -> list[str]:
 
 def drift_lines(record: Mapping[str, Any], name: str) -> list[str]:
     """Return a line for each part of a take's record, and which parts fall out."""
+    from bark.longform.drift import Heard, Limits
+
     parts = record.get("parts", [])
     if not any("heard" in part for part in parts):
         fix = "Speak it with --drift measure, or --drift repair"
