@@ -261,7 +261,8 @@ def _asked(
     allow_paths: bool,
 ) -> dict[str | None, VoiceLike | None]:
     """Return what names the voice of each speaker."""
-    given: dict[str | None, VoiceLike | None] = {None: voice, **voices}
+    given: dict[str | None, VoiceLike | None] = {None: voice}
+    given.update(voices)
     return {
         name: given[name] if name in given else check_marked(str(name), allow_paths)
         for name in dict.fromkeys(part.speaker for part in parts)

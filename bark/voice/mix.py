@@ -59,13 +59,13 @@ def mix_voices(
         raise SettingError("by", repr(by), " or ".join(get_args(By)))
     if not 0 <= share <= 1:
         raise SettingError("share", share, "0 (the first voice) to 1 (the second)")
-    families = [family_of(voice.info) for voice in (first, second)]
-    if None not in families and families[0] != families[1]:
+    own, other = family_of(first.info), family_of(second.info)
+    if None not in (own, other) and own != other:
         fix = "Clone both recordings for the same model"
-        raise VoiceError("the voices belong to different models", *families, fix)
-    pair = [voice.canonical(layout) for voice in (first, second)]
-    shares = _shares(*(len(voice.semantic) for voice in pair), by, share, layout)
-    pieces = _pieces(*pair, shares, layout)
+        raise VoiceError("the voices belong to different models", own, other, fix)
+    first, second = first.canonical(layout), second.canonical(layout)
+    shares = _shares(len(first.semantic), len(second.semantic), by, share, layout)
+    pieces = _pieces(first, second, shares, layout)
     semantic = np.concatenate([voice.semantic[start:stop] for voice, start, stop in pieces])
     fine, done = [], 0
     for voice, start, stop in pieces:

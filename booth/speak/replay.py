@@ -93,7 +93,8 @@ def replay(
         name, suffix = Path(str(record["name"])).name, Path(record["audio"]).suffix
     except (KeyError, TypeError, AttributeError) as error:
         raise BarkError(f"{path} is damaged: {type(error).__name__} {error}") from error
-    judges = {"judge": judge_of(bark, job.candidates), "drift": drift_of(bark, record["drift"])}
+    judge, drift = judge_of(bark, job.candidates), drift_of(bark, record["drift"])
+    watched: dict[str, Any] = {"bars": bars, "judge": judge, "drift": drift}
     new = Path(target.folder or path.parent) / (target.name or name)
     with workshop(new.parent) as shop:
         journal = shop / "parts.journal"
@@ -101,20 +102,20 @@ def replay(
         if regenerate and stored.is_file():
             shutil.copyfile(stored, journal)
         else:
-            spoken = _again(bark, job, takes, journal, {**judges, "bars": bars})
+            spoken = _again(bark, job, takes, journal, watched)
         if regenerate:
-            spoken = perform(bark, job, journal, regenerate, **judges, bars=bars)
+            spoken = perform(bark, job, journal, regenerate, **watched)
         take = keep(
-            spoken,
-            run=record["run"],
-            target=new,
-            suffix=target.suffix or suffix,
+            spoken, run=record["run"], target=new, suffix=target.suffix or suffix,
             journal=journal if len(job.turns) > 1 else None,
             with_voice=record["voice_file"] is not None,
-            postprocess=[step_of(step) for step in steps],
-        )
-    differs = [part.number for part in spoken.parts if part.tokens.digest != known[part.number]]
-    return Replay(take, tuple(number for number in differs if number not in regenerate))
+            postprocess=list(map(step_of, steps)),
+        )  # fmt: skip
+    differs = [
+        part.number for part in spoken.parts
+        if part.tokens.digest != known[part.number] and part.number not in regenerate
+    ]  # fmt: skip
+    return Replay(take, tuple(differs))
 
 
 def _model(record: Mapping[str, Any], device: str | None) -> dict[str, Any]:
