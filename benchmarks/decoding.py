@@ -250,13 +250,13 @@ def take_turns(
 def measure(
     size: str, rounds: int, seconds: float, device: str, clock: Callable[[], float],
     suno: Path | None = None,
-) -> tuple[Spent, float]:  # fmt: skip
-    """Return the seconds of all jobs, and the share of float32 tokens on which engines agree."""
+) -> tuple[Spent, dict[str, float]]:  # fmt: skip
+    """Return the seconds of all jobs, and how far the engines agree."""
     random = np.random.default_rng(0)
     fine = random.integers(0, 1024, (8, 750))
     voice = Voice(random.integers(0, 10_000, 499), fine[:2], fine)
     spent: Spent = {}
-    agree = []
+    agree, checks = [], {}
     for kind, network in zip(KINDS, networks(size, device, "float32"), strict=True):
         made = engines(network, kind, device, suno)
         if kind != "Semantic":
@@ -264,6 +264,8 @@ def measure(
             for job in work["ours float32"]:
                 jobs = {name: parts[job] for name, parts in work.items() if job in parts}
                 spent[job] = take_turns(jobs, rounds, clock)
+        if kind == "Coarse" and "ours int8" in made:
+            checks |= precision(made["ours float32"], made["ours int8"])
         if seconds > 0:
             kept: dict[str, Any] = {}
 
@@ -286,7 +288,19 @@ def measure(
             name: [sum(times) for times in zip(*(stage[name] for stage in whole), strict=True)]
             for name in whole[0]
         }
-    return spent, float(np.mean(agree)) if agree else float("nan")
+    if agree:
+        checks["greedy tokens equal, ours and transformers', float32"] = float(np.mean(agree))
+    return spent, checks
+
+
+def precision(exact: GPT, small: GPT) -> dict[str, float]:
+    """Compare logits that follow the same random tokens."""
+    ids = torch.randint(10_000, (1, POSITION), generator=torch.Generator().manual_seed(0))
+    wanted, found = (network(ids)[0, :, 10_000:11_024] for network in (exact, small))
+    return {
+        "int8 top-1 agreement": float((wanted.argmax(-1) == found.argmax(-1)).float().mean()),
+        "int8 logit error, of their spread": float((found - wanted).std() / wanted.std()),
+    }
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
@@ -360,7 +374,7 @@ def main(argv: list[str] | None = None) -> int:
         return time.process_time() if options.cpu else time.perf_counter()
 
     for size in options.sizes:
-        spent, agree = measure(
+        spent, checks = measure(
             size, options.rounds, options.seconds, options.device, clock, options.peer
         )
         lines, figures = report(spent)
@@ -371,7 +385,7 @@ def main(argv: list[str] | None = None) -> int:
             )
         )
         about["peer"] = bool(options.peer)
-        print(json.dumps({**about, "same greedy tokens": agree, "figures": figures}), flush=True)
+        print(json.dumps({**about, "checks": checks, "figures": figures}), flush=True)
     return 0
 
 

@@ -94,11 +94,16 @@ def _quantise(
     where: str,
     rows: Rows,
 ) -> None:
-    """Fill a network matrix by matrix, so that no second copy of the weights ever stands."""
+    """Fill a network matrix by matrix, so that no second copy of the weights ever stands.
+
+    The rest is copied, for a tensor that is mapped keeps the whole file in memory."""
     names = [f"{name}.weight" for name in matrices(network)]
     rest = {name: tensor for name, tensor in plain.items() if name not in names}
     rest |= {name: float_of(*codes) for name, codes in small.items() if name not in names}
-    network.load_state_dict(_ready(rest, where, torch.float32), strict=False, assign=True)
+    ready = _ready(rest, where, torch.float32)
+    copies = {id(tensor): tensor.clone() for tensor in ready.values()}  # tied ones stay tied
+    own = {name: copies[id(tensor)] for name, tensor in ready.items()}
+    network.load_state_dict(own, strict=False, assign=True)
     for name in names:
         codes = small[name] if name in small else codes_of(plain[name])
         if not torch.isfinite(codes[1]).all():

@@ -28,6 +28,7 @@ from .variants import (
 STAGES = ("semantic", "coarse", "fine")
 FORMATS = ("suno", "hf", "ours")
 FORMAT_VERSION = 1  # of our own folder
+LAYERS = "transformer.h."  # what the names of the layers' weights begin with
 SUNO_NAMES = {"semantic": "text", "coarse": "coarse", "fine": "fine"}  # Suno's file of a stage
 HF_PARTS = {"semantic": "semantic", "coarse": "coarse_acoustics", "fine": "fine_acoustics"}
 HF_WEIGHTS = (
@@ -221,7 +222,11 @@ def _read_ours(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Ten
     if sizes is None:
         raise CheckpointError(f"{folder / 'config.json'} has no sizes for {stage!r}")
     config = config_from(sizes, stage, f"{folder / 'config.json'}, {stage}")
-    return config, read_weights(folder / f"{stage}.safetensors")
+    file = folder / f"{stage}.safetensors"
+    # the layers from a mapping of their own: it ends when int8 has packed them, that of the tables,
+    # of which few rows are ever read, stays
+    layers = {f"{LAYERS}{name}": tensor for name, tensor in read_weights(file, LAYERS).items()}
+    return config, {**read_weights(file), **layers}
 
 
 def _check_kind(weights: Mapping[str, torch.Tensor], stage: str, path: Path) -> None:
