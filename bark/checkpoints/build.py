@@ -9,7 +9,16 @@ from torch.overrides import TorchFunctionMode
 from bark.errors import CheckpointError
 from bark.stages.gpt import GPT, GPTConfig
 from bark.stages.gpt_fine import FineGPT, FineGPTConfig
-from bark.stages.int8 import Codes, Rows, codes_of, finished, float_of, install, matrices
+from bark.stages.int8 import (
+    Codes,
+    Rows,
+    affordable,
+    codes_of,
+    finished,
+    float_of,
+    install,
+    matrices,
+)
 from bark.storage.weights import View, view_of
 
 from .variants import some, with_tied_heads
@@ -97,7 +106,7 @@ def _quantise(
     """Fill a network matrix by matrix, so that no second copy of the weights ever stands.
 
     The rest is copied, for a tensor that is mapped keeps the whole file in memory."""
-    names = [f"{name}.weight" for name in matrices(network)]
+    names, rows = [f"{name}.weight" for name in matrices(network)], affordable(network, rows)
     rest = {name: tensor for name, tensor in plain.items() if name not in names}
     rest |= {name: float_of(*codes) for name, codes in small.items() if name not in names}
     ready = _ready(rest, where, torch.float32)

@@ -15,7 +15,10 @@ from bark.stages.seeds import STAGES
 from bark.stages.semantic import SemanticStage
 from bark.tokens import TokenLayout
 
-from .find import find_model
+from .find import ModelFiles, find_model
+from .formats import read_stage
+
+INT8_PAYS = 512  # width of a network from which on it decodes faster with 8-bit weights
 
 PARTS = (*STAGES, "codec")
 KINDS = {"semantic": SemanticStage, "coarse": CoarseStage, "fine": FineStage}
@@ -54,7 +57,11 @@ def load_parts(
         other = cast("str | None", others.get(stage))
         source = files if other is None else find_model(other)
         check_same_layout(files.layout, source.layout, stage)
-        small = dtype == "auto" and (fast or source.int8) and places[stage].type == "cpu"
+        small = (
+            dtype == "auto"
+            and places[stage].type == "cpu"
+            and (source.int8 or (fast and _is_wide(source, stage)))
+        )
         network = source.load(stage, choose_dtype("int8" if small else dtype, places[stage]))
         placed = network if offload else network.to(places[stage])
         stages[stage] = KINDS[stage](placed, files.layout)
@@ -80,6 +87,11 @@ def load_parts(
             "offload": offload,
         },
     }
+
+
+def _is_wide(source: ModelFiles, stage: str) -> bool:
+    """Tell whether a stage's network is one that 8 bits make faster; nano's are not."""
+    return read_stage(source.path(stage), stage)[0].n_embd >= INT8_PAYS
 
 
 def part_devices(device: str | torch.device | Mapping[str, str]) -> dict[str, torch.device]:

@@ -12,7 +12,7 @@ Which operator of torch multiplies (benchmarks/speed.py compares them):
   through one call. For one row it takes a third of oneDNN's time.
 - hundreds of rows on a CPU with AMX: `onednn::qlinear_pointwise`, the operator under torch's own
   compiled int8 models, which takes a third of FBGEMM's time there. It wants the weights in another
-  order; the coarse stage, which reads long prompts and decodes, keeps both.
+  order; the coarse stage, which reads long prompts and decodes, keeps both, but for `large`'s.
 Both sum in integers and scale alike, so that they give the same numbers, bit for bit. Without
 either there is `aten::_weight_int8pack_mm`, slower throughout, of which every CPU has a version.
 The first takes weights as a quantised tensor, which torch is about to remove: that is in this file
@@ -38,6 +38,7 @@ BLOCK = 64  # rows that are quantised while they are in the processor's cache
 
 Rows = Literal["few", "many", "both"]
 ROWS: dict[str, Rows] = {"semantic": "few", "coarse": "both", "fine": "many"}
+MOST_TWICE = 128 << 20  # bytes of weights that may be kept in two orders: small's, not large's
 Codes = tuple[torch.Tensor, torch.Tensor]  # (out, in) int8 and the scale of each row, float32
 
 
@@ -48,10 +49,18 @@ def quantized(network: GPT | FineGPT, rows: Rows = "both") -> GPT | FineGPT:
     ----------
     rows : how many are multiplied at a time; `ROWS` has what each stage needs.
     """
+    rows = affordable(network, rows)
     for name in matrices(network):
         weight = network.get_submodule(name).get_parameter("weight")
         install(network, name, codes_of(weight), rows)
     return finished(network)
+
+
+def affordable(network: GPT | FineGPT, rows: Rows) -> Rows:
+    """Return `rows`, or "few" where weights that are kept twice would take too much memory."""
+    config = network.config
+    size = 12 * config.n_layer * config.n_embd**2
+    return "few" if rows == "both" and size > MOST_TWICE else rows
 
 
 def finished(network: GPT | FineGPT) -> GPT | FineGPT:

@@ -245,8 +245,13 @@ def test_int8_is_for_a_cpu() -> None:
     assert said.startswith("dtype on cuda: got 'int8'; allowed: auto, float32, bfloat16, float16")
 
 
-def test_fast_is_8_bits_and_a_longer_window(tiny_bark: Path) -> None:
+def test_fast_is_8_bits_and_a_longer_window(
+    tiny_bark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Unless a dtype is asked for; and what a record says of the model loads the same again."""
+    narrow = Bark.from_pretrained(tiny_bark, device="cpu", fast=True)
+    assert isinstance(narrow.coarse.model.lm_head, nn.Linear)  # 8 bits would be slower
+    monkeypatch.setattr("bark.checkpoints.load.INT8_PAYS", 16)
     chosen = Settings(coarse_anchor=450).faster(BARK)
     assert {name: chosen.to_dict()[name] for name in FAST} == FAST
     assert chosen.coarse_anchor == 450 - BARK.min_coarse_history
