@@ -44,6 +44,8 @@ class PeriodDiscriminator(nn.Module):
 class SpectrumDiscriminator(nn.Module):
     """Judges the logarithm of the magnitudes at one resolution."""
 
+    window: Tensor
+
     def __init__(self, length: int, widths: Sequence[int] = SPECTRUM_WIDTHS) -> None:
         super().__init__()
         self.length = length

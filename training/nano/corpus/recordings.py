@@ -8,6 +8,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -75,7 +76,7 @@ def find_recordings(folder: Path, seed: int = 0, index: int = 0) -> tuple[Record
     rng = random.Random(seed)
     recordings: list[Recording] = []
     for speaker, found in speakers.items():
-        place = {"folder": index, "kept_back": speaker in kept_back}
+        place: dict[str, Any] = {"folder": index, "kept_back": speaker in kept_back}
         for suffix, bounds in NEIGHBOURS.items():
             rate = round(rng.uniform(*bounds), 3)
             tilt = round(rng.uniform(-TILT, TILT), 3) if suffix else 0.0
