@@ -13,6 +13,7 @@ import argparse
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -124,6 +125,13 @@ def make_corpus(options: CorpusOptions, progress: Progress = SILENT) -> int:
         for index, folder in enumerate(options.real)
         for recording in find_recordings(folder, options.seed, index)
     ]
+    names = Counter(recording.name for recording in recordings)
+    if twice := [name.removeprefix("real_") for name, count in names.items() if count > 1]:
+        raise SettingError(
+            "speakers of the folders of recordings",
+            f"{twice[0]} in two of them",
+            "a name for each that no other folder has",
+        )
     written = 0
     count = len(recordings) + len(voices)
     with (

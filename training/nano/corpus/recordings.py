@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from bark.errors import MissingFileError
+from bark.errors import AudioError, MissingFileError
 
 from .synthesis import GRID, SAMPLE_RATE, level, tilted
 
@@ -51,6 +51,11 @@ class Recording:
     folder: int = 0  # which of the folders of recordings it is from
     kept_back: bool = False  # validates instead of training
 
+    @property
+    def as_recorded(self) -> bool:
+        """Tell whether this is the speaker's own speech, no version of it."""
+        return self.rate == 1.0 and not self.room
+
 
 def find_recordings(folder: Path, seed: int = 0, index: int = 0) -> tuple[Recording, ...]:
     """Return every speaker below `folder`, with four neighbours and one bad recording.
@@ -63,6 +68,7 @@ def find_recordings(folder: Path, seed: int = 0, index: int = 0) -> tuple[Record
     Raises
     ------
     MissingFileError : if it holds no recording.
+    AudioError : if its manifest does not name the speakers.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
@@ -93,10 +99,13 @@ def _named_speakers(folder: Path) -> dict[str, str]:
     path = folder / MANIFEST
     if not path.is_file():
         return {}
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        row["file"]: re.sub(r"[^0-9A-Za-z]", "", f"{row['source']}{row['speaker']}") for row in rows
-    }
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        named = {row["file"]: f"{row['source']}{row['speaker']}" for row in rows}
+    except (ValueError, TypeError, KeyError) as error:
+        wanted = "a list of objects with file, source and speaker"
+        raise AudioError(f"{path} does not name the speakers", error, wanted) from error
+    return {name: re.sub(r"[^0-9A-Za-z]", "", speaker) for name, speaker in named.items()}
 
 
 def read_recording(recording: Recording) -> list[np.ndarray]:

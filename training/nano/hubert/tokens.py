@@ -169,7 +169,7 @@ def unit_report(work: Path, folder: Path, real_eval: Path | None = None) -> dict
     if real_eval is not None:
         speakers: dict[str, list[np.ndarray]] = {}
         for recording in find_recordings(real_eval):
-            if recording.rate == 1.0:
+            if recording.as_recorded:
                 audio = [
                     np.round(piece * 32767).astype(np.int16) for piece in read_recording(recording)
                 ]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bark.errors import MissingFileError
+from bark.errors import AudioError, MissingFileError, SettingError
 from training.nano.corpus.corpus import CorpusOptions, iter_voices, make_corpus, voice_paths
 from training.nano.corpus.grammar import TEMPLATE_GRAMMAR
 from training.nano.corpus.recordings import (
@@ -67,6 +67,7 @@ def options(folder: Path) -> CorpusOptions:
 def test_neighbours_of_a_speaker_differ_in_size_and_microphone(work: Path) -> None:
     *found, bad = find_recordings(work / "real", seed=3)
     assert bad.room and bad.name == "real_7" + ROOM and bad.rate == 1.0
+    assert [one.name for one in (*found, bad) if one.as_recorded] == ["real_7"]
     assert [one.name.removeprefix("real_7") for one in found] == list(NEIGHBOURS)
     assert found[0].rate == 1.0 and found[0].tilt == 0.0
     assert len({one.rate for one in found}) == len({one.tilt for one in found}) == len(NEIGHBOURS)
@@ -90,9 +91,29 @@ def test_a_manifest_names_the_speakers_and_every_40th_is_kept_back(tmp_path: Pat
     found = find_recordings(tmp_path, index=1)
     assert {one.folder for one in found} == {1} and {len(one.paths) for one in found} == {2}
     assert len({one.name for one in found}) == (len(NEIGHBOURS) + 1) * (2 * KEPT_BACK + 1)
-    kept_back = [one.name for one in found if one.kept_back and one.rate == 1.0 and not one.room]
+    kept_back = [one.name for one in found if one.kept_back and one.as_recorded]
     assert kept_back == [f"real_some{index:03}" for index in (0, KEPT_BACK, 2 * KEPT_BACK)]
     assert sum(one.kept_back for one in found) == 3 * (len(NEIGHBOURS) + 1)
+
+
+@pytest.mark.parametrize("text", ["", "7", '[{"file": "7-1.wav", "speaker": "7"}]'])
+def test_a_manifest_that_names_nobody_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "7-1.wav").touch()
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(AudioError, match="a list of objects with file, source and speaker"):
+        find_recordings(tmp_path)
+
+
+def test_a_speaker_of_two_folders_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = (tmp_path / "one", tmp_path / "two")
+    for folder in folders:
+        folder.mkdir()
+        (folder / "7-1.wav").touch()
+    monkeypatch.setattr("training.nano.corpus.corpus.open_texts", lambda seed: OPEN)
+    with pytest.raises(SettingError, match="got 7 in two of them"):
+        make_corpus(CorpusOptions(tmp_path, folders, voices=2))
 
 
 def test_a_bad_recording_has_echo_and_noise_at_the_same_level() -> None:
