@@ -37,18 +37,19 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
         raise SettingError("judge", unknown[0], ", ".join(JUDGES))
     texts = _texts(options.refine_texts, options.language)
     speaker, hearer = load_judges(names)  # before a model is sought
-    bark = Bark.from_pretrained(options.model, device=options.device)
+    bark = Bark.from_pretrained(options.model, device=options.device, dtype=options.dtype)
     cloner = Cloner.from_pretrained(
         options.model, options.language, quantizer=options.quantizer, codec=bark.codec,
-        device=options.device,
+        device=options.device, dtype=options.dtype,
     )  # fmt: skip
     clones = [
         (path, made)
         for path in options.recordings
         for made in clone_windows(
-            cloner, path, start=options.start, end=options.end, consent=consent
+            cloner, path, start=options.start, end=options.end, consent=consent,
+            clean=options.clean, denoiser=options.denoiser,
         )
-    ]
+    ]  # fmt: skip
     for number, (path, made) in enumerate(clones, 1):
         say(f"voice {number}: {path}: {made.report}")
         for finding in made.findings:

@@ -1,5 +1,7 @@
 """Clones every window of a recording that is worth it, so that the best can be found by ear."""
 
+from functools import partial
+
 from hubert.clone import Clone, Cloner, Recording
 from hubert.reference.doctor import listen
 from hubert.reference.source import open_source
@@ -15,6 +17,8 @@ def clone_windows(
     start: float | None = None,
     end: float | None = None,
     consent: str | None = None,
+    clean: bool = False,
+    denoiser: str | None = None,
 ) -> list[Clone]:
     """Clone the window that `Cloner.clone` takes, and up to two others that are fit.
 
@@ -25,18 +29,15 @@ def clone_windows(
     ------
     AudioError : the recording cannot be cloned.
     """
-    first = cloner.clone(recording, start=start, end=end, consent=consent)
+    clone = partial(cloner.clone, recording, consent=consent, clean=clean, denoiser=denoiser)
+    first = clone(start=start, end=end)
     if start is not None or end is not None:
         return [first]
     source = open_source(recording)
     heard = listen(source.held() if source.duration <= LISTENED else source)
     others = [
-        window
+        clone(start=window.start, end=window.end)
         for window in choose_windows(heard.frames, heard.speech)
         if window.end <= LISTENED and abs(window.end - first.report.end) > 0.1
     ]
-    made = [
-        cloner.clone(recording, start=window.start, end=window.end, consent=consent)
-        for window in others
-    ]
-    return [first, *(clone for clone in made if clone.report.verdict != "unfit")]
+    return [first, *(each for each in others if each.report.verdict != "unfit")]
