@@ -1,11 +1,11 @@
 """A text of any length as audio pieces, each yielded while later ones are still being made."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bark.errors import SettingError, VoiceError
+from bark.errors import SettingError
 from bark.stages.progress import Watch
 from bark.stages.seeds import part_seed
 from bark.voice.voice import Voice, VoiceLike
@@ -13,8 +13,99 @@ from bark.voice.voice import Voice, VoiceLike
 from .join import Joiner
 from .part import BarkLike, retries, silent
 from .plan import plan_parts
+from .spoken import as_history
 
 LATENCIES = ("exact", "low")
+Spoken = Generator[np.ndarray, None, Voice]  # the audio (n,) of a part, returning its tokens
+
+
+class NextPart(NamedTuple):
+    """What is to be spoken next."""
+
+    text: str
+    history: Voice | None  # what it goes on from
+    seed: int
+
+
+class TextStream:
+    """A text that is spoken part by part, by whoever asks for the next one.
+
+    Parameters
+    ----------
+    voice : whose voice; None lets Bark choose one with the first part.
+    find : finds the voices that marks ``[voice:NAME]`` in the text name.
+    """
+
+    def __init__(
+        self,
+        bark: BarkLike,
+        text: str,
+        voice: VoiceLike | None,
+        seed: int,
+        settings: Mapping[str, Any],
+        find: Callable[[str], Voice | None] | None = None,
+    ) -> None:
+        bark.check(settings, seed)
+        self.bark, self.seed, self.settings = bark, seed, settings
+        self.parts = plan_parts(bark, text, lossy=bool(settings.get("lossy")))
+        find = find or bark.resolve_voice
+        names = dict.fromkeys(part.speaker for part in self.parts)
+        self._histories: dict[str | None, Voice | None] = {
+            name: bark.resolve_voice(voice) if name is None else find(name) for name in names
+        }
+        self._joiner = Joiner(bark.layout.sample_rate)
+        self.tokens: list[Voice] = []  # of each part that is spoken
+
+    @property
+    def spoken(self) -> int:
+        """How many parts are spoken."""
+        return len(self.tokens)
+
+    @property
+    def done(self) -> bool:
+        """Whether every part is spoken."""
+        return self.spoken == len(self.parts)
+
+    @property
+    def next(self) -> NextPart:
+        """The first part that is not spoken yet."""
+        turn = self.parts[self.spoken]
+        seed = part_seed(self.seed, self.spoken + 1)
+        return NextPart(turn.text, self._histories[turn.speaker], seed)
+
+    def stream(self, latency: str, watch: Watch) -> Iterator[np.ndarray]:
+        """Speak the next part and yield its audio while it is made."""
+        yield from self._joined(self._running(latency, watch))
+
+    def take(self, audio: np.ndarray, tokens: Voice) -> Iterator[np.ndarray]:
+        """Yield the next part, spoken elsewhere as `next` says, joined to those before."""
+
+        def whole() -> Spoken:
+            yield audio
+            return tokens
+
+        yield from self._joined(whole())
+
+    def _joined(self, spoken: Spoken) -> Iterator[np.ndarray]:
+        number, speaker = self.spoken + 1, self.parts[self.spoken].speaker
+        tokens = yield from self._joiner.part(spoken, last=number == len(self.parts))
+        if self._histories[speaker] is None:
+            self._histories[speaker] = as_history(tokens, self.bark.layout)
+        self.tokens.append(tokens)
+
+    def _running(self, latency: str, watch: Watch) -> Spoken:
+        """Stream the next part, with the first seed that says anything."""
+        text, history, seed = self.next
+        options: dict[str, Any] = {"progress": watch, **self.settings}
+        for other in retries(seed):
+            semantic = self.bark.semantic_tokens(text, history, seed=other, **options)
+            if len(semantic):
+                return (
+                    yield from self.bark.stream_tokens(
+                        semantic, history, seed=other, latency=latency, **options
+                    )
+                )
+        raise silent(text)
 
 
 def stream_text(
@@ -27,44 +118,18 @@ def stream_text(
     settings: Mapping[str, Any],
 ) -> Iterator[np.ndarray]:
     """Return the pieces of a text; see `bark.Bark.stream`. Arguments are checked at once."""
-    if latency not in LATENCIES:
-        raise SettingError("latency", repr(latency), " or ".join(LATENCIES))
-    bark.check(settings, seed)
-    parts = plan_parts(bark, text, lossy=bool(settings.get("lossy")))
-    anchor = bark.resolve_voice(voice)
-    options = {"latency": latency, "progress": watch, **settings}
+    check_latency(latency)
+    stream = TextStream(bark, text, voice, seed, settings)
 
     def pieces() -> Iterator[np.ndarray]:
-        history, joiner = anchor, Joiner(bark.layout.sample_rate)
-        for number, turn in enumerate(parts, 1):
-            spoken = _part(bark, turn.text, history, part_seed(seed, number), watch, options)
-            tokens = yield from joiner.part(spoken, last=number == len(parts))
-            if history is None:
-                history = _as_history(tokens, bark)
+        while not stream.done:
+            yield from stream.stream(latency, watch)
         watch.check()
 
     return pieces()
 
 
-def _part(
-    bark: BarkLike,
-    text: str,
-    history: Voice | None,
-    seed: int,
-    watch: Watch,
-    options: Mapping[str, Any],
-) -> Any:
-    """Return the running stream of one part, with the first seed that says anything."""
-    plain = {name: value for name, value in options.items() if name != "latency"}
-    for other in retries(seed):
-        semantic = bark.semantic_tokens(text, history, seed=other, **plain)
-        if len(semantic):
-            return bark.stream_tokens(semantic, history, seed=other, **options)
-    raise silent(text)
-
-
-def _as_history(tokens: Voice, bark: BarkLike) -> Voice | None:
-    try:
-        return tokens.canonical(bark.layout)
-    except VoiceError:  # too short for one
-        return None
+def check_latency(latency: str) -> None:
+    """Refuse what is none of `LATENCIES`."""
+    if latency not in LATENCIES:
+        raise SettingError("latency", repr(latency), " or ".join(LATENCIES))

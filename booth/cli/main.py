@@ -108,6 +108,13 @@ def check_command(words: Sequence[str]) -> int:
     return run_check(words)
 
 
+def serve_command(words: Sequence[str]) -> int:
+    """Run ``bark serve``."""
+    from .serve import run as run_serve
+
+    return run_serve(words)
+
+
 def swap_command(words: Sequence[str]) -> int:
     """Run ``bark convert-voice recording``."""
     from .swap import run as run_swap
@@ -129,6 +136,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "convert-voice": swap_command,
     "drift": drift_command,
     "replay": replay_command,
+    "serve": serve_command,
     "voices": voices_command,
 }
 

@@ -1,0 +1,116 @@
+"""Encodes speech while it is made: samples piece by piece to the bytes of a file, with the AI mark.
+
+A stream is not known to its end when it begins. mp3, opus, aac and pcm need no length; a wav says
+that it has none, as those of other speech servers do. A flac without a length is refused by
+libsndfile, so flac alone is kept until it is whole."""
+
+import io
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bark.errors import SettingError
+from bark.extras import from_extra
+
+
+class Format(NamedTuple):
+    """How a format is asked for of FFmpeg, and how it is called on the web."""
+
+    media_type: str
+    container: str = ""
+    codec: str = ""
+    sample: str = "fltp"  # FFmpeg's sample format
+    options: Mapping[str, str] = {}
+    whole: bool = False  # sent when all of it is there
+
+
+FORMATS = {  # those of OpenAI
+    "mp3": Format("audio/mpeg", "mp3", "libmp3lame", options={"write_xing": "0"}),
+    "opus": Format("audio/ogg", "ogg", "libopus", options={"page_duration": "200000"}),
+    "aac": Format("audio/aac", "adts", "aac", options={"write_id3v2": "1"}),
+    "flac": Format("audio/flac", "flac", "flac", "s16", whole=True),
+    "wav": Format("audio/wav", "wav", "pcm_s16le", "s16"),
+    "pcm": Format("audio/pcm"),  # 16 bit, little-endian, no header
+}
+FULL_SCALE = 32_767
+
+
+def check_format(kind: str) -> Format:
+    """Return one of `FORMATS`."""
+    if kind not in FORMATS:
+        raise SettingError("response_format", repr(kind), ", ".join(FORMATS))
+    return FORMATS[kind]
+
+
+class Encoder:
+    """Makes one file of speech.
+
+    Parameters
+    ----------
+    kind : one of `FORMATS`.
+    tags : of `bark.speech.speech_tags`, for formats that have a place for them.
+    """
+
+    def __init__(self, kind: str, sample_rate: int, tags: Mapping[str, str]) -> None:
+        self.format, self.rate, self.samples = check_format(kind), sample_rate, 0
+        self._file = io.BytesIO() if self.format.whole else _Drain()
+        self._out: Any = None
+        if not self.format.container:
+            return
+        with from_extra("serve", f"{kind} needs PyAV, which is missing"):
+            import av
+        self._out = av.open(
+            self._file, "w", format=self.format.container, options=dict(self.format.options)
+        )
+        self._out.metadata.update(tags)
+        self._stream = self._out.add_stream(self.format.codec, rate=sample_rate, layout="mono")
+
+    def add(self, piece: np.ndarray) -> bytes:
+        """Return the bytes that are ready when the samples (n,) float32 are added."""
+        piece = np.clip(piece, -1.0, 1.0)
+        if self._out is None:
+            return _whole_numbers(piece).tobytes()
+        if not len(piece):
+            return b""
+        from av import AudioFrame
+
+        plane = piece if self.format.sample == "fltp" else _whole_numbers(piece)
+        frame = AudioFrame.from_ndarray(plane[None], format=self.format.sample, layout="mono")
+        frame.sample_rate, frame.pts = self.rate, self.samples
+        self.samples += len(piece)
+        self._out.mux(self._stream.encode(frame))
+        return self._ready()
+
+    def finish(self) -> bytes:
+        """Return the rest of the file."""
+        if self._out is None:
+            return b""
+        self._out.mux(self._stream.encode(None))
+        self._out.close()
+        if isinstance(self._file, io.BytesIO):
+            return self._file.getvalue()
+        return self._ready()
+
+    def _ready(self) -> bytes:
+        return b"" if isinstance(self._file, io.BytesIO) else self._file.drained()
+
+
+class _Drain:
+    """A file that can only be written to, and is emptied now and then."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._bytes += data
+        return len(data)
+
+    def drained(self) -> bytes:
+        data = bytes(self._bytes)
+        self._bytes.clear()
+        return data
+
+
+def _whole_numbers(piece: np.ndarray) -> np.ndarray:
+    return np.round(piece * FULL_SCALE).astype("<i2")
