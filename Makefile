@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Both set up what they need.
+# Three commands matter: `make demo`, `make serve` and `make test`. Each sets up what it needs.
 PYTHON ?= python3
 BIN = .venv/bin
 REF ?=
@@ -10,12 +10,17 @@ KILLS ?= 300
 SEED ?= 1
 SPEECH ?=
 SUNO ?=
+MODEL ?= nano
+PORT ?= 8000
 
-.PHONY: demo test test-slow test-download test-gpu test-kill fuzz lint venv notebook nano nano-report quantizer-report bench bench-quantizer clean
+.PHONY: demo serve test test-slow test-download test-gpu test-kill fuzz lint venv notebook nano nano-report quantizer-report bench bench-quantizer clean
 
 # one thread: nano is too small for two, which only wait for each other when the machine is busy
 demo: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m booth.demo $(if $(REF),--reference "$(REF)") --text "$(TEXT)" --output-dir out
+
+serve: $(STAMP) # MODEL: large, small, nano, a folder or a hub id
+	$(if $(filter nano,$(MODEL)),OMP_NUM_THREADS=1) $(BIN)/bark serve --model "$(MODEL)" --port $(PORT)
 
 # two processes of one thread each: on small networks faster than one of two threads
 test: $(STAMP)

@@ -37,11 +37,12 @@ from .encoder import SemanticEncoder, hub_files
 from .features import SAMPLE_RATE
 from .reference import Finding, Report, examine
 from .reference.clean import cleaned
-from .reference.source import open_source
+from .reference.source import Source, open_source
 
 logger = logging.getLogger(__name__)
 
-Recording = str | Path | np.ndarray | torch.Tensor | tuple[int, np.ndarray]  # Gradio's pair
+# the pair is Gradio's
+Recording = str | Path | np.ndarray | torch.Tensor | tuple[int, np.ndarray] | Source
 AT_ONCE = 600.0  # s; a longer recording is decoded block by block, twice
 
 
@@ -116,14 +117,21 @@ class Cloner:
         consent: str | None = None,
         clean: bool = False,
         denoiser: AnyStep | None = None,
+        report: Report | None = None,
     ) -> Clone:
-        """Clone the voice of one recording; see `clone_voice`."""
+        """Clone the voice of one recording; see `clone_voice`.
+
+        Parameters
+        ----------
+        report : of the recording, if it is examined already; its window is taken.
+        """
         consent = check_consent(consent) if consent else None
         denoiser = None if denoiser is None else step_of(denoiser)
         source = open_source(recording, sample_rate)
-        if source.duration <= AT_ONCE:
-            source = source.held()
-        report = examine(source, start=start, end=end)
+        if report is None:
+            if source.duration <= AT_ONCE:
+                source = source.held()
+            report = examine(source, start=start, end=end)
         window = report.channels.mixed(source.part(report.start, report.end))
         done: tuple[str, ...] = ()
         if clean or denoiser is not None:
@@ -138,9 +146,10 @@ class Cloner:
         findings = report.findings
         if self.encoder.note:
             findings += (Finding("language", self.encoder.note),)
+        file = source.path
         info = {
-            "source": Path(recording).name if isinstance(recording, (str, Path)) else "samples",
-            "source_sha256": _sha256(recording),
+            "source": "samples" if file is None else file.name,
+            "source_sha256": _sha256(recording if file is None else file),
             "start": f"{report.start:.3f}",
             "end": f"{report.end:.3f}",
             "seconds": f"{report.seconds:.3f}",
@@ -247,7 +256,12 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
 def _sha256(recording: Recording) -> str:
     """Return the hash of the file's bytes, or of the samples'."""
     if not isinstance(recording, (str, Path)):
-        samples = np.ascontiguousarray(channels_of(recording)[0])
+        held = (
+            recording.part(0.0, recording.duration)
+            if isinstance(recording, Source)
+            else channels_of(recording)[0]
+        )
+        samples = np.ascontiguousarray(held)
         return hashlib.sha256(samples.tobytes()).hexdigest()
     with Path(recording).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,7 +19,7 @@ import bark
 from bark.audio.read import load_audio
 from bark.audio.write import save_audio
 from bark.convert import convert
-from booth.cli import check, replay, swap, voices
+from booth.cli import check, replay, serve, swap, voices
 from booth.cli.clone import build_parser as clone_parser
 from booth.cli.convert import build_parser as convert_parser
 from booth.cli.main import main
@@ -38,6 +38,7 @@ PARSERS: dict[str, Callable[[list[str]], Any]] = {
     "clone": lambda words: clone_parser().parse_args(words),
     "convert": lambda words: convert_parser().parse_args(words),
     "replay": lambda words: replay.build_parser().parse_args(words),
+    "serve": lambda words: serve.build_parser().parse_args(words),
     "voices": lambda words: voices.build_parser().parse_args(words),
 }
 
@@ -68,7 +69,13 @@ def command_module(name: str) -> ModuleType:
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("README.md", 3), (GUIDE, 28), ("training/README.md", 2), ("docs/cloning.md", 6)],
+    [
+        ("README.md", 3),
+        (GUIDE, 28),
+        ("training/README.md", 2),
+        ("docs/cloning.md", 6),
+        ("docs/serving.md", 2),
+    ],
 )
 def test_every_command_is_understood(name: str, least: int) -> None:
     understood = 0

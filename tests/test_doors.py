@@ -1,6 +1,7 @@
 """Every door is the same house: one request gives the same tokens and the same voice, whoever asks."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,31 @@ def replay_way(nano: Bark, mine: Path, folder: Path) -> Voice:
     return Voice.load(done.take.voice)
 
 
+def http_way(nano: Bark, mine: Path, folder: Path) -> Voice:
+    from fastapi.testclient import TestClient
+
+    from booth.serve.app import create_app
+    from booth.serve.config import ServeSettings
+    from booth.serve.engine import Engine
+
+    shutil.copy(mine, folder / "me.npz")
+    app = create_app(ServeSettings(model="nano", voices=folder), Engine(nano))
+    asked = {"input": TEXT, "voice": "me", "seed": SEED}
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        spoken = client.post("/v1/audio/speech", json=asked | {"response_format": "pcm"})
+        kept = client.post("/v1/audio/voices/from_take", json=asked | {"name": "kept"})
+    assert kept.is_success
+    made = nano.generate(TEXT, mine, seed=SEED).audio
+    heard = np.frombuffer(spoken.content, dtype="<i2") / 32_767
+    assert len(heard) == len(made) and np.abs(heard - made.clip(-1, 1)).max() < 1e-4
+    return Voice.load(folder / "kept.npz")
+
+
 DOORS = {
     way.__name__: way
     for way in (
         python_way, batch_way, stage_way, long_way, suno_way, notebook_way, command_line_way,
-        request_way, coqui_way, replay_way,
+        request_way, coqui_way, replay_way, http_way,
     )
 }  # fmt: skip
 

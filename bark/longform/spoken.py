@@ -1,6 +1,6 @@
 """A long text as it was spoken: its parts, its audio, and the ways to keep it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,13 +42,12 @@ class LongTake(Savable):
     @property
     def voice(self) -> Voice:
         """The end of the speech as a history prompt: the last part that is long enough for one."""
-        for part in reversed(self.parts):
-            if (voice := as_history(part.tokens, self.layout)) is not None:
-                own = self.spoken_in.get(part.speaker)
-                said = self.text or part.text
-                info = spoken_info(self.model, said, self.seed, own, self.family)
-                return replace(voice, info=info)
-        raise VoiceError("no part is long enough for a voice")
+        said = [(part.speaker, part.tokens) for part in self.parts]
+        speaker, voice = closing_voice(said, self.layout)
+        text = self.text or " ".join(part.text for part in self.parts)
+        own = self.spoken_in.get(speaker)
+        info = spoken_info(self.model, text, self.seed, own, self.family)
+        return replace(voice, info=info)
 
     def record(self) -> dict[str, Any]:
         """Return all that it takes to speak this again, as ``bark replay`` reads it."""
@@ -70,6 +69,16 @@ class LongTake(Savable):
             **({} if self.drift is None else {"drift": dict(self.drift)}),
             "parts": [part.record(self.sample_rate) for part in self.parts],
         }
+
+
+def closing_voice(
+    said: Sequence[tuple[str | None, Voice]], layout: TokenLayout
+) -> tuple[str | None, Voice]:
+    """Return the last part, of (speaker, tokens) each, that is long enough for a voice."""
+    for speaker, tokens in reversed(said):
+        if (voice := as_history(tokens, layout)) is not None:
+            return speaker, voice
+    raise VoiceError("no part is long enough for a voice")
 
 
 def as_history(tokens: Voice, layout: TokenLayout) -> Voice | None:

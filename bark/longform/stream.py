@@ -1,11 +1,13 @@
 """A text of any length as audio pieces, each yielded while later ones are still being made."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bark.errors import SettingError
+from bark.speech import spoken_info
 from bark.stages.progress import Watch
 from bark.stages.seeds import part_seed
 from bark.voice.voice import Voice, VoiceLike
@@ -13,7 +15,7 @@ from bark.voice.voice import Voice, VoiceLike
 from .join import Joiner
 from .part import BarkLike, retries, silent
 from .plan import plan_parts
-from .spoken import as_history
+from .spoken import as_history, closing_voice
 
 LATENCIES = ("exact", "low")
 Spoken = Generator[np.ndarray, None, Voice]  # the audio (n,) of a part, returning its tokens
@@ -46,13 +48,14 @@ class TextStream:
         find: Callable[[str], Voice | None] | None = None,
     ) -> None:
         bark.check(settings, seed)
-        self.bark, self.seed, self.settings = bark, seed, settings
+        self.bark, self.text, self.seed, self.settings = bark, text, seed, settings
         self.parts = plan_parts(bark, text, lossy=bool(settings.get("lossy")))
         find = find or bark.resolve_voice
         names = dict.fromkeys(part.speaker for part in self.parts)
-        self._histories: dict[str | None, Voice | None] = {
+        self._anchors: dict[str | None, Voice | None] = {
             name: bark.resolve_voice(voice) if name is None else find(name) for name in names
         }
+        self._histories = dict(self._anchors)
         self._joiner = Joiner(bark.layout.sample_rate)
         self.tokens: list[Voice] = []  # of each part that is spoken
 
@@ -72,6 +75,16 @@ class TextStream:
         turn = self.parts[self.spoken]
         seed = part_seed(self.seed, self.spoken + 1)
         return NextPart(turn.text, self._histories[turn.speaker], seed)
+
+    @property
+    def voice(self) -> Voice:
+        """The end of what is spoken as a history prompt, as that of a `LongTake`."""
+        speakers = [part.speaker for part in self.parts]
+        said = list(zip(speakers, self.tokens, strict=False))
+        speaker, voice = closing_voice(said, self.bark.layout)
+        anchor, bark = self._anchors[speaker], self.bark
+        info = spoken_info(bark.name, self.text, self.seed, anchor, bark.family)
+        return replace(voice, info=info)
 
     def stream(self, latency: str, watch: Watch) -> Iterator[np.ndarray]:
         """Speak the next part and yield its audio while it is made."""

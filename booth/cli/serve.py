@@ -67,5 +67,5 @@ def run(argv: Sequence[str]) -> int:
         text_letters=options.max_letters,
     )
     with from_extra("serve", "the server needs FastAPI and uvicorn"):
-        from booth.serve.server import serve
+        from booth.serve.app import serve
     return serve(settings)

@@ -1,20 +1,26 @@
-"""Puts the server together: settings and an engine to a FastAPI app."""
+"""Puts the server together, and runs it under uvicorn."""
 
+import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import uvicorn
 from anyio import to_thread
 from fastapi import FastAPI
 
+from bark.commandline import say
+from bark.errors import SettingError
 from bark.pipeline import Bark
 from bark.version import __version__
 
-from . import health, models, speech, voices
+from . import consents, health, models, speech, voices
 from .config import ServeSettings
 from .context import Context
-from .engine import Engine
+from .engine import Engine, Metrics
 from .errors import handle_errors
-from .metrics import Metrics
+from .guard import guard
+from .uploads import Desk
 
 
 def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI:
@@ -41,8 +47,41 @@ def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI
         redoc_url=None,
         lifespan=running,
     )
-    app.state.context = Context(settings, engine, engine.metrics)
+    app.state.context = Context(settings, engine, engine.metrics, Desk(settings))
     handle_errors(app)
-    for part in (speech, models, voices, health):
+    guard(app, settings, engine.metrics)
+    for part in (speech, models, voices, consents, health):
         app.include_router(part.router)
     return app
+
+
+def serve(settings: ServeSettings) -> int:
+    """Load the model, answer requests, and return when the process is told to end."""
+    with _bound(settings) as door:
+        app = create_app(settings)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        say(f"{settings.model} speaks on http://{host}:{door.getsockname()[1]}/")
+        config = uvicorn.Config(
+            app, log_level="warning", timeout_graceful_shutdown=round(settings.stop_seconds)
+        )
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):  # uvicorn has stopped, and passes the signal on
+            server.run([door])
+    return 0 if server.started else 1
+
+
+def _bound(settings: ServeSettings) -> socket.socket:
+    """Return the socket to listen on, taken before the model is loaded."""
+    kind = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    door = socket.socket(kind, socket.SOCK_STREAM)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+        door.bind((settings.host, settings.port))
+    except OSError as error:
+        door.close()
+        raise SettingError(
+            f"cannot listen on {settings.host}, port {settings.port}",
+            error.strerror or error,
+            fix="Choose another with --host and --port",
+        ) from error
+    return door

@@ -30,6 +30,7 @@ class ServeSettings:
     text_letters: int = 4096  # of one request; longer texts are long jobs
     upload_bytes: int = 25 << 20  # of one request's body
     upload_seconds: float = 600.0  # of a recording
+    decoded_bytes: int = 256 << 20  # of a recording's samples
     body_seconds: float = 60.0  # in which a body must have arrived
     stop_seconds: float = 20.0  # for what is being spoken when the server is told to stop
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from bark.errors import VoiceError
+from bark.tokens import BARK
 from bark.voice.names import SUNO_PRESETS, check_name, is_suno_preset, list_voices
 from bark.voice.voice import Voice
 from booth.voices.library import RANDOM, Entry, Library
 
 from .config import ServeSettings
-from .engine import Engine
+from .engine import Engine, Metrics
 from .errors import ApiError
-from .metrics import Metrics
+from .uploads import Desk
 
 OPENAI_VOICES = (
     "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage",
@@ -27,6 +28,7 @@ class Context:
     settings: ServeSettings
     engine: Engine
     metrics: Metrics
+    desk: Desk
 
     @property
     def library(self) -> Library:
@@ -35,7 +37,8 @@ class Context:
 
     def entries(self) -> list[Entry]:
         """Return the voices that the loaded model may speak with."""
-        presets = "suno" if self.engine.bark.voices_folder is None else "nano"
+        suno = self.engine.bark.layout.semantic_vocab == BARK.semantic_vocab
+        presets = "suno" if suno else "nano"
         return [entry for entry in self.library.entries() if entry.origin in ("own", presets)]
 
     def find(self, name: str) -> Voice | None:
@@ -56,7 +59,10 @@ class Context:
                 return self.engine.bark.resolve_voice(self._preset(OPENAI_VOICES.index(name)))
             path = self.library.find(name)
         except VoiceError as error:
-            raise ApiError(404, str(error), param="voice", code="voice_not_found") from error
+            told = f"no voice is named {name[:80]!r}"
+            if error.fix and error.fix.startswith("Did you mean"):
+                told += f". {error.fix}"
+            raise ApiError(404, told, param="voice", code="voice_not_found") from error
         return self.engine.bark.resolve_voice(path)
 
     def _preset(self, number: int) -> str:

@@ -19,6 +19,8 @@ from bark.errors import (
     printable,
 )
 
+from .engine import EngineFailed, QueueFull, Stopping
+
 logger = logging.getLogger(__name__)
 
 STATUSES: dict[type[BarkError], int] = {  # the first class that fits
@@ -26,8 +28,12 @@ STATUSES: dict[type[BarkError], int] = {  # the first class that fits
     MissingModelError: 503,
     StorageError: 503,
     Cancelled: 503,
+    Stopping: 503,
+    EngineFailed: 500,
+    QueueFull: 429,
     BarkError: 400,
 }
+BODIES = ("application/json", "multipart/form-data")
 SENTENCES = {
     401: "the API key is missing or wrong",
     404: "there is nothing at this address",
@@ -84,8 +90,12 @@ def as_api_error(error: BaseException) -> ApiError:
         return error
     if isinstance(error, BarkError):
         status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
-        return ApiError(status, str(error))
+        again = {Stopping: 5, QueueFull: getattr(error, "seconds", None)}.get(type(error))
+        headers = {} if again is None else {"Retry-After": str(again)}
+        return ApiError(status, str(error), headers=headers)
     if isinstance(error, HTTPException):
+        if isinstance(error.__cause__, ApiError):  # met while FastAPI read the body
+            return error.__cause__
         status = error.status_code
         told = SENTENCES.get(status, printable(error.detail))
         return ApiError(status, told, headers=error.headers)
@@ -100,6 +110,12 @@ def handle_errors(app: FastAPI) -> None:
     """Let every failure of the app be answered in OpenAI's shape."""
 
     async def expected(request: Request, error: Exception) -> JSONResponse:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip()
+        if isinstance(error, RequestValidationError) and kind not in BODIES:
+            allowed = ", ".join(BODIES)
+            return ApiError(
+                415, f"{SENTENCES[415]}; got {kind[:80]!r}; allowed: {allowed}"
+            ).response()
         return as_api_error(error).response()
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -3,9 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Awaitable
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from anyio import to_thread
@@ -13,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from bark.errors import BarkError, Cancelled
 from bark.speech import speech_tags
 from bark.stages.seeds import MAX_SEED, new_seed
 from bark.text.dialogue import parse_dialogue
@@ -22,10 +22,11 @@ from bark.voice.voice import Voice
 from .context import Context, context_of
 from .encode import FORMATS, Encoder
 from .engine import Handle, SpeechJob
-from .errors import ApiError
+from .errors import ApiError, as_api_error
 from .models import check_model
 
 router = APIRouter()
+Made = TypeVar("Made")
 Temperature = Annotated[float | None, Field(ge=0, le=10)]
 
 
@@ -41,7 +42,8 @@ class SpeechRequest(BaseModel):
     model: str | None = None
     input: str
     voice: str | VoiceId | None = None
-    instructions: str | None = None  # no model of Bark takes any
+    instructions: str | None = None  # no Bark follows any
+    language: str | None = None  # every Bark hears it in the text
     response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = "mp3"
     speed: Annotated[float, Field(ge=0.25, le=4.0)] = 1.0
     stream_format: Literal["audio", "sse"] = "audio"
@@ -54,6 +56,11 @@ class SpeechRequest(BaseModel):
     coarse_temperature: Temperature = None
     fine_temperature: Temperature = None
     lossy: bool = False
+
+    @property
+    def ignored(self) -> str:
+        """What is asked for in vain."""
+        return ", ".join(name for name in ("instructions", "language") if getattr(self, name))
 
     @property
     def voice_name(self) -> str | None:
@@ -101,15 +108,12 @@ async def create_speech(asked: SpeechRequest, request: Request) -> StreamingResp
     job = await to_thread.run_sync(job_of, asked, context)
     handle = await context.engine.submit(job, context.find)
     pieces = handle.pieces()
-    first = await _unless_gone(anext(pieces, None), handle, request)
-    encoder = Encoder(
-        asked.response_format,
-        context.engine.bark.layout.sample_rate,
-        speech_tags(job.text, job.seed),
-    )
+    first = await until_gone(anext(pieces, None), handle, request)
+    rate = context.engine.bark.layout.sample_rate
+    encoder = Encoder(asked.response_format, rate, speech_tags(job.text, job.seed), asked.speed)
     headers = {"X-Seed": str(job.seed)}
-    if asked.instructions:
-        headers["X-Ignored"] = "instructions"
+    if asked.ignored:
+        headers["X-Ignored"] = asked.ignored
     chunks = _encoded(first, pieces, encoder)
     if asked.stream_format == "sse":
         events = _events(chunks, handle)
@@ -118,33 +122,33 @@ async def create_speech(asked: SpeechRequest, request: Request) -> StreamingResp
     return StreamingResponse(chunks, media_type=media_type, headers=headers)
 
 
-async def _unless_gone(wanted: Any, handle: Handle, request: Request) -> np.ndarray | None:
-    """Return the first piece, or end the work when the client leaves before it."""
+async def until_gone(wanted: Awaitable[Made], handle: Handle, request: Request) -> Made:
+    """Wait for something of the engine; the work ends when the client leaves."""
 
     async def left() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    waiting = [asyncio.ensure_future(wanted), asyncio.ensure_future(left())]
+    waiting, leaving = asyncio.ensure_future(wanted), asyncio.ensure_future(left())
     try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting[0].done():
-            handle.cancel()
-        first: np.ndarray | None = await waiting[0]
-        return first
-    except asyncio.CancelledError:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise Cancelled("the client has left")
+        return waiting.result()
+    except BaseException:
         handle.cancel()
         raise
     finally:
-        waiting[1].cancel()
-        with suppress(asyncio.CancelledError):
-            await waiting[1]
+        for task in (waiting, leaving):
+            task.cancel()
+        await asyncio.gather(waiting, leaving, return_exceptions=True)
 
 
 async def _encoded(
     first: np.ndarray | None, pieces: AsyncIterator[np.ndarray], encoder: Encoder
 ) -> AsyncIterator[bytes]:
     """Yield the bytes of the file."""
+
     if first is not None and (data := await to_thread.run_sync(encoder.add, first)):
         yield data
     async for piece in pieces:
@@ -156,8 +160,12 @@ async def _encoded(
 
 async def _events(chunks: AsyncIterator[bytes], handle: Handle) -> AsyncIterator[bytes]:
     """Yield the file as OpenAI's events; a failure on the way is an event, too."""
-    async for chunk in chunks:
-        yield _event("speech.audio.delta", audio=base64.b64encode(chunk).decode())
+    try:
+        async for chunk in chunks:
+            yield _event("speech.audio.delta", audio=base64.b64encode(chunk).decode())
+    except BarkError as error:
+        yield _event("error", **as_api_error(error).body)
+        return
     heard, said = handle.usage
     usage = {"input_tokens": heard, "output_tokens": said, "total_tokens": heard + said}
     yield _event("speech.audio.done", usage=usage)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bark.checkpoints.find import find_model
 from bark.checkpoints.trust import is_here
 from bark.errors import BarkError, MissingFileError, StorageError, TakenError, VoiceError
-from bark.storage.atomic import atomic_write
+from bark.storage.atomic import atomic_write, link_new, workshop
 from bark.tokens import BARK, TokenLayout
 from bark.voice.mix import By, mix_voices
 from bark.voice.names import (
@@ -136,6 +136,21 @@ class Library:
         _copy_new(path, final)
         return final
 
+    def check_free(self, name: str) -> None:
+        """Refuse a name that a new voice cannot have."""
+        self._free(name)
+
+    def keep(self, voice: Voice, name: str, layout: TokenLayout) -> Path:
+        """Write a new voice under a free name and return its file."""
+        final = self._free(name)
+        with workshop(final.parent) as shop:
+            made = voice.save(shop / "voice.npz", layout)
+            try:
+                link_new(made, final)
+            except TakenError as error:
+                raise _taken(final) from error
+        return final
+
     def rename(self, old: str, new: str) -> Path:
         """Rename an own voice; the new name must be free."""
         path, final = self._own(old), self._free(new)
@@ -225,4 +240,8 @@ def _copy_new(source: Path, final: Path) -> None:
         with atomic_write(final, exclusive=True) as copy:
             copy.write_bytes(data)
     except TakenError as error:
-        raise VoiceError(f"{final} exists already", fix="Choose another name") from error
+        raise _taken(final) from error
+
+
+def _taken(final: Path) -> VoiceError:
+    return VoiceError(f"{final} exists already", fix="Choose another name")

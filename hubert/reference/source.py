@@ -23,6 +23,7 @@ class Source:
     rate: int  # Hz
     duration: float  # s
     blocks: Callable[[float], Iterator[np.ndarray]]  # from a second on: (n, channels) float32
+    path: Path | None = None  # of a file
 
     def part(self, start: float, end: float) -> np.ndarray:
         """Return the samples between two seconds: (N, channels)."""
@@ -43,13 +44,18 @@ class Source:
         return replace(self, blocks=_pieces(samples, self.rate))
 
 
-def open_source(recording: Any, sample_rate: int | None = None) -> Source:
-    """Return a file, or samples of any kind that `bark.audio.samples_of` takes, as a source."""
+def open_source(
+    recording: Any, sample_rate: int | None = None, *, isolated: bool = False
+) -> Source:
+    """Return a file, or samples of any kind that `bark.audio.samples_of` takes, as a source.
+
+    With `isolated` a file is decoded by a worker process: see `bark.audio.open_audio`.
+    """
     if isinstance(recording, Source):
         return recording
     if not isinstance(recording, (str, Path)):
         return _samples(recording, sample_rate)
-    opened = open_audio(recording)
+    opened = open_audio(recording, isolated=isolated)
     where, rate = str(opened.path), opened.sample_rate
 
     def blocks(start: float) -> Iterator[np.ndarray]:
@@ -59,7 +65,7 @@ def open_source(recording: Any, sample_rate: int | None = None) -> Source:
         decoded = way.sample_blocks(opened.path, opened.demuxer, rate, round(start * rate))
         return _finite(decoded, where)
 
-    return Source(where, rate, opened.duration, blocks)
+    return Source(where, rate, opened.duration, blocks, opened.path)
 
 
 def _samples(recording: Any, sample_rate: int | None) -> Source:

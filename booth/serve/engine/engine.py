@@ -11,10 +11,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,70 +27,13 @@ from bark.stages.progress import Watch
 from bark.voice.voice import Voice
 from hubert.judge import TakeJudge
 
-from .errors import ApiError
+from .handle import EngineFailed, Handle, QueueFull, SpeechJob, Stopping
 from .metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 LONGEST_RETRY = 600  # seconds
-
-
-@dataclass(frozen=True)
-class SpeechJob:
-    """A text to be spoken, its voice found and its seed drawn."""
-
-    text: str
-    voice: Voice | None
-    seed: int
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of `bark.settings.SettingChanges`
-    best_of: int = 1
-    latency: str = "exact"
-
-    @property
-    def company(self) -> object:
-        """What must be equal for two jobs to share a batch; None speaks alone."""
-        if self.best_of > 1 or self.latency != "exact":
-            return None
-        return tuple(sorted(self.settings.items()))
-
-
-class Handle:
-    """One request in the engine: its audio as it is made, and the way to end it."""
-
-    def __init__(self, job: SpeechJob, stream: TextStream, loop: asyncio.AbstractEventLoop) -> None:
-        self.job, self.stream = job, stream
-        self.since = time.monotonic()
-        self.begun = self.sounded = False
-        self.cancelled = threading.Event()
-        self._loop = loop
-        self._pieces: asyncio.Queue[np.ndarray | BaseException | None] = asyncio.Queue()
-
-    async def pieces(self) -> AsyncIterator[np.ndarray]:
-        """Yield the audio (n,) piece by piece; a request that fails raises its error."""
-        try:
-            while (piece := await self._pieces.get()) is not None:
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
-        finally:
-            self.cancel()  # of a finished request it changes nothing
-
-    @property
-    def usage(self) -> tuple[int, int]:
-        """Return the tokens of the text and those that were spoken, semantic ones, so far."""
-        encode = self.stream.bark.tokenizer.encode
-        parts, spoken = self.stream.parts, self.stream.tokens
-        return sum(len(encode(part.text)) for part in parts), sum(len(t.semantic) for t in spoken)
-
-    def cancel(self) -> None:
-        """End the work at its next step."""
-        self.cancelled.set()
-
-    def put(self, piece: np.ndarray | BaseException | None) -> None:
-        """Hand over a piece, an error or, as None, the end; called by the engine's thread."""
-        with suppress(RuntimeError):  # the loop is closed, so nobody listens
-            self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 
 
 @dataclass(eq=False)
@@ -101,13 +43,18 @@ class _Call:
     work: Callable[[Bark], Any]
     future: "Future[Any]"
 
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for it."""
+        return self.future.cancelled()
+
 
 class Engine:
     """Speaks for many at once with one model.
 
     Parameters
     ----------
-    queue : requests that are taken at once; beyond it `submit` is an `ApiError` 429.
+    queue : requests that are taken at once; beyond it `submit` is a `QueueFull`.
     max_batch : requests that are spoken side by side at most.
     """
 
@@ -128,7 +75,7 @@ class Engine:
     @property
     def unfinished(self) -> int:
         """Requests that wait or are being spoken."""
-        return len(self._open)
+        return sum(not item.given_up for item in list(self._open))
 
     @property
     def ready(self) -> bool:
@@ -185,17 +132,11 @@ class Engine:
 
     def _check_room(self) -> None:
         if self._stopping:
-            raise ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
-        if len(self._open) >= self.limit:
-            turns = len(self._open) / self.max_batch
+            raise Stopping("the server is stopping")
+        if (count := self.unfinished) >= self.limit:
+            turns = count / self.max_batch
             seconds = min(LONGEST_RETRY, max(1, math.ceil(turns * self._turn)))
-            raise ApiError(
-                429,
-                f"{self.limit} requests are being spoken or wait, and no more are taken. "
-                f"Try again in {seconds} s",
-                code="queue_full",
-                headers={"Retry-After": str(seconds)},
-            )
+            raise QueueFull(self.limit, seconds)
 
     def _take_in(self, item: Handle | _Call, bounded: bool) -> None:
         with self._changed:
@@ -327,9 +268,9 @@ class Engine:
                     self.metrics.first_sound.observe(time.monotonic() - handle.since)
         except BarkError as error:
             self._end(handle, error)
-        except Exception as error:
+        except Exception:
             logger.exception("speech failed")
-            self._end(handle, error)
+            self._end(handle, EngineFailed("the engine failed; its log says why"))
         else:
             if handle.stream.done:
                 self._end(handle, None)
@@ -340,7 +281,7 @@ class Engine:
 
     def _end(self, handle: Handle, error: BaseException | None) -> None:
         if isinstance(error, Cancelled) and self._stopping:
-            error = ApiError(503, "the server is stopping")
+            error = Stopping("the server is stopping")
         with self._changed:
             self._open.discard(handle)
         handle.put(error)

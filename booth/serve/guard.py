@@ -1,0 +1,125 @@
+"""What stands in front of every route: the API key, whose web page asks, and limits of a body."""
+
+import asyncio
+import hmac
+import re
+import time
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .config import ServeSettings, is_loopback
+from .engine import Metrics
+from .errors import SENTENCES, ApiError
+
+OPEN = re.compile(r"/(health|ready|static/.*)?")  # what is there for everyone
+LOCAL_PAGE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+
+
+class Guard:
+    """Lets a request pass, or answers it."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
+        self.app, self.settings, self.metrics = app, settings, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if (refusal := self._refusal(scope)) is not None:
+                await refusal.response()(scope, receive, watched)
+            else:
+                await self.app(scope, self._bounded(receive), watched)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self.metrics.requests.labels(scope["method"], path, str(status)).inc()
+
+    def _refusal(self, scope: Scope) -> ApiError | None:
+        headers = Headers(scope=scope)
+        if (page := headers.get("origin")) is not None and not self._may_ask(page, headers):
+            return ApiError(
+                403, f"web pages of {page[:80]} may not use this server. Allow them with --origin"
+            )
+        if self.settings.api_key is None:
+            # a page elsewhere may give its own name the address of this computer
+            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+            if not is_loopback(name) and not self._is_known(name):
+                return ApiError(
+                    403, f"this server is not called {name[:80]!r}. Allow it with --origin"
+                )
+        elif OPEN.fullmatch(scope["path"]) is None and not self._has_key(headers):
+            told = {"WWW-Authenticate": "Bearer"}
+            return ApiError(401, SENTENCES[401], code="invalid_api_key", headers=told)
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length[:20]) > self.settings.upload_bytes:
+            return too_large(self.settings)
+        return None
+
+    def _may_ask(self, page: str, headers: Headers) -> bool:
+        own = urlsplit(page).netloc == headers.get("host")
+        known = page in self.settings.origins or re.fullmatch(LOCAL_PAGE, page) is not None
+        return own or known
+
+    def _is_known(self, name: str) -> bool:
+        return name in {urlsplit(page).hostname for page in self.settings.origins}
+
+    def _has_key(self, headers: Headers) -> bool:
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        key = self.settings.api_key or ""
+        same = hmac.compare_digest(given.strip().encode(), key.encode())
+        return kind.lower() == "bearer" and same
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Return what reads a body of bounded size in bounded time."""
+        most, end = self.settings.upload_bytes, time.monotonic() + self.settings.body_seconds
+        size, whole = 0, False
+
+        async def bounded() -> Message:
+            nonlocal size, whole
+            if whole:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
+            except TimeoutError as error:
+                seconds = f"{self.settings.body_seconds:g} s"
+                raise ApiError(408, f"the request did not arrive within {seconds}") from error
+            size += len(message.get("body", b""))
+            whole = message["type"] != "http.request" or not message.get("more_body", False)
+            if size > most:
+                raise too_large(self.settings)
+            return message
+
+        return bounded
+
+
+def too_large(settings: ServeSettings) -> ApiError:
+    """Return the error for a body above the limit."""
+    return ApiError(
+        413, f"{SENTENCES[413]}; allowed: up to {settings.upload_bytes >> 20} MB", code="too_large"
+    )
+
+
+def guard(app: FastAPI, settings: ServeSettings, metrics: Metrics) -> None:
+    """Put the guard in front of an app."""
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.origins,
+        allow_origin_regex=LOCAL_PAGE,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["X-Seed", "X-Ignored", "Retry-After"],
+    )
