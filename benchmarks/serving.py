@@ -68,6 +68,8 @@ class Asked:
             for chunk in answer.iter_raw():
                 self.first = self.first or time.monotonic() - begun
                 size += len(chunk)
+        if self.status not in (200, 429, 503):
+            raise RuntimeError(f"the server answered {self.status}")
         self.whole, self.seconds = time.monotonic() - begun, size / RATE
 
 

@@ -29,6 +29,7 @@ class ServeSettings:
     max_batch: int = 4  # requests spoken side by side
     text_letters: int = 4096  # of one request; longer texts are long jobs
     upload_bytes: int = 25 << 20  # of one request's body
+    held_bytes: int = 512 << 20  # of all bodies at once
     upload_seconds: float = 600.0  # of a recording
     decoded_bytes: int = 256 << 20  # of a recording's samples
     body_seconds: float = 60.0  # in which a body must have arrived

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from anyio import to_thread
 from fastapi import APIRouter, Form, Request, UploadFile
+from pydantic import BaseModel, Field
 
 from bark.audio.read import open_audio
 from bark.errors import StorageError
@@ -27,6 +28,12 @@ from .uploads import harmless
 
 router = APIRouter()
 Label = Annotated[str, Form(min_length=1, max_length=200)]
+
+
+class NewLabel(BaseModel):
+    """What a consent is to be called."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Consent(msgspec.Struct):
@@ -97,15 +104,11 @@ async def get_consent(consent_id: str, request: Request) -> dict[str, Any]:
 
 
 @router.post("/v1/audio/voice_consents/{consent_id}")
-async def rename_consent(consent_id: str, request: Request) -> dict[str, Any]:
+async def rename_consent(consent_id: str, asked: NewLabel, request: Request) -> dict[str, Any]:
     """Give one another label."""
     context = context_of(request)
-    body = await request.json()
-    name = body.get("name") if isinstance(body, dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= 200:
-        raise ApiError(400, "name: give 1 to 200 letters", param="name")
     found = await to_thread.run_sync(_found, consent_id, context)
-    found.name = name
+    found.name = asked.name
     await to_thread.run_sync(_write, found, context)
     return found.described
 

@@ -139,5 +139,12 @@ def _unreadable(faults: Sequence[Mapping[str, Any]]) -> ApiError:
     told = fault["msg"].removeprefix("Value error, ")
     message = f"{name}: {told[:1].lower()}{told[1:]}"
     if fault["type"] != "missing":
-        message += f"; got {printable(repr(fault['input']), 80)}"
+        message += f"; got {_shown(fault['input'])}"
     return ApiError(400, message, param=name)
+
+
+def _shown(value: Any) -> str:
+    """Return a short value as it was given, of others what they are."""
+    if value is None or isinstance(value, (str, int, float)):
+        return printable(repr(value[:80] if isinstance(value, str) else value), 80)
+    return "a list" if isinstance(value, list) else "an object"

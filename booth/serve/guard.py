@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import re
 import time
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -24,13 +25,14 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
+        self._held = 0  # bytes of all bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status = 500
+        status, body = 500, _Body()
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -42,8 +44,9 @@ class Guard:
             if (refusal := self._refusal(scope)) is not None:
                 await refusal.response()(scope, receive, watched)
             else:
-                await self.app(scope, self._bounded(receive), watched)
+                await self.app(scope, self._bounded(receive, body), watched)
         finally:
+            self._held -= body.size
             path = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(scope["method"], path, str(status)).inc()
 
@@ -55,7 +58,7 @@ class Guard:
             )
         if self.settings.api_key is None:
             # a page elsewhere may give its own name the address of this computer
-            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+            name = _host(f"//{headers.get('host', '')}")
             if not is_loopback(name) and not self._is_known(name):
                 return ApiError(
                     403, f"this server is not called {name[:80]!r}. Allow it with --origin"
@@ -69,12 +72,12 @@ class Guard:
         return None
 
     def _may_ask(self, page: str, headers: Headers) -> bool:
-        own = urlsplit(page).netloc == headers.get("host")
+        own = page.partition("://")[2] == headers.get("host")
         known = page in self.settings.origins or re.fullmatch(LOCAL_PAGE, page) is not None
         return own or known
 
     def _is_known(self, name: str) -> bool:
-        return name in {urlsplit(page).hostname for page in self.settings.origins}
+        return name in map(_host, self.settings.origins)
 
     def _has_key(self, headers: Headers) -> bool:
         kind, _, given = headers.get("authorization", "").partition(" ")
@@ -82,27 +85,46 @@ class Guard:
         same = hmac.compare_digest(given.strip().encode(), key.encode())
         return kind.lower() == "bearer" and same
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, body: "_Body") -> Receive:
         """Return what reads a body of bounded size in bounded time."""
-        most, end = self.settings.upload_bytes, time.monotonic() + self.settings.body_seconds
-        size, whole = 0, False
+        end = time.monotonic() + self.settings.body_seconds
 
         async def bounded() -> Message:
-            nonlocal size, whole
-            if whole:
+            if body.whole:
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
             except TimeoutError as error:
                 seconds = f"{self.settings.body_seconds:g} s"
                 raise ApiError(408, f"the request did not arrive within {seconds}") from error
-            size += len(message.get("body", b""))
-            whole = message["type"] != "http.request" or not message.get("more_body", False)
-            if size > most:
+            size = len(message.get("body", b""))
+            body.size += size
+            self._held += size
+            body.whole = message["type"] != "http.request" or not message.get("more_body", False)
+            if body.size > self.settings.upload_bytes:
                 raise too_large(self.settings)
+            if self._held > self.settings.held_bytes:
+                again = {"Retry-After": "10"}
+                raise ApiError(503, "too much is being uploaded at once", headers=again)
             return message
 
         return bounded
+
+
+@dataclass
+class _Body:
+    """How much of a request's body has come."""
+
+    size: int = 0
+    whole: bool = False
+
+
+def _host(address: str) -> str:
+    """Return the name in an address, empty where there is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # "//[": half an IPv6 address
+        return ""
 
 
 def too_large(settings: ServeSettings) -> ApiError:

@@ -114,7 +114,7 @@ async def create_speech(asked: SpeechRequest, request: Request) -> StreamingResp
     headers = {"X-Seed": str(job.seed)}
     if asked.ignored:
         headers["X-Ignored"] = asked.ignored
-    chunks = _encoded(first, pieces, encoder)
+    chunks = _encoded(first, pieces, encoder, handle)
     if asked.stream_format == "sse":
         events = _events(chunks, handle)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
@@ -145,17 +145,19 @@ async def until_gone(wanted: Awaitable[Made], handle: Handle, request: Request) 
 
 
 async def _encoded(
-    first: np.ndarray | None, pieces: AsyncIterator[np.ndarray], encoder: Encoder
+    first: np.ndarray | None, pieces: AsyncIterator[np.ndarray], encoder: Encoder, handle: Handle
 ) -> AsyncIterator[bytes]:
-    """Yield the bytes of the file."""
-
-    if first is not None and (data := await to_thread.run_sync(encoder.add, first)):
-        yield data
-    async for piece in pieces:
-        if data := await to_thread.run_sync(encoder.add, piece):
+    """Yield the bytes of the file; the work ends when nobody takes them."""
+    try:
+        if first is not None and (data := await to_thread.run_sync(encoder.add, first)):
             yield data
-    if data := await to_thread.run_sync(encoder.finish):
-        yield data
+        async for piece in pieces:
+            if data := await to_thread.run_sync(encoder.add, piece):
+                yield data
+        if data := await to_thread.run_sync(encoder.finish):
+            yield data
+    finally:
+        handle.cancel()
 
 
 async def _events(chunks: AsyncIterator[bytes], handle: Handle) -> AsyncIterator[bytes]:
@@ -166,7 +168,7 @@ async def _events(chunks: AsyncIterator[bytes], handle: Handle) -> AsyncIterator
     except BarkError as error:
         yield _event("error", **as_api_error(error).body)
         return
-    heard, said = handle.usage
+    heard, said = await to_thread.run_sync(lambda: handle.usage)
     usage = {"input_tokens": heard, "output_tokens": said, "total_tokens": heard + said}
     yield _event("speech.audio.done", usage=usage)
 

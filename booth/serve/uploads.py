@@ -18,14 +18,16 @@ from fastapi import UploadFile
 from bark.audio.read import open_audio
 from bark.errors import BarkError
 from bark.pipeline import Bark
-from hubert.clone import Clone, Cloner
+from hubert.clone import Cloner
 from hubert.reference import Report, examine
 from hubert.reference.source import Source, open_source
 
 from .config import ServeSettings
+from .engine import QueueFull
 from .errors import ApiError, as_api_error
 
 PEAKS = 600  # pairs of a drawing
+AGAIN = 10  # seconds, where too many recordings wait
 SAMPLE_BYTES = 4
 
 
@@ -50,6 +52,8 @@ class Desk:
     @asynccontextmanager
     async def saved(self, upload: UploadFile) -> AsyncIterator[Path]:
         """Yield the path of an upload; its errors are told by the name that the client gave."""
+        if self._one.statistics().tasks_waiting >= self.settings.queue:
+            raise QueueFull(self.settings.queue, AGAIN)
         with TemporaryDirectory(prefix="bark-upload-") as folder:
             path = Path(folder) / harmless(upload.filename)
             await to_thread.run_sync(_copy, upload, path)
@@ -74,13 +78,17 @@ class Desk:
 
         return await to_thread.run_sync(work, limiter=self._one)
 
-    def cloned(self, bark: Bark, path: Path, report: Report, language: str, consent: str) -> Clone:
-        """Clone the window of a report for the loaded model; called in a turn of the engine."""
-        if self._cloner is None or self._cloner.language != language:
-            self._cloner = Cloner.from_pretrained(
-                bark.name, language, codec=bark.codec, device=self.settings.device
-            )
-        return self._cloner.clone(path, consent=consent, isolated=True, report=report)
+    async def cloner(self, bark: Bark, language: str) -> Cloner:
+        """Load what clones recordings of a language for the loaded model; the last is kept."""
+
+        def load() -> Cloner:
+            if self._cloner is None or self._cloner.language != language:
+                self._cloner = Cloner.from_pretrained(
+                    bark.name, language, codec=bark.codec, device=self.settings.device
+                )
+            return self._cloner
+
+        return await to_thread.run_sync(load, limiter=self._one)
 
     def _opened(self, path: Path) -> Source:
         found = open_audio(path, isolated=True)

@@ -71,11 +71,10 @@ async def create_voice(
     await to_thread.run_sync(context.library.check_free, name)
     async with context.desk.saved(audio_sample) as path:
         report, _ = await context.desk.examined(path, start, end)
-
-        def clone(bark: Bark) -> Any:
-            return context.desk.cloned(bark, path, report, language, statement)
-
-        made = await context.engine.call(clone)
+        cloner = await context.desk.cloner(context.engine.bark, language)
+        made = await context.engine.call(
+            lambda bark: cloner.clone(path, consent=statement, isolated=True, report=report)
+        )
     layout = context.engine.bark.layout
     file = await to_thread.run_sync(context.library.keep, made.voice, name, layout)
     findings = [finding.to_dict() for finding in made.findings]
