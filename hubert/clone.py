@@ -256,12 +256,9 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
 def _sha256(recording: Recording) -> str:
     """Return the hash of the file's bytes, or of the samples'."""
     if not isinstance(recording, (str, Path)):
-        held = (
-            recording.part(0.0, recording.duration)
-            if isinstance(recording, Source)
-            else channels_of(recording)[0]
-        )
-        samples = np.ascontiguousarray(held)
+        if isinstance(recording, Source):
+            recording = recording.rate, recording.part(0.0, recording.duration)
+        samples = np.ascontiguousarray(channels_of(recording)[0])
         return hashlib.sha256(samples.tobytes()).hexdigest()
     with Path(recording).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from bark.pipeline import Bark
 from bark.voice.names import check_name, is_suno_preset
 from bark.voice.voice import Voice
 from booth.voices.library import Entry
+from hubert.reference.source import open_source
 
 from .consents import statement_of
 from .context import Context, context_of
@@ -73,7 +74,9 @@ async def create_voice(
         report, _ = await context.desk.examined(path, start, end)
         cloner = await context.desk.cloner(context.engine.bark, language)
         made = await context.engine.call(
-            lambda bark: cloner.clone(path, consent=statement, isolated=True, report=report)
+            lambda bark: cloner.clone(
+                open_source(path, isolated=True), consent=statement, report=report
+            )
         )
     layout = context.engine.bark.layout
     file = await to_thread.run_sync(context.library.keep, made.voice, name, layout)
