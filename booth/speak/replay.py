@@ -74,8 +74,7 @@ def replay(
     target : of the new files.
     device : where to run, by default where the take was made; another device may draw other tokens.
     regenerate : numbers of parts to draw anew; the others keep their tokens.
-    postprocess : steps before the file is written, by default the take's own; of those that other
-        packages bring a record alone starts none.
+    postprocess : steps before the file is written, by default the take's own built-in ones.
 
     Raises
     ------
