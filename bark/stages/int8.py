@@ -6,7 +6,7 @@ that row alone: a sequence of a batch gets the numbers it gets alone. Attention 
 bfloat16 where the CPU can; layer norms, the residual stream and the fine stage's embeddings and
 heads, which share their weights, stay in float32.
 
-Which operator of torch multiplies (benchmarks/speed.py compares them):
+Which operator of torch multiplies (times are of a Xeon with AMX, whole stacks of `small`):
 - a few rows: FBGEMM's, the one under torch's dynamic quantisation, in the form that takes a fixed
   scale, so that all rows of a batch, each divided by its own largest magnitude before, can go
   through one call. For one row it takes a third of oneDNN's time.
@@ -108,7 +108,7 @@ class Int8Linear(nn.Module):
         rows: Rows = "few",
     ) -> None:
         super().__init__()
-        self.levels, self.width = levels(), len(codes)
+        self.levels = levels()
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
         self.few: Any = None  # FBGEMM's packed weights
         self.many: torch.Tensor | None = None  # oneDNN's
