@@ -240,7 +240,7 @@ def _quantise(network: HubertModel) -> None:
             small = Int8Linear(*codes_of(module.weight), module.bias, "many")
             network.encoder.layers.set_submodule(name, small)
     if attention_dtype() == torch.bfloat16:
-        network.feature_extractor = _Half(network.feature_extractor)
+        network.add_module("feature_extractor", _Half(network.feature_extractor))
 
 
 def _drop_last_norm(network: HubertModel) -> None:
