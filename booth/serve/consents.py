@@ -20,6 +20,7 @@ from bark.audio.read import open_audio
 from bark.errors import StorageError
 from bark.storage.atomic import atomic_write, atomic_write_text
 from bark.storage.json import encode, read_as
+from hubert.consent import Consent as Statement
 from hubert.consent import require_consent
 
 from .context import Context, context_of
@@ -47,9 +48,9 @@ class Consent(msgspec.Struct):
     sha256: str
 
     @property
-    def statement(self) -> str:
-        """What a voice keeps of it."""
-        return f"recorded:{self.file} sha256:{self.sha256}"
+    def statement(self) -> Statement:
+        """What a voice keeps of it; the hash is that of the recording which came here."""
+        return Statement(f"recorded:{self.file} sha256:{self.sha256}")
 
     @property
     def described(self) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class Consent(msgspec.Struct):
         return {"object": "audio.voice_consent", **kept}
 
 
-def statement_of(given: str | None, context: Context) -> str:
+def statement_of(given: str | None, context: Context) -> Statement:
     """Return what a voice keeps of a consent: an id from here, or a statement like those of
     ``--consent``. Without one it is the error of the command line.
     """
