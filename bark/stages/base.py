@@ -38,6 +38,21 @@ class Stage:
         self.use_cache = use_cache  # False recomputes everything at every step, for checks
         check_fit(model.config, self.name, layout)
 
+    def generate(
+        self,
+        given: Any,
+        history: Any = None,
+        *,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> np.ndarray:
+        """Make one utterance; arguments as of the stage's `generate_batch`, one of each."""
+        stage: Any = self
+        made: list[np.ndarray] = stage.generate_batch(
+            [given], history, generators=[generator], **options
+        )
+        return made[0]
+
 
 def per_item(what: str, values: Any, count: int) -> list[Any]:
     """Return one value for each item of a batch, of a list with as many or of one value for all."""

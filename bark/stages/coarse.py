@@ -137,53 +137,6 @@ class CoarseStage(Stage):
     name = "coarse"
     model: GPT
 
-    def generate(
-        self,
-        semantic: np.ndarray,
-        history: "Voice | None" = None,
-        *,
-        sampling: Sampling = DEFAULT_SAMPLING,
-        max_coarse_history: int | None = None,
-        sliding_window_len: int | None = None,
-        coarse_anchor: int = 0,
-        generator: torch.Generator | None = None,
-        watch: Watch = UNWATCHED,
-    ) -> np.ndarray:
-        """Write the coarse codes of one utterance.
-
-        Parameters
-        ----------
-        semantic : (S,) semantic tokens.
-        history : the voice to speak in; its semantic and coarse tokens are read.
-        sampling : how tokens are drawn.
-        max_coarse_history : flattened coarse tokens to look back on, 60 to 630 for Bark (default:
-            630).
-        sliding_window_len : tokens between two moves of the window (default: the layout's, 60 for
-            Bark).
-        coarse_anchor : as the utterance goes on the voice slides out of the window, but for so many
-            coarse tokens of its end, of `max_coarse_history`; with 0, as in Suno's code, all of it.
-        generator : source of randomness; None is torch's global one.
-        watch : who is told how far it is, and may end it.
-
-        Returns
-        -------
-        (2, T) int64 with T = floor(S * 1.503) for Bark.
-
-        Raises
-        ------
-        VoiceError, SettingError : for tokens or numbers out of range.
-        """
-        return self.generate_batch(
-            [semantic],
-            history,
-            sampling=sampling,
-            max_coarse_history=max_coarse_history,
-            sliding_window_len=sliding_window_len,
-            coarse_anchor=coarse_anchor,
-            generators=[generator],
-            watch=watch,
-        )[0]
-
     @torch.inference_mode()
     def generate_batch(
         self,
@@ -197,11 +150,34 @@ class CoarseStage(Stage):
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
         watch: Watch = UNWATCHED,
     ) -> list[np.ndarray]:
-        """Write the codes of several utterances, each as `generate` alone would.
+        """Write the coarse codes of several utterances, each as it would come out alone.
 
-        `history` and `generators` are one for all, or a list with one for each utterance.
         Utterances run side by side when equally much is heard of their voices, so that their
-        windows move together."""
+        windows move together.
+
+        Parameters
+        ----------
+        semantic : (S,) semantic tokens of each.
+        history : the voice to speak in, of which semantic and coarse tokens are read; one for all,
+            or a list with one for each utterance.
+        sampling : how tokens are drawn.
+        max_coarse_history : flattened coarse tokens to look back on, 60 to 630 for Bark (default:
+            630).
+        sliding_window_len : tokens between two moves of the window (default: the layout's, 60 for
+            Bark).
+        coarse_anchor : as the utterance goes on the voice slides out of the window, but for so many
+            coarse tokens of its end, of `max_coarse_history`; with 0, as in Suno's code, all of it.
+        generators : sources of randomness, as `history`; None is torch's global one.
+        watch : who is told how far it is, and may end it.
+
+        Returns
+        -------
+        (2, T) int64 for each, with T = floor(S * 1.503) for Bark.
+
+        Raises
+        ------
+        VoiceError, SettingError : for tokens or numbers out of range.
+        """
         longest, sliding = self.windows(max_coarse_history, sliding_window_len, coarse_anchor)
         options = _Options(sampling, longest, sliding)
         voices = per_item("histories", history, len(semantic))

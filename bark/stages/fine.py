@@ -60,37 +60,6 @@ class FineStage(Stage):
     name = "fine"
     model: FineGPT
 
-    def generate(
-        self,
-        coarse: np.ndarray,
-        history: np.ndarray | None = None,
-        *,
-        temperature: float | None = FINE_TEMPERATURE,
-        generator: torch.Generator | None = None,
-        watch: Watch = UNWATCHED,
-    ) -> np.ndarray:
-        """Fill the missing codebooks of one utterance.
-
-        Parameters
-        ----------
-        coarse : (k, T) codes of the first k codebooks, 1 <= k <= 7.
-        history : (8, n) fine codes of the voice to speak in; the last 512 frames are heard.
-        temperature : of the draw; 0 or None takes the most likely code.
-        generator : source of randomness; None is torch's global one.
-        watch : who is told how far it is, and may end it.
-
-        Returns
-        -------
-        (8, T) int64.
-
-        Raises
-        ------
-        VoiceError, SettingError : for codes or numbers out of range.
-        """
-        return self.generate_batch(
-            [coarse], history, temperature=temperature, generators=[generator], watch=watch
-        )[0]
-
     @torch.inference_mode()
     def generate_batch(
         self,
@@ -101,9 +70,24 @@ class FineStage(Stage):
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
         watch: Watch = UNWATCHED,
     ) -> list[np.ndarray]:
-        """Fill several utterances, each as `generate` alone would.
+        """Fill the missing codebooks of several utterances, each as it would come out alone.
 
-        `history` and `generators` are one for all, or a list with one for each utterance.
+        Parameters
+        ----------
+        coarse : (k, T) codes of the first k codebooks of each, 1 <= k <= 7.
+        history : (8, n) fine codes of the voice to speak in, of which the last 512 frames are
+            heard; one for all, or a list with one for each utterance.
+        temperature : of the draw; 0 or None takes the most likely code.
+        generators : sources of randomness, as `history`; None is torch's global one.
+        watch : who is told how far it is, and may end it.
+
+        Returns
+        -------
+        (8, T) int64 for each.
+
+        Raises
+        ------
+        VoiceError, SettingError : for codes or numbers out of range.
         """
         sampling = Sampling(temperature=temperature or 0.0)
         voices = per_item("histories", history, len(coarse))

@@ -81,51 +81,6 @@ class SemanticStage(Stage):
     name = "semantic"
     model: GPT
 
-    def generate(
-        self,
-        text_ids: Sequence[int] | np.ndarray,
-        history: np.ndarray | None = None,
-        *,
-        sampling: Sampling = DEFAULT_SAMPLING,
-        min_eos_p: float | None = MIN_EOS_P,
-        max_duration_s: float | None = None,
-        allow_early_stop: bool = True,
-        generator: torch.Generator | None = None,
-        watch: Watch = UNWATCHED,
-    ) -> np.ndarray:
-        """Speak one text.
-
-        Parameters
-        ----------
-        text_ids : (n,) token ids of the tokenizer, without Bark's offset; cut to the text window.
-        history : (S,) semantic tokens of the voice to speak in; the last text window is heard.
-        sampling : how tokens are drawn.
-        min_eos_p : end when the end is at least this likely, after the filters; None waits until it
-            is drawn.
-        max_duration_s : end after this many seconds.
-        allow_early_stop : with False the utterance lasts until the limit.
-        generator : source of randomness; None is torch's global one.
-        watch : who is told how far it is, and may end it.
-
-        Returns
-        -------
-        (S,) int64 in [0, semantic vocabulary); may be empty.
-
-        Raises
-        ------
-        TextError, VoiceError, SettingError : for ids or numbers out of range.
-        """
-        return self.generate_batch(
-            [text_ids],
-            history,
-            sampling=sampling,
-            min_eos_p=min_eos_p,
-            max_duration_s=max_duration_s,
-            allow_early_stop=allow_early_stop,
-            generators=[generator],
-            watch=watch,
-        )[0]
-
     @torch.inference_mode()
     def generate_batch(
         self,
@@ -139,9 +94,29 @@ class SemanticStage(Stage):
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
         watch: Watch = UNWATCHED,
     ) -> list[np.ndarray]:
-        """Speak several texts side by side; each comes out as `generate` alone would speak it.
+        """Speak several texts side by side; each comes out as it would alone.
 
-        `history` and `generators` are one for all, or a list with one for each text.
+        Parameters
+        ----------
+        text_ids : (n,) token ids of the tokenizer for each text, without Bark's offset; cut to the
+            text window.
+        history : (S,) semantic tokens of the voice to speak in, of which the last text window is
+            heard; one for all, or a list with one for each text.
+        sampling : how tokens are drawn.
+        min_eos_p : end when the end is at least this likely, after the filters; None waits until it
+            is drawn.
+        max_duration_s : end after this many seconds.
+        allow_early_stop : with False the utterance lasts until the limit.
+        generators : sources of randomness, as `history`; None is torch's global one.
+        watch : who is told how far it is, and may end it.
+
+        Returns
+        -------
+        (S,) int64 in [0, semantic vocabulary) for each; may be empty.
+
+        Raises
+        ------
+        TextError, VoiceError, SettingError : for ids or numbers out of range.
         """
         if min_eos_p is not None and not is_number(min_eos_p, 0):
             raise SettingError("min_eos_p", repr(min_eos_p), "a probability, or none")

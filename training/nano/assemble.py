@@ -29,7 +29,6 @@ from training.stages.initial import NetworkSize, stage_config
 from .stages import HUBERT, SIZES, STAGES, work_layout
 
 FORMAT_VERSION = 1
-LARGEST_FILE = 16 * 2**20  # bytes: what the package may hold in one file
 PRESET_SECONDS = 8.0
 # name → training voice, near the synthesiser's own
 PRESETS = {
@@ -144,9 +143,3 @@ def trained_network(stage: str, work: Path, layout: TokenLayout) -> GPT | FineGP
     network = FineGPT(config) if isinstance(config, FineGPTConfig) else GPT(config)
     load_network(network, weights, best)
     return network
-
-
-def folder_size(folder: Path) -> dict[str, int]:
-    """Return the bytes of each file of a folder, by relative name."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.stat().st_size for path in files}

@@ -45,11 +45,6 @@ def read(text: str) -> Reading:
     return Reading(_tidy(apply(RULES, folded)), lost, dropped, kept + gone, gone)
 
 
-def spoken_form(text: str) -> str:
-    """Return the spoken form of `text`; empty when there is nothing to say."""
-    return read(text).words
-
-
 def _tidy(text: str) -> str:
     """Lower-case; marks become ", ", other signs spaces; apostrophes stay inside words only."""
     text = re.sub(r"[.,;:!?()\[\]{}\"\n|]", " , ", text.lower())

@@ -110,14 +110,6 @@ def listener_mark(folder: Path) -> str:
     return "-".join(f"{zlib.crc32(path.read_bytes()):08x}" for path in files)
 
 
-def load_tokens(work: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return one voice's semantic tokens (N / 480,) uint16 and the utterances' starts in samples (U
-    + 1,).
-    """
-    with np.load(work / "tokens" / f"{name}.npz", allow_pickle=False) as file:
-        return file["semantic"], file["starts"]
-
-
 def _tokenise(work: Path, folder: Path, mark: str, paths: list[Path]) -> int:
     listener = Listener(folder)
     written = 0
