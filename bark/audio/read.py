@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +72,7 @@ class AudioSource:
         check_rate(rate)
         audio = np.empty(math.ceil((last - first) * rate / self.sample_rate) + 1, dtype=np.float32)
         filled = 0
-        for block in _resampled(self._mono_blocks(first, last), self.sample_rate, rate):
+        for block in resampled(self._mono_blocks(first, last), self.sample_rate, rate):
             room = audio[filled : filled + len(block)]
             room[:] = block[: len(room)]
             filled += len(room)
@@ -261,7 +261,7 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return soxr.resample(audio, from_rate, to_rate)
 
 
-def _resampled(blocks: Iterator[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
     """Resample a stream of (n,) blocks; the same samples as `resample` gives for the whole."""
     if from_rate == to_rate:
         yield from blocks

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from bark.audio.read import MAX_RATE, MIN_RATE
-from bark.errors import AudioError
+from bark.audio.read import resampled
+from bark.audio.samples import check_rate
 
 RATE = 16_000  # Hz, of the network
 STEP = 512  # samples of one decision, 32 ms
@@ -37,7 +37,9 @@ class SpeechDetector:
 
     def probabilities(self, blocks: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
         """Return the probability of speech in each 32 ms of a stream of mono blocks: (P,)."""
-        found = [self._run(pieces) for pieces in _batches(_at_16k(blocks, sample_rate))]
+        check_rate(sample_rate)
+        heard = resampled(blocks, sample_rate, RATE)
+        found = [self._run(pieces) for pieces in _batches(heard)]
         return np.concatenate(found) if found else np.zeros(0, np.float32)
 
     def spans(self, probabilities: np.ndarray, shortest_pause: float = 0.1) -> np.ndarray:
@@ -68,21 +70,6 @@ class SpeechDetector:
         with torch.inference_mode():
             found = self.network.audio_forward(torch.from_numpy(batch.copy()), RATE)
         return found[:, LEAD:].numpy().reshape(-1)[:count]
-
-
-def _at_16k(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
-    """Resample a stream of blocks to the network's rate."""
-    if not MIN_RATE <= sample_rate <= MAX_RATE:
-        raise AudioError("sample rate", sample_rate, f"{MIN_RATE} to {MAX_RATE} Hz")
-    if sample_rate == RATE:
-        yield from blocks
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32")
-    for block in blocks:
-        yield stream.resample_chunk(np.ascontiguousarray(block))
-    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _batches(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
