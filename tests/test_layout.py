@@ -312,7 +312,6 @@ def test_the_architecture_page_names_every_room() -> None:
 
 MOST_ARGUMENTS = 8
 WIDE = {  # signatures that are somebody else's, or that an editor should show whole
-    "from_pretrained",  # of `Bark`
     "preload_models",
     "generate_text_semantic",
     "generate_coarse",

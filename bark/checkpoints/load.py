@@ -94,11 +94,6 @@ def _is_wide(source: ModelFiles, stage: str) -> bool:
     return read_stage(source.path(stage), stage)[0].n_embd >= INT8_PAYS
 
 
-def _is_wide(source: ModelFiles, stage: str) -> bool:
-    """Tell whether a stage's network is one that 8 bits make faster; nano's are not."""
-    return read_stage(source.path(stage), stage)[0].n_embd >= INT8_PAYS
-
-
 def part_devices(device: str | torch.device | Mapping[str, str]) -> dict[str, torch.device]:
     """Return the device of each part; a mapping may leave some to "auto"."""
     if isinstance(device, (str, torch.device)):
