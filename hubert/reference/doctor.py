@@ -13,7 +13,7 @@ from bark.tokens import BARK
 from . import measures as measuring
 from . import speakers
 from .channels import Channels, mono_blocks
-from .findings import TURNS, Finding, Verdict, elsewhere_two, find_faults, verdict_of
+from .findings import Finding, Verdict, elsewhere_two, find_faults, take_turns, verdict_of
 from .frames import MIN_SECONDS, Frames, Meter, loud_frames
 from .measures import Measures, Spectra
 from .source import Source, open_source
@@ -114,7 +114,7 @@ def examine(
             break
     best = min(reports, key=_badness)
     if all(found.code != "two-speakers" for found in best.findings) and any(
-        report.measures.turns > TURNS for report in reports
+        take_turns(report.measures) for report in reports
     ):
         return replace(best, findings=(*best.findings, elsewhere_two()))
     return best
@@ -153,7 +153,7 @@ def _measured(heard: Heard, window: Window) -> Report:
     quiet = heard.frames.power[~heard.voiced]
     hum_db, hum_hz, tones_db = measuring.steady_tones(spectra.audio)
     pitches, periodic = speakers.pitch(spectra)
-    model = speakers.fitted()
+    model, moments = speakers.fitted(), speakers.moments(spectra)
     wide = resample(mono, heard.source.rate, BARK.sample_rate)
     found = Measures(
         level_db=float(measuring.decibels(spectra.power[spectra.speech].mean())),
@@ -170,6 +170,7 @@ def _measured(heard: Heard, window: Window) -> Report:
         noisiness=measuring.noisiness(spectra),
         overlap=speakers.overlap(speakers.overlap_features(spectra, pitches, periodic), model),
         turns=speakers.turns(speakers.stretches(spectra, pitches), model),
+        alike=None if moments is None else speakers.alike(moments),
     )
     last_part = heard.frames.span(max(window.start, window.end - HEARD_SECONDS), window.end)
     speech = float(heard.speech[last_part].sum() * heard.frames.hop)

@@ -1,7 +1,8 @@
 """What is wrong with a recording: each finding with its severity, its reason and a remedy.
 
 The limits were set on degraded copies of the speech of 40 LibriSpeech speakers, those for a second
-speaker on 42 others, so that hardly any clean recording crosses them. `benchmarks/doctor.py` makes
+speaker on 42 others, and `ALIKE` in the middle between one speaker and two in turns on 63, so that
+hardly any clean recording crosses them. `benchmarks/doctor.py` makes
 such copies and counts hits and false alarms."""
 
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ ROOM_SPREAD = 13.5  # dB; below it noise makes the falls shallow
 HUM_DB = 19.0  # over its surroundings
 NARROW, TELEPHONE_DB = 5_000.0, -38.0  # Hz; treble of a telephone
 OVERLAP, TURNS = 2.0, 10.0  # nats of evidence for a second speaker
+ALIKE = 0.798  # cosine of two groups of moments, below which they are two people's
 
 
 @dataclass(frozen=True)
@@ -163,14 +165,21 @@ def _of_the_background(measures: Measures) -> Iterator[Finding]:
 
 
 def _of_the_speakers(measures: Measures) -> Iterator[Finding]:
-    if measures.turns > TURNS or measures.overlap > OVERLAP:
-        how = "in turns" if measures.turns > TURNS else "at once"
+    if take_turns(measures) or measures.overlap > OVERLAP:
+        how = "in turns" if take_turns(measures) else "at once"
         yield Finding(
             "two-speakers",
             f"likely two people, speaking {how}",
             "warning",
             "Listen, and choose a part of one person with start and end",
         )
+
+
+def take_turns(measures: Measures) -> bool:
+    """Tell whether two people seem to speak in turns."""
+    if measures.alike is None:
+        return measures.turns > TURNS
+    return measures.alike < ALIKE
 
 
 def elsewhere_two() -> Finding:

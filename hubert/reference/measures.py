@@ -37,6 +37,7 @@ class Measures:
     noisiness: float  # of the background: 0 is noise, the lower the more tonal
     overlap: float  # evidence of two speakers at once, in nats
     turns: float  # evidence of two speakers in turns, in nats
+    alike: float | None = None  # voices of two groups of moments; None without a speaker encoder
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as plain numbers, rounded."""
