@@ -29,6 +29,10 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m slow
 
+fuzz: $(STAMP) # ten minutes of mutated recordings and hostile requests; SEED=2 draws others
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.audio $(SEED) 300
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.http $(SEED) 300
+
 test-download: $(STAMP)
 	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest -q -m download
 

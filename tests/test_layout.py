@@ -53,6 +53,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"plots", "takes", "upload"},
         {"voices"},
         {"speak"},
+        {"jobs"},
         {"coqui_model"},
         {"coqui", "demo", "serve"},
         {"cli"},

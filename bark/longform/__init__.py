@@ -6,3 +6,4 @@ from .speak import LongTake as LongTake
 from .speak import Part as Part
 from .speak import speak_long as speak_long
 from .speak import speak_parts as speak_parts
+from .speak import speak_turn as speak_turn

@@ -81,6 +81,9 @@ class Choice:
             )
 
 
+ANY = Choice()  # the first take that says something
+
+
 def retries(seed: int) -> list[int]:
     """Return the seeds that a part is tried with until it says something, so no book gets stuck."""
     seeds = [seed]

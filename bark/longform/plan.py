@@ -1,6 +1,7 @@
 """Splits a text of any length into parts that Bark can speak at once."""
 
 from collections.abc import Collection
+from functools import cache
 
 from bark.errors import TextError
 from bark.text.dialogue import Turn, parse_dialogue
@@ -40,6 +41,7 @@ def plan_parts(
             "at least one letter, digit or sign",
         )
 
+    @cache  # a piece is counted alone, and again where it is joined to others
     def count(piece: str) -> int:
         try:
             tokens = len(bark.tokenizer.encode(piece)) if speakable(piece) else 0

@@ -28,7 +28,7 @@ from bark.voice.voice import Voice, VoiceLike
 from .drift import Drift, Steady
 from .join import checked_pause, join_audio
 from .journal import Journal
-from .part import BarkLike, Choice, Judge, speak_part
+from .part import ANY, BarkLike, Choice, Judge, speak_part
 from .plan import plan_parts
 from .spoken import LongTake as LongTake
 from .spoken import Part as Part
@@ -180,6 +180,28 @@ def _spoken_part(
     """Speak one part."""
     chosen, best, score = speak_part(bark, turn.text, history, seed, settings, choice, target)
     return Part(number, turn.text, turn.speaker, chosen, draw, best.audio, best.tokens, score)
+
+
+def speak_turn(
+    bark: BarkLike,
+    text: str,
+    seed: int,
+    anchor: Voice | None,
+    own: Sequence[Voice],
+    settings: Mapping[str, Any],
+    mode: str = "anchored",
+    choice: Choice = ANY,
+) -> tuple[int, Any, float | None]:
+    """Speak one part of a long text, after what its speaker has said so far; see `speak_part`.
+
+    Parameters
+    ----------
+    anchor : the speaker's voice; None where nothing but `own` tells it.
+    own : the tokens of the speaker's earlier parts.
+    """
+    history = _history(anchor, own, _interval(mode), bark.layout)
+    target = _history(None, own, 1, bark.layout) if anchor is None else anchor
+    return speak_part(bark, text, history, seed, settings, choice, target)
 
 
 def _kept(bark: BarkLike, record: Journal, number: int, turn: Turn) -> Part:

@@ -42,6 +42,13 @@ def build_parser() -> OneLineParser:
     parser.flag("--max-batch", whole(1, 64), meaning, usual.max_batch)
     meaning = f"letters of one request (default: {usual.text_letters})"
     parser.flag("--max-letters", whole(1), meaning, usual.text_letters)
+    meaning = "local (default): one model in this process; ray: replicas that Ray Serve keeps"
+    parser.flag("--engine", choice("local", "ray"), meaning, usual.engine)
+    meaning = (
+        f"models that Ray keeps, a GPU for each where there are any (default: {usual.replicas})"
+    )
+    parser.flag("--replicas", whole(1), meaning, usual.replicas)
+    parser.flag("--max-replicas", whole(1), "models at most, under load (default: --replicas)")
     parser.add_argument(
         "--origin", type=WORD, action="append", default=[], metavar="URL",
         help="a web page elsewhere that may use the server; may be repeated",
@@ -65,7 +72,14 @@ def run(argv: Sequence[str]) -> int:
         queue=options.queue,
         max_batch=options.max_batch,
         text_letters=options.max_letters,
+        engine=options.engine,
+        replicas=options.replicas,
+        most_replicas=options.max_replicas,
     )
+    if settings.engine == "ray":
+        with from_extra("serve", "the server needs FastAPI and uvicorn"):
+            from booth.serve.ray import serve_many
+        return serve_many(settings)
     with from_extra("serve", "the server needs FastAPI and uvicorn"):
         from booth.serve.app import serve
     return serve(settings)

@@ -2,19 +2,22 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import uvicorn
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 
 from bark.commandline import say
 from bark.errors import SettingError
 from bark.pipeline import Bark
 from bark.version import __version__
+from booth.jobs.store import JobStore
+from booth.jobs.worker import JobWorker
+from booth.voices.library import Library
 
-from . import consents, health, models, speech, voices
+from . import consents, health, jobs, models, speech, voices
 from .config import ServeSettings
 from .context import Context
 from .engine import Engine, Metrics
@@ -32,12 +35,17 @@ def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI
         bark = Bark.from_pretrained(settings.model, device=settings.device, dtype=settings.dtype)
         engine = Engine(bark, queue=settings.queue, max_batch=settings.max_batch, metrics=Metrics())
 
+    store = JobStore(settings.jobs or Library(settings.voices).home.with_name("jobs"))
+    worker = JobWorker(store, engine)
+
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         engine.start()
+        worker.start()
         try:
             yield
         finally:
+            await worker.stop()
             await to_thread.run_sync(engine.stop)
 
     app = FastAPI(
@@ -47,18 +55,20 @@ def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI
         redoc_url=None,
         lifespan=running,
     )
-    app.state.context = Context(settings, engine, engine.metrics, Desk(settings))
+    app.state.context = Context(
+        settings, engine, engine.metrics, store, worker, CapacityLimiter(1), Desk(settings)
+    )
     handle_errors(app)
     guard(app, settings, engine.metrics)
-    for part in (speech, models, voices, consents, health):
+    for part in (speech, jobs, models, voices, consents, health):
         app.include_router(part.router)
     return app
 
 
-def serve(settings: ServeSettings) -> int:
+def serve(settings: ServeSettings, make: Callable[[ServeSettings], FastAPI] = create_app) -> int:
     """Load the model, answer requests, and return when the process is told to end."""
     with _bound(settings) as door:
-        app = create_app(settings)
+        app = make(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         say(f"{settings.model} speaks on http://{host}:{door.getsockname()[1]}/")
         config = uvicorn.Config(

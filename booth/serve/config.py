@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bark.errors import SettingError
 
@@ -17,6 +18,10 @@ class ServeSettings:
     device: str = "auto"
     dtype: str = "auto"
 
+    engine: Literal["local", "ray"] = "local"  # one model here, or replicas that Ray keeps
+    replicas: int = 1  # of the model, at least
+    most_replicas: int | None = None  # under load; None: never more
+
     host: str = "127.0.0.1"
     port: int = 8000
     api_key: str | None = None  # that clients must send; None lets everyone in who reaches the port
@@ -28,6 +33,8 @@ class ServeSettings:
     queue: int = 32  # requests at once, those being spoken among them
     max_batch: int = 4  # requests spoken side by side
     text_letters: int = 4096  # of one request; longer texts are long jobs
+    long_letters: int = 200_000  # of a long job: some three hours of speech
+    long_letters: int = 2_000_000  # of a long job: a thick book
     upload_bytes: int = 25 << 20  # of one request's body
     held_bytes: int = 512 << 20  # of all bodies at once
     upload_seconds: float = 600.0  # of a recording

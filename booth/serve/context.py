@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
 from fastapi import Request
 
 from bark.errors import VoiceError
 from bark.tokens import BARK
 from bark.voice.names import SUNO_PRESETS, check_name, is_suno_preset, list_voices
 from bark.voice.voice import Voice
+from booth.jobs.store import JobStore
+from booth.jobs.worker import JobWorker
 from booth.voices.library import RANDOM, Entry, Library
 
 from .config import ServeSettings
@@ -28,6 +31,9 @@ class Context:
     settings: ServeSettings
     engine: Engine
     metrics: Metrics
+    jobs: JobStore
+    worker: JobWorker
+    planning: CapacityLimiter  # one long text after the other
     desk: Desk
 
     @property

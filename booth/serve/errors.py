@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from bark.errors import (
     BarkError,
@@ -101,6 +102,8 @@ def as_api_error(error: BaseException) -> ApiError:
         return ApiError(status, told, headers=error.headers)
     if isinstance(error, RequestValidationError):
         return _unreadable(error.errors())
+    if isinstance(error, ClientDisconnect):  # nobody hears it
+        return ApiError(400, "the client has left")
     if out_of_memory(error):
         return ApiError(503, "there is not enough memory for this request", code="out_of_memory")
     return ApiError(500, SENTENCES[500])
@@ -111,7 +114,7 @@ def handle_errors(app: FastAPI) -> None:
 
     async def expected(request: Request, error: Exception) -> JSONResponse:
         kind = request.headers.get("content-type", "").partition(";")[0].strip()
-        if isinstance(error, RequestValidationError) and kind not in BODIES:
+        if _of_the_body(error) and kind not in BODIES:
             allowed = ", ".join(BODIES)
             return ApiError(
                 415, f"{SENTENCES[415]}; got {kind[:80]!r}; allowed: {allowed}"
@@ -122,9 +125,13 @@ def handle_errors(app: FastAPI) -> None:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return as_api_error(error).response()
 
-    for kind in (BarkError, HTTPException, RequestValidationError):
+    for kind in (BarkError, ClientDisconnect, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, expected)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _of_the_body(error: Exception) -> bool:
+    return isinstance(error, RequestValidationError) and error.errors()[0]["loc"][0] == "body"
 
 
 def _unreadable(faults: Sequence[Mapping[str, Any]]) -> ApiError:

@@ -17,6 +17,7 @@ from .engine import Metrics
 from .errors import SENTENCES, ApiError
 
 OPEN = re.compile(r"/(health|ready|static/.*)?")  # what is there for everyone
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")  # any other is counted as one
 LOCAL_PAGE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
@@ -48,7 +49,8 @@ class Guard:
         finally:
             self._held -= body.size
             path = getattr(scope.get("route"), "path", "other")
-            self.metrics.requests.labels(scope["method"], path, str(status)).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self.metrics.requests.labels(method, path, str(status)).inc()
 
     def _refusal(self, scope: Scope) -> ApiError | None:
         headers = Headers(scope=scope)

@@ -76,6 +76,8 @@ def test_the_key_is_asked_for_everywhere_but_at_the_page_and_for_health(locked: 
         ({"host": "localhost:8000"}, True),
         ({"host": "[::1]:8000"}, True),
         ({"host": "evil.example:8000"}, False),
+        ({"host": "["}, False),  # both cannot be read as an address
+        ({"origin": "http://[::1"}, False),
         ({"host": "evil.example:8000", "origin": "http://evil.example:8000"}, False),
     ],
 )

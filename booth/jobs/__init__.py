@@ -1,0 +1,1 @@
+"""Long texts spoken in the background: kept in folders, worked on part by part, whoever works."""
