@@ -36,11 +36,12 @@ TEN_SECONDS = (  # one part, and about as long as nano speaks at once
 )
 SHORT = "Good morning to you all."
 RATE = 24_000 * 2  # bytes a second
+ANY_NUMBER = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 @contextmanager
-def running(bark: Bark, **settings: Any) -> Iterator[str]:
-    """Run a server and yield its address."""
+def running(bark: Bark, **settings: Any) -> Iterator[httpx.Client]:
+    """Run a server and yield a client of it."""
     chosen = ServeSettings(model=bark.name, **settings)
     engine = Engine(bark, queue=chosen.queue, max_batch=chosen.max_batch)
     config = uvicorn.Config(create_app(chosen, engine), log_level="error")
@@ -51,7 +52,9 @@ def running(bark: Bark, **settings: Any) -> Iterator[str]:
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        yield f"http://127.0.0.1:{door.getsockname()[1]}/v1/audio/speech"
+        address = f"http://127.0.0.1:{door.getsockname()[1]}"
+        with httpx.Client(base_url=address, timeout=600, limits=ANY_NUMBER) as client:
+            yield client
         server.should_exit = True
         thread.join()
 
@@ -59,11 +62,11 @@ def running(bark: Bark, **settings: Any) -> Iterator[str]:
 class Asked:
     """One request, and when its bytes came."""
 
-    def __init__(self, address: str, text: str, seed: int, **more: Any) -> None:
+    def __init__(self, client: httpx.Client, text: str, seed: int, **more: Any) -> None:
         asked = {"input": text, "voice": VOICE, "seed": seed, "response_format": "pcm", **more}
         begun = time.monotonic()
         self.first, size = 0.0, 0
-        with httpx.stream("POST", address, json=asked, timeout=600) as answer:
+        with client.stream("POST", "/v1/audio/speech", json=asked) as answer:
             self.status = answer.status_code
             for chunk in answer.iter_raw():
                 self.first = self.first or time.monotonic() - begun
@@ -73,11 +76,11 @@ class Asked:
         self.whole, self.seconds = time.monotonic() - begun, size / RATE
 
 
-def first_sound(address: str, rounds: int) -> dict[str, Any]:
+def first_sound(client: httpx.Client, rounds: int) -> dict[str, Any]:
     """Measure first sound beside the whole of a text of about ten seconds."""
     found: dict[str, Any] = {}
     for latency in ("exact", "low"):
-        made = [Asked(address, TEN_SECONDS, seed, latency=latency) for seed in range(rounds)]
+        made = [Asked(client, TEN_SECONDS, seed, latency=latency) for seed in range(rounds)]
         found[latency] = {
             "first / whole": statistics.median(one.first / one.whole for one in made),
             "first, s": statistics.median(one.first for one in made),
@@ -87,7 +90,7 @@ def first_sound(address: str, rounds: int) -> dict[str, Any]:
     return found
 
 
-def overhead(bark: Bark, address: str, rounds: int) -> dict[str, Any]:
+def overhead(bark: Bark, client: httpx.Client, rounds: int) -> dict[str, Any]:
     """Measure one client beside the library, in turns; CPU seconds are disturbed less by others."""
 
     def spent(work: Callable[[], Any]) -> tuple[float, float]:
@@ -99,7 +102,7 @@ def overhead(bark: Bark, address: str, rounds: int) -> dict[str, Any]:
     for seed in range(2 * rounds):
         ways: list[Callable[[], Any]] = [
             lambda seed=seed: list(bark.stream(SHORT, VOICE, seed=seed)),
-            lambda seed=seed: Asked(address, SHORT, seed),
+            lambda seed=seed: Asked(client, SHORT, seed),
         ]
         order = (0, 1) if seed % 2 else (1, 0)
         took = {way: spent(ways[way]) for way in order}
@@ -108,14 +111,14 @@ def overhead(bark: Bark, address: str, rounds: int) -> dict[str, Any]:
     return {"HTTP / library, wall": float(wall), "HTTP / library, CPU": float(cpu)}
 
 
-def many(address: str, clients: int, rounds: int) -> dict[str, Any]:
+def many(client: httpx.Client, clients: int, rounds: int) -> dict[str, Any]:
     """Measure many clients beside one: seconds of speech for a second of the wall."""
 
     def throughput(at_once: int) -> tuple[float, list[Asked]]:
         seeds = range(clients * rounds)
         begun = time.monotonic()
         with ThreadPoolExecutor(at_once) as pool:
-            made = list(pool.map(lambda seed: Asked(address, SHORT, seed), seeds))
+            made = list(pool.map(lambda seed: Asked(client, SHORT, seed), seeds))
         return sum(one.seconds for one in made) / (time.monotonic() - begun), made
 
     one, _ = throughput(1)
@@ -132,12 +135,12 @@ def many(address: str, clients: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def by_place(address: str, clients: int) -> dict[str, Any]:
+def by_place(client: httpx.Client, clients: int) -> dict[str, Any]:
     """Measure how long each of so many requests at once waits for its first sound, by its place."""
     made: list[Asked] = []
     threads = []
     for place in range(clients):
-        work = lambda place=place: made.append(Asked(address, SHORT, place))  # noqa: E731
+        work = lambda place=place: made.append(Asked(client, SHORT, place))  # noqa: E731
         threads.append(threading.Thread(target=work))
         threads[-1].start()
         time.sleep(0.05)  # so that places are known
@@ -155,19 +158,19 @@ def by_place(address: str, clients: int) -> dict[str, Any]:
     }
 
 
-def soak(address: str, minutes: float, most: int) -> dict[str, Any]:
+def soak(client: httpx.Client, minutes: float, most: int) -> dict[str, Any]:
     """Ask for twice what the server takes until the time is over, and watch this process."""
     end, answers, numbers = time.monotonic() + 60 * minutes, Counter[int](), count()
 
-    def client() -> None:
+    def visitor() -> None:
         while time.monotonic() < end:
-            status = Asked(address, SHORT, next(numbers)).status
+            status = Asked(client, SHORT, next(numbers)).status
             answers[status] += 1
             if status == 429:
                 time.sleep(1)
 
     before = _files()
-    threads = [threading.Thread(target=client) for _ in range(2 * most)]
+    threads = [threading.Thread(target=visitor) for _ in range(2 * most)]
     for thread in threads:
         thread.start()
     memory, step = [], min(60.0, 6 * minutes)
@@ -212,20 +215,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     bark = Bark.from_pretrained(options.model)
     bark.generate(SHORT, VOICE, seed=0)
     if options.soak:
-        with running(bark, queue=8, max_batch=options.max_batch) as address:
-            _tell("soak", soak(address, options.soak, 8))
+        with running(bark, queue=8, max_batch=options.max_batch) as client:
+            _tell("soak", soak(client, options.soak, 8))
         return 0
-    with running(bark, max_batch=options.max_batch) as address:
-        Asked(address, "Yes.", 0)
-        _tell("first sound", first_sound(address, options.rounds))
-        _tell("overhead", overhead(bark, address, options.rounds))
+    with running(bark, max_batch=options.max_batch) as client:
+        Asked(client, "Yes.", 0)
+        _tell("first sound", first_sound(client, options.rounds))
+        _tell("overhead", overhead(bark, client, options.rounds))
         _tell(
-            f"batches of up to {options.max_batch}", many(address, options.clients, options.rounds)
+            f"batches of up to {options.max_batch}", many(client, options.clients, options.rounds)
         )
-        _tell(f"places, batches of up to {options.max_batch}", by_place(address, options.clients))
-    with running(bark, max_batch=1) as address:
-        _tell("one after the other", many(address, options.clients, options.rounds))
-        _tell("places, one after the other", by_place(address, options.clients))
+        _tell(f"places, batches of up to {options.max_batch}", by_place(client, options.clients))
+    with running(bark, max_batch=1) as client:
+        _tell("one after the other", many(client, options.clients, options.rounds))
+        _tell("places, one after the other", by_place(client, options.clients))
     return 0
 
 
