@@ -105,6 +105,7 @@ def job_of(asked: SpeechRequest, context: Context) -> SpeechJob:
 async def create_speech(asked: SpeechRequest, request: Request) -> StreamingResponse:
     """Speak a text."""
     context = context_of(request)
+    context.engine.check_room()
     job = await to_thread.run_sync(job_of, asked, context)
     handle = await context.engine.submit(job, context.find)
     pieces = handle.pieces()

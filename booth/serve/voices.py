@@ -92,6 +92,7 @@ async def create_voice(
 async def keep_take(asked: TakeRequest, request: Request) -> dict[str, Any]:
     """Speak a take again, by its seed, and keep it as a voice."""
     context = context_of(request)
+    context.engine.check_room()
     await to_thread.run_sync(context.library.check_free, asked.name)
     job = await to_thread.run_sync(job_of, asked, context)
     handle = await context.engine.submit(job, context.find)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bark import Bark
-from bark.errors import Cancelled, SettingError, TextError
+from bark.errors import Cancelled, SettingError, TextError, VoiceError
 from bark.longform import speak_long
 from bark.stages.coarse import coarse_steps
 from tests.conftest import ROOT
@@ -120,3 +120,10 @@ def test_a_call_is_cancelled_and_the_object_stays_usable(nano: Bark, stage: str)
 def test_several_texts_need_generate_batch(nano: Bark) -> None:
     with pytest.raises(TextError, match="got list; allowed: str. Use generate_batch"):
         nano.generate(["a", "b"])  # type: ignore[arg-type]
+
+
+def test_marks_change_the_speaker_of_a_stream_as_in_long_form(nano: Bark) -> None:
+    text = "[voice:clara] Yes. [voice:dario] No."
+    assert np.array_equal(joined(nano.stream(text, seed=1)), speak_long(nano, text, seed=1).audio)
+    with pytest.raises(VoiceError, match="no voice is named 'nobody'"):
+        nano.stream("[voice:nobody] Yes.")

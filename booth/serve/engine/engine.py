@@ -106,7 +106,7 @@ class Engine:
         ----------
         find : finds the voices that the text itself names.
         """
-        self._check_room()
+        self.check_room()
         stream = await to_thread.run_sync(self._planned, job, find)
         handle = Handle(job, stream, asyncio.get_running_loop())
         self._take_in(handle, bounded=True)
@@ -130,7 +130,8 @@ class Engine:
             self._judge = TakeJudge(self.bark)
         return TextStream(self.bark, job.text, job.voice, job.seed, job.settings, find)
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Raise what a request is told that cannot be taken now, before any work on it."""
         if self._stopping:
             raise Stopping("the server is stopping")
         if (count := self.unfinished) >= self.limit:
@@ -141,7 +142,7 @@ class Engine:
     def _take_in(self, item: Handle | _Call, bounded: bool) -> None:
         with self._changed:
             if bounded or self._stopping:
-                self._check_room()
+                self.check_room()
             self._open.add(item)
             self._waiting.append(item)
             self._changed.notify()

@@ -1,5 +1,6 @@
 """Who may ask, how much, and how the server says no."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,44 @@ def test_bodies_are_bounded_by_what_they_say_and_by_what_they_hold(open_door: Te
     for length in ("-1", "x", "9" * 40):
         answer = open_door.post("/v1/audio/speech", headers={"content-length": length})
         assert answer.status_code in (400, 413)
+
+
+def test_all_bodies_together_are_bounded(nano: Bark) -> None:
+    """One upload is held while another is sent; when the first is gone there is room again."""
+    app = create_app(ServeSettings(model="nano", held_bytes=1 << 20), Engine(nano))
+    guarded = app.build_middleware_stack()
+    body = {"type": "http.request", "body": b" " * (700 << 10), "more_body": True}
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/audio/speech", "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+    }  # fmt: skip
+
+    async def ask(held: asyncio.Event | None = None, go: asyncio.Event | None = None) -> int:
+        statuses, parts = [], [body]
+
+        async def receive() -> Any:
+            if parts:
+                return parts.pop()
+            if held is not None and go is not None:
+                held.set()
+                await go.wait()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status"))
+
+        await guarded(dict(scope), receive, send)
+        return int(statuses[0])
+
+    async def both() -> tuple[int, int, int]:
+        held, go = asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(ask(held, go))
+        await held.wait()
+        second = await ask()
+        go.set()
+        return await first, second, await ask()
+
+    assert asyncio.run(both()) == (400, 503, 400)
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(live: tuple[str, Any]) -> None:
