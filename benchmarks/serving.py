@@ -169,7 +169,6 @@ def soak(client: httpx.Client, minutes: float, most: int) -> dict[str, Any]:
             if status == 429:
                 time.sleep(1)
 
-    before = _files()
     threads = [threading.Thread(target=visitor) for _ in range(2 * most)]
     for thread in threads:
         thread.start()
@@ -185,7 +184,6 @@ def soak(client: httpx.Client, minutes: float, most: int) -> dict[str, Any]:
         "answers": dict(answers),
         "memory, MB": [round(each) for each in memory],
         "last / first after a sixth of the time": settled[-1] / settled[0],
-        "open files before and after": [before, _files()],
     }
 
 
@@ -215,8 +213,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     bark = Bark.from_pretrained(options.model)
     bark.generate(SHORT, VOICE, seed=0)
     if options.soak:
+        files = _files()
         with running(bark, queue=8, max_batch=options.max_batch) as client:
             _tell("soak", soak(client, options.soak, 8))
+        _tell("open files", {"before": files, "after": _files()})
         return 0
     with running(bark, max_batch=options.max_batch) as client:
         Asked(client, "Yes.", 0)

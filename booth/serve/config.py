@@ -34,7 +34,6 @@ class ServeSettings:
     max_batch: int = 4  # requests spoken side by side
     text_letters: int = 4096  # of one request; longer texts are long jobs
     long_letters: int = 200_000  # of a long job: some three hours of speech
-    long_letters: int = 2_000_000  # of a long job: a thick book
     upload_bytes: int = 25 << 20  # of one request's body
     held_bytes: int = 512 << 20  # of all bodies at once
     upload_seconds: float = 600.0  # of a recording
