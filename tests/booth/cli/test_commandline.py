@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from bark import convert
 from bark.commandline import OneLineParser, choice, number, run, say, whole
 from bark.errors import (
     AudioError,
@@ -21,7 +20,7 @@ from bark.errors import (
     TextError,
     VoiceError,
 )
-from booth.cli import clone, replay, voices
+from booth.cli import clone, convert, replay, voices
 from booth.cli.main import main as bark
 from training.finetune import command as finetune
 from training.finetune import prepare
