@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 COMMANDS = (
     "bark", "bark.convert", "hubert", "hubert.clone", "hubert.synthesize", "hubert.prepare", "hubert.train",
-    "hubert.evaluate", "booth.demo", "training.nano.corpus.corpus", "training.nano", "training.nano.report", "training.finetune.prepare",
+    "hubert.evaluate", "booth.demo", "booth.tts", "training.nano.corpus.corpus", "training.nano", "training.nano.report", "training.finetune.prepare",
     "training.finetune", "benchmarks.true_size", "benchmarks.decoding", "benchmarks.quantizer_report",
     "benchmarks.speed", "benchmarks.schedules",
 )  # fmt: skip
@@ -78,7 +78,14 @@ except SystemExit as end:
 heavy = {{"torch", "transformers", "fastapi", "scipy", "matplotlib"}} & set(sys.modules)
 assert not heavy, heavy
 """
-DOORS = ("hubert", "hubert.clone", "bark.convert", "booth.demo", *(f"bark {name}" for name in MAIN))
+DOORS = (
+    "hubert",
+    "hubert.clone",
+    "bark.convert",
+    "booth.demo",
+    "booth.tts",
+    *(f"bark {name}" for name in MAIN),
+)
 
 
 @pytest.mark.parametrize("door", DOORS)
