@@ -7,11 +7,13 @@ from statistics import median
 
 import numpy as np
 
-from bark.audio.read import load_audio
+from bark.audio.read import resample
 from bark.errors import AudioError
 from bark.speech import Generation
 from hubert.clone import Recording
 from hubert.judge import CLARITY, UNALIGNED
+from hubert.reference.channels import mono_blocks
+from hubert.reference.source import open_source
 
 from .judges import SpeakerJudge, WordJudge
 
@@ -61,7 +63,7 @@ class Listener:
         ------
         AudioError : one cannot be read, or is silent.
         """
-        heard = [speaker.embed(load_audio(r, RATE, end=LISTENED), RATE) for r in recordings]
+        heard = [speaker.embed(_listened(recording), RATE) for recording in recordings]
         mean = np.mean(heard, axis=0)
         return cls(mean / np.linalg.norm(mean), speaker, hearer)
 
@@ -89,6 +91,14 @@ class Listener:
     def scores(self, takes: Sequence[Generation]) -> list[Scores]:
         """Score takes, their pace too."""
         return paced(takes, [self.hear(take) for take in takes])
+
+
+def _listened(recording: Recording) -> np.ndarray:
+    """Return what is listened to of a recording, (N,) at 16 kHz; its channels must not cancel."""
+    source = open_source(recording)
+    samples = source.part(0.0, min(LISTENED, source.duration))
+    _, blocks = mono_blocks([samples], source.rate)
+    return resample(np.concatenate(list(blocks)), source.rate, RATE)
 
 
 def paced(takes: Sequence[Generation], scores: Sequence[Scores]) -> list[Scores]:

@@ -29,12 +29,13 @@ def clone_windows(
     ------
     AudioError : the recording cannot be cloned.
     """
-    clone = partial(cloner.clone, recording, consent=consent, clean=clean, denoiser=denoiser)
+    source = open_source(recording)
+    source = source.held() if source.duration <= LISTENED else source
+    clone = partial(cloner.clone, source, consent=consent, clean=clean, denoiser=denoiser)
     first = clone(start=start, end=end)
     if start is not None or end is not None:
         return [first]
-    source = open_source(recording)
-    heard = listen(source.held() if source.duration <= LISTENED else source)
+    heard = listen(source)
     others = [
         clone(start=window.start, end=window.end)
         for window in choose_windows(heard.frames, heard.speech)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bark import Bark
 from bark.voice.voice import Voice
 from booth.cli import refine
 from booth.cli.main import main
@@ -45,7 +46,8 @@ def test_several_recordings_make_one_voice_with_its_takes(
     assert main([*words, "--consent", "self"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"voice 1: {two[0]}: 0.0") and two[1] in said[1]
-    assert any(line.startswith("voice 2: score ") for line in said)
+    scored = [line for line in said if line.startswith("voice ") and ": score " in line]
+    assert [line[:8] for line in scored] == ["voice 1:", "voice 2:"]
     assert f"{place}: " in said[-2] and "2 takes to listen to" in said[-1]
     kept = {path.name for path in (tmp_path / "me-refined").iterdir()}
     assert {"take-01.wav", "take-02.npz", "before.npz", "refine.json", "refine.png"} <= kept
@@ -54,6 +56,10 @@ def test_several_recordings_make_one_voice_with_its_takes(
     assert voice.info["consent"] == "self" and voice.info["language"] == "en"
     assert ("refined_from" in voice.info) is record["promoted"]
     assert record["voice_sha256"] == Voice.load(tmp_path / "me-refined" / "before.npz").digest
+    nano, take = Bark.from_pretrained("nano"), record["takes"][0]
+    before = tmp_path / "me-refined" / "before.npz"
+    again = nano.generate(take["text"], before, seed=take["seed"])  # deterministic by its seed
+    assert again.voice.digest == Voice.load(tmp_path / "me-refined" / "take-01.npz").digest
     place.unlink()
     assert main([*words, "--consent", "self"]) == 1
     assert "me-refined exists already" in capsys.readouterr().err
