@@ -49,7 +49,7 @@ Listener = Callable[[str, Voice | None, np.ndarray], Heard]
 class Limits:
     """How far a part may be from the speaker's first one.
 
-    Set on nano's parts: `benchmarks/drift.py`."""
+    Set by judgement; `benchmarks/drift.py` shows what crosses them."""
 
     likeness: float = 0.12  # less
     clarity: float = 0.5  # less
