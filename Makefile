@@ -13,7 +13,7 @@ SUNO ?=
 MODEL ?= nano
 PORT ?= 8000
 
-.PHONY: demo serve test test-slow test-download test-gpu test-kill fuzz lint venv notebook nano nano-report quantizer-report bench bench-quantizer clean
+.PHONY: demo serve test test-browser test-slow test-download test-gpu test-kill fuzz lint venv notebook nano nano-report quantizer-report bench bench-quantizer screenshots clean
 
 # one thread: nano is too small for two, which only wait for each other when the machine is busy
 demo: $(STAMP)
@@ -32,6 +32,9 @@ test-slow: $(STAMP)
 fuzz: $(STAMP) # ten minutes of mutated recordings and hostile requests; SEED=2 draws others
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.audio $(SEED) 300
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.http $(SEED) 300
+
+test-browser: $(STAMP) # the page of the server, in an installed Chromium
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/booth/serve/test_page.py
 
 test-download: $(STAMP)
 	HF_HUB_OFFLINE=0 $(BIN)/python -m pytest -q -m download
@@ -77,6 +80,9 @@ bench: $(STAMP) # SUNO: a checkout of suno-ai/bark to measure as well
 
 bench-quantizer: $(STAMP)
 	$(BIN)/python -m benchmarks.quantizer_throughput
+
+screenshots: $(STAMP) # docs/page, in an installed Chromium
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.booth.serve.screenshots
 
 clean:
 	rm -rf .venv out build dist *.egg-info

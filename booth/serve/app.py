@@ -23,6 +23,7 @@ from .context import Context
 from .engine import Engine, Metrics
 from .errors import handle_errors
 from .guard import guard
+from .page import files
 from .uploads import Desk
 
 
@@ -62,6 +63,7 @@ def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI
     guard(app, settings, engine.metrics)
     for part in (speech, jobs, models, voices, consents, health):
         app.include_router(part.router)
+    app.include_router(files.router)
     return app
 
 
