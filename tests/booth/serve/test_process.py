@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,13 +17,25 @@ from booth.cli.main import main
 from tests.conftest import ROOT
 
 
+@contextmanager
+def ended(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Kill the process after the block: `Popen` waits for it, for ever after a failure."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_what_is_spoken_is_finished_when_the_process_is_told_to_end(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bark", "serve", "--model", "nano", "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "BARK_VOICES": str(tmp_path)}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+        ended(process),
+    ):
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
         found = re.fullmatch(r"nano speaks on (http://127.0.0.1:\d+)/\n", line)
