@@ -29,10 +29,6 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m slow
 
-fuzz: $(STAMP) # ten minutes of mutated recordings and hostile requests; SEED=2 draws others
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.audio $(SEED) 300
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.http $(SEED) 300
-
 test-browser: $(STAMP) # the page of the server, in an installed Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/booth/serve/test_page.py
 
@@ -42,7 +38,7 @@ test-download: $(STAMP)
 test-gpu: $(STAMP) # needs an NVIDIA GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda tests/bark/stages/test_gpu.py tests/bark/test_devices.py
 
-fuzz: $(STAMP) # MINUTES of hostile files, recordings and texts; SEED chooses them
+fuzz: $(STAMP) # MINUTES of hostile files, recordings, texts and requests; SEED chooses them
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz all $(SEED) $(MINUTES)
 
 test-kill: $(STAMP) # KILLS processes are killed while they write

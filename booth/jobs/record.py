@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-FORMAT, FORMAT_VERSION = "bark-job", 1
+FORMAT: Literal["bark-job"] = "bark-job"
+FORMAT_VERSION: Literal[1] = 1
 MOST_PARTS = 100_000
 
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Status = Literal["queued", "running", "paused", "done", "failed"]
+PartStatus = Literal["queued", "running", "done", "failed"]
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -68,7 +70,7 @@ class PartState:
     index: int  # from 1
     text: str
     speaker: str | None
-    state: Literal["queued", "running", "done", "failed"]
+    state: PartStatus
     progress: float  # 0 to 1
     seconds: float | None = None  # of what was spoken
     seed: int | None = None

@@ -6,7 +6,7 @@ from bark.errors import BarkError
 from bark.longform.journal import Record
 from bark.tokens import TokenLayout
 
-from .record import Failure, JobRecord, JobState, PartState, Status
+from .record import Failure, JobRecord, JobState, PartState, PartStatus, Status
 from .store import JobStore
 
 
@@ -33,7 +33,8 @@ def state_of(store: JobStore, name: str, model: str, layout: TokenLayout) -> Job
     for number, line in enumerate(record.parts, 1):
         made = done.get(number)
         seconds = None if made is None else made.fine[0][1] / layout.coarse_rate
-        progress, state = float(number not in waiting), "done"
+        progress = float(number not in waiting)
+        state: PartStatus = "done"
         if number in waiting:
             state = "queued"
             if at_work is not None and at_work.part == number:

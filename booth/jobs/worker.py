@@ -16,6 +16,7 @@ from bark.errors import BarkError, Cancelled, MissingFileError
 from bark.longform.journal import Journal
 from bark.longform.part import Choice
 from bark.longform.speak import speak_turn
+from bark.longform.spoken import Part
 from bark.pipeline import Bark
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
@@ -202,7 +203,10 @@ class _Opened:
         )  # fmt: skip
         if self.store.is_deleted(self.name):
             raise Cancelled("cancelled")
-        self.journal.add(want.number, want.take, seed, take.tokens, score)
+        made = Part(
+            want.number, line.text, line.speaker, seed, want.take, take.audio, take.tokens, score
+        )
+        self.journal.add(made)
         self.worked += time.monotonic() - begun
         self.spoken += take.tokens.seconds(self.layout)
 

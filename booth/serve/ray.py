@@ -6,6 +6,7 @@ it lets requests in, hands each to the replica with the shortest queue, and send
 back. Where a replica dies before the first byte of an answer, the next one is asked."""
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import AsyncIterator
@@ -74,7 +75,7 @@ class Replica:
     async def __init__(self, settings: ServeSettings) -> None:  # type: ignore[misc]
         import ray
 
-        self.name = ray.get_runtime_context().get_actor_id()[:12].encode()
+        self.name = str(ray.get_runtime_context().get_actor_id())[:12].encode()
         self.app = create_app(settings)
         self._life = self.app.router.lifespan_context(self.app)
         await self._life.__aenter__()  # its end is that of the process: nothing needs more
@@ -221,9 +222,11 @@ def deploy(settings: ServeSettings) -> Any:
     import ray.serve
 
     try:
-        ray.init(address="auto", logging_level="WARNING")
+        ray.init(address="auto", logging_level=logging.WARNING)
     except ConnectionError:
-        ray.init(include_dashboard=False, object_store_memory=OBJECTS, logging_level="WARNING")
+        ray.init(
+            include_dashboard=False, object_store_memory=OBJECTS, logging_level=logging.WARNING
+        )
     ray.serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
     deployed = ray.serve.deployment(**options(settings, ray.cluster_resources()))(Replica)
     each = replace(settings, engine="local", **_folders(settings))

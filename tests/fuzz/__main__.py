@@ -1,16 +1,17 @@
-"""Runs the campaigns: ``python -m tests.fuzz [all|files|audio|texts] SEED MINUTES`` and
+"""Runs the campaigns: ``python -m tests.fuzz [all|files|audio|texts|http] SEED MINUTES`` and
 ``python -m tests.fuzz kills SEED COUNT``; ends with 1 if anything was found."""
 
 import logging
 import sys
 from collections.abc import Callable
 
-from . import Outcome, audio, files, kills, texts
+from . import Outcome, audio, files, http, kills, texts
 
 TIMED: dict[str, Callable[[int, float], Outcome]] = {
     "files": files.campaign,
     "audio": audio.outcome,
     "texts": texts.campaign,
+    "http": http.campaign,
 }
 
 

@@ -1,24 +1,21 @@
-"""Hostile requests to a running server: ``python -m tests.fuzz.http SEED SECONDS [REQUESTS]``.
+"""Hostile requests to a running server: ``python -m tests.fuzz http SEED MINUTES``.
 
 Shapes, sizes, encodings, slow bodies, aborted uploads, path tricks in names: whatever comes, the
 answer is one of ours, no 500, within bounds of time, and no file appears outside the folders of
 voices and jobs. The same seed gives the same requests.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
 import logging
 import os
 import random
-import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -27,41 +24,13 @@ from bark.pipeline import Bark
 from booth.serve.app import create_app
 from booth.serve.config import ServeSettings
 from booth.serve.engine import Engine
+from tests.fuzz import Outcome
 from tests.fuzz.requests import MARK, Sent, request_of
 
 SIDE_BY_SIDE = 8  # connections
 MOST_SECONDS = 300.0  # for an answer, on a machine that does other things as well
 MOST_GROWTH, MOST_FILES = 400 << 20, 16  # bytes of memory; file descriptors that may stay open
 MOST_ANSWER = 4 << 20  # bytes that are read of one
-
-
-@dataclass
-class Outcome:
-    """What a campaign found."""
-
-    requests: int = 0
-    seconds: float = 0.0
-    slowest: float = 0.0
-    growth: int = 0  # bytes
-    answers: Counter[str] = field(default_factory=Counter)  # "kind: status" → requests
-    faults: list[str] = field(default_factory=list)  # each with the number that gives it again
-
-    def table(self) -> str:
-        """Return a line for each kind of request, and the faults."""
-        kinds: dict[str, Counter[str]] = {}
-        for answer, count in self.answers.items():
-            kind, _, status = answer.partition(": ")
-            kinds.setdefault(kind, Counter())[status] += count
-        lines = [
-            f"{self.requests} requests in {self.seconds:.0f} s, the slowest {self.slowest:.1f} s, "
-            f"memory + {self.growth >> 20} MB, {len(self.faults)} faults"
-        ]
-        lines += [
-            f"{kind:10} "
-            + ", ".join(f"{status} {count}" for status, count in sorted(found.items()))
-            for kind, found in sorted(kinds.items())
-        ]
-        return "\n".join([*lines, *self.faults[:50]])
 
 
 def campaign(seed: int, seconds: float, requests: int | None = None) -> Outcome:
@@ -182,10 +151,10 @@ async def _one(port: int, sent: Sent, number: int, outcome: Outcome) -> str:
         outcome.faults.append(f"{number} {sent}: no answer in {MOST_SECONDS:.0f} s")
     except OSError:  # it closes the connection while we still write
         answer = b""
-    outcome.requests += number >= 0
+    outcome.inputs += number >= 0
     outcome.slowest = max(outcome.slowest, time.monotonic() - begun)
     status = answer[9:12].decode("ascii", "replace") if answer.startswith(b"HTTP/1.") else "none"
-    outcome.answers[f"{sent.kind}: {status}"] += 1
+    outcome.kinds[f"{sent.kind}: {status}"] += 1
     if fault := _fault(sent, status, answer):
         outcome.faults.append(f"{number} {sent}: {fault}")
     return status
@@ -251,19 +220,3 @@ def _memory() -> int:
 def _descriptors() -> int:
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.exists() else 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("seed", type=int)
-    parser.add_argument("seconds", type=float)
-    parser.add_argument("requests", type=int, nargs="?")
-    options = parser.parse_args(argv)
-    logging.basicConfig(handlers=[logging.NullHandler()])
-    outcome = campaign(options.seed, options.seconds, options.requests)
-    sys.stdout.write(outcome.table() + "\n")
-    return int(bool(outcome.faults))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

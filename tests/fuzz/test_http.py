@@ -1,4 +1,4 @@
-"""A few seconds of the campaign against the server; ``make fuzz`` runs minutes of it."""
+"""A few requests of the campaign against the server; ``make fuzz`` runs minutes of it."""
 
 import pytest
 
@@ -8,6 +8,6 @@ from tests.fuzz.http import campaign
 
 
 def test_some_hostile_requests() -> None:
-    outcome = campaign(seed=22, seconds=6, requests=300)
-    assert not outcome.faults, outcome.table()
-    assert outcome.requests >= 20 and len(outcome.answers) > 10
+    outcome = campaign(seed=22, seconds=120, requests=80)
+    assert not outcome.faults, str(outcome)
+    assert outcome.inputs == 80 and len(outcome.kinds) > 10
