@@ -13,7 +13,7 @@ CLEAR_ENOUGH = 0.05  # by how much words may be said less clearly, on average
 RULE = (
     "A take becomes the prompt only if, on texts and seeds that had no part in choosing it, the "
     "95 % interval of its paired gain in likeness to the recording lies above zero and its words "
-    "are on average said as clearly as before."
+    "are on average said as clearly as before, within 0.05."
 )
 
 
