@@ -205,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     add("What the machine does", "limits", limits())
     found["pieces"], rounds = {}, 1 if options.quick else options.rounds
     for size in ("nano",) if options.quick else ("small", "large"):
-        seconds = {"nano": 1.0, "small": SPEECH}.get(size, 0.0)
+        seconds = {"nano": 0.3, "small": SPEECH}.get(size, 0.0)
         spent, checks = measure(size, rounds, seconds, "cpu", time.perf_counter, options.peer)
         table, figures = report(spent)
         found["pieces"][size] = figures
