@@ -54,7 +54,7 @@ class SettingChanges(TypedDict, total=False):
     lossy: bool  # speak a text although more than a third of its words cannot be said
 
 
-# What `fast` changes besides 8-bit weights on a CPU; docs/measured.md has what each costs on nano.
+# What `fast` changes besides 8-bit weights; benchmarks.schedules measures what it costs on nano.
 FAST: SettingChanges = {
     "max_coarse_history": 450,  # of 630; what the context loses the window gains, so that it moves,
     "sliding_window_len": 240,  # and its 700 positions are read again, every 1.6 s, not every 0.4
