@@ -20,5 +20,9 @@ class Outcome:
             f"{self.inputs:,} inputs in {self.seconds:.0f} s, the slowest {self.slowest:.2f} s, "
             f"memory + {self.growth >> 20} MiB, {len(self.faults)} faults"
         ]
-        lines += [f"{count:8,}  {kind}" for kind, count in sorted(self.kinds.items())]
+        found: dict[str, list[str]] = {}
+        for kind, count in sorted(self.kinds.items()):
+            name, _, result = kind.partition(": ")
+            found.setdefault(name, []).append(f"{result or name} {count:,}")
+        lines += [f"{name:18} {', '.join(results)}" for name, results in found.items()]
         return "\n".join([*lines, *self.faults[:50]])

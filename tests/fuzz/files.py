@@ -25,7 +25,7 @@ from bark.checkpoints.formats import load_stage
 from bark.errors import BarkError
 from bark.longform.journal import Journal
 from bark.settings import Settings
-from bark.speech import Generation
+from bark.speech import Generation, Part
 from bark.storage.weights import read_weights
 from bark.text.bert import BertTextTokenizer
 from bark.tokens import BARK
@@ -262,7 +262,7 @@ def _add_booth(folder: Path, add: Callable[[str, Path, Callable[[], object]], No
     journal = Journal(folder / "a.journal")
     journal.begin({"seed": 1, "parts": 2})
     for number in (1, 2):
-        journal.add(number, 0, number, make(20))
+        journal.add(Part(number, "", None, number, 0, np.zeros(0), make(20)))
 
     def read_journal() -> None:
         read = Journal(journal.path)

@@ -22,7 +22,7 @@ from bark.checkpoints.find import find_model
 from bark.convert import convert
 from bark.longform.journal import Journal
 from bark.settings import Settings
-from bark.speech import Generation, file_hash
+from bark.speech import Generation, Part, file_hash
 from bark.storage import atomic
 from bark.tokens import BARK
 from bark.voice.voice import Voice
@@ -62,9 +62,11 @@ def campaign(seed: int, kills: int) -> Outcome:
         for number in range(kills):
             name = list(jobs)[number % len(jobs)]
             job = jobs[name]
-            ended = _killed(job, LONGEST * draw.random() ** 2)
+            code = _killed(job, LONGEST * draw.random() ** 2)
             outcome.inputs += 1
-            outcome.kinds[f"{name}: {'ended' if ended else 'killed'}"] += 1
+            outcome.kinds[
+                f"{name}: {'killed' if code is None else 'failed' if code else 'ended'}"
+            ] += 1
             try:
                 job.check(job.folder)
             except Exception as error:  # noqa: BLE001  what the campaign looks for
@@ -79,8 +81,8 @@ def campaign(seed: int, kills: int) -> Outcome:
     return outcome
 
 
-def _killed(job: Job, after: float) -> bool:
-    """Let the job run in a process and kill it; tell whether it had ended."""
+def _killed(job: Job, after: float) -> int | None:
+    """Let the job run in a process and kill it; return its exit code if it had ended before."""
     child = os.fork()
     if not child:
         code = 1
@@ -91,7 +93,8 @@ def _killed(job: Job, after: float) -> bool:
             os._exit(code)
     time.sleep(after)
     os.kill(child, signal.SIGKILL)
-    return os.WIFEXITED(os.waitpid(child, 0)[1])
+    status = os.waitpid(child, 0)[1]
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
 
 
 def _last_run(job: Job) -> None:
@@ -154,7 +157,8 @@ class _Work:
         journal = Journal(place / "a.journal")
         journal.begin({"seed": 1, "parts": PARTS})
         for number in range(len(journal.parts) + 1, PARTS + 1):
-            journal.add(number, 0, number, self.voices[number % 3])
+            tokens = self.voices[number % 3]
+            journal.add(Part(number, "", None, number, 0, np.zeros(0), tokens))
 
     def check_journal(self, place: Path) -> None:
         journal, seen = Journal(place / "a.journal"), place / "seen"
