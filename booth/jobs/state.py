@@ -48,7 +48,7 @@ def state_of(store: JobStore, name: str, model: str, layout: TokenLayout) -> Job
                 line.text,
                 line.speaker,
                 state,
-                round(progress, 3),  # type: ignore[arg-type]
+                round(progress, 3),
                 None if seconds is None else round(seconds, 3),
                 None if made is None else made.seed,
                 0 if made is None else made.take,

@@ -96,8 +96,11 @@ def strays(root: Path) -> list[str]:
     found = [path for path in root.rglob("*") if not path.is_dir()]
     inside = [home / "voices", home / "jobs"]
     stray = [path for path in found if not any(path.is_relative_to(place) for place in inside)]
+    kept = {".npz"}, {".json", ".audio"}  # voices, and recordings of consent
     odd = [
-        path for path in (home / "voices").rglob("*") if path.suffix not in ("", ".npz", ".json")
+        path
+        for path in inside[0].rglob("*")
+        if path.is_file() and path.suffix not in kept[path.parent.name == "consents"]
     ]
     marked = [path for path in Path(tempfile.gettempdir()).glob(f"*{MARK}*")]
     return [str(path) for path in [*stray, *odd, *marked]]
