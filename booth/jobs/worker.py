@@ -18,7 +18,6 @@ from bark.longform.part import Choice
 from bark.longform.speak import speak_turn
 from bark.longform.spoken import Part
 from bark.pipeline import Bark
-from bark.speech import Part
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
 from hubert.judge import TakeJudge

@@ -220,7 +220,7 @@ def ray_engine(make_speaker: Callable[[], Speaker], workers: int | None = None) 
                 return self.speak(batch)
 
         remote = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0)(Worker)
-        pool = ActorPool([remote.remote() for _ in range(count)])
+        pool: Any = ActorPool([remote.remote() for _ in range(count)])
         yield from pool.map_unordered(lambda actor, batch: actor.run.remote(batch), batches)
 
     return run
