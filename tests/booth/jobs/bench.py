@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -33,6 +33,7 @@ LINES = ("one", "two", "three", "four")
 @dataclass(frozen=True)
 class Spoken:
     tokens: Voice
+    audio: np.ndarray = field(default_factory=lambda: np.zeros(1, np.float32))
 
 
 class Speaker:
