@@ -129,11 +129,25 @@ class SemanticStage(Stage):
             semantic_prompt(ids, known, self.layout)
             for ids, known in zip(text_ids, histories, strict=True)
         ]
+        least = min_eos_p if allow_early_stop else None
+        return self._spoken(prompts, sources, sampling, limit, allow_early_stop, least, watch)
+
+    def _spoken(
+        self,
+        prompts: Sequence[np.ndarray],
+        sources: Sequence[torch.Generator | None],
+        sampling: Sampling,
+        limit: int,
+        may_end: bool,
+        least: float | None,
+        watch: Watch,
+    ) -> list[np.ndarray]:
+        """Draw tokens until each text has ended, at most `limit`."""
         decoder = Decoder(
             self.model, len(prompts), self.layout.text_window + limit, use_cache=self.use_cache
         )
         end = self.layout.semantic_pad
-        rows = slice(end + 1 if allow_early_stop else end)
+        rows = slice(end + 1 if may_end else end)
         logits = decoder.prefill(self._embed(np.stack(prompts)), rows)
         active = list(range(len(prompts)))  # rows of the decoder → items
         tokens: list[list[int]] = [[] for _ in prompts]
@@ -141,8 +155,8 @@ class SemanticStage(Stage):
             for count in range(1, limit + 1):
                 probs = probabilities(logits, sampling)
                 ids = self.draw(probs, [sources[index] for index in active])
-                if allow_early_stop and min_eos_p is not None:
-                    ids = ids.masked_fill(probs[:, -1] >= min_eos_p, end)
+                if least is not None:
+                    ids = ids.masked_fill(probs[:, -1] >= least, end)
                 drawn = ids.tolist()
                 going = [row for row, token in enumerate(drawn) if token != end]
                 for row in going:

@@ -71,6 +71,7 @@ def serve(settings: ServeSettings, make: Callable[[ServeSettings], FastAPI] = cr
     """Load the model, answer requests, and return when the process is told to end."""
     with _bound(settings) as door:
         app = make(settings)
+        door.listen(socket.SOMAXCONN)  # who reads the next line may call at once
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         say(f"{settings.model} speaks on http://{host}:{door.getsockname()[1]}/")
         config = uvicorn.Config(

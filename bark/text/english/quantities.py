@@ -52,7 +52,9 @@ UNITS = {
 EXACT = frozenset(
     {"us", "mi", "gal", "hr", "hrs", "Ah"}
 )  # in capitals, or with a capital, they mean others
-ALONE = "lb oz ml tsp tbsp km kg cm mph mpg kWh GHz MHz kHz kW MB GB TB".split()
+ALONE = (
+    "lb ml tsp tbsp km kg cm mph mpg kWh GHz MHz kHz kW MB GB TB".split()
+)  # not oz: Oz is a name
 PER = {"h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "d": "day"}
 PER_WORDS = "second minute hour day night week month year person head student mile gallon unit"
 LENGTHS = frozenset("millimeter centimeter meter kilometer inch foot yard mile".split())
