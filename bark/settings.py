@@ -7,7 +7,6 @@ from typing import Any, TypedDict
 
 from .commandline import TRUTH, Kind, number, whole
 from .errors import SettingError
-from .tokens import TokenLayout
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,6 @@ class SettingChanges(TypedDict, total=False):
     coarse_anchor: int  # coarse tokens of the voice that stay in the context window; 0 as with Suno
     fine_temperature: float | None  # None = 0
     lossy: bool  # speak a text although more than a third of its words cannot be said
-
-
-# What `fast` changes besides 8-bit weights; benchmarks.schedules measures what it costs on nano.
-FAST: SettingChanges = {
-    "max_coarse_history": 450,  # of 630; what the context loses the window gains, so that it moves,
-    "sliding_window_len": 240,  # and its 700 positions are read again, every 1.6 s, not every 0.4
-}
 
 
 @dataclass(frozen=True)
@@ -194,16 +186,6 @@ class Settings:
             if own:
                 flat[stage] = _sampling(getattr(self, stage), stage, own)
         return replace(self, **flat)
-
-    def faster(self, layout: TokenLayout) -> "Settings":
-        """Return these settings with the schedule `FAST`, fitted to a token layout.
-
-        The voice's anchor in the coarse stage's context shrinks with the context."""
-        context = min(FAST["max_coarse_history"] or 0, layout.max_coarse_history)
-        window = layout.max_coarse_history + layout.sliding_window - context
-        anchor = min(self.coarse_anchor, context - layout.min_coarse_history)
-        changes = {"max_coarse_history": context, "sliding_window_len": window}
-        return self.changed({**changes, "coarse_anchor": anchor})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values by their names in `SettingChanges`."""

@@ -73,7 +73,7 @@ def load_parts(
         "tokenizer": files.load_tokenizer(),
         "layout": files.layout,
         "name": str(name),
-        "defaults": defaults.faster(files.layout) if fast else defaults,
+        "defaults": defaults,
         "devices": places,
         "offload": offload,
         "voices_folder": files.voices,

@@ -82,8 +82,8 @@ class Bark(Chain):
         offload : keep the parts on the CPU and move each to its device for its turn only.
         decoder : of the codes, instead of the model's own: "vocos" for Suno's models, a hub id, a
             folder or a file in Vocos' format.
-        fast : the schedule `bark.settings.FAST`, and on a CPU "int8" for networks that are wide
-            enough to gain from it, unless `dtype` says otherwise.
+        fast : on a CPU "int8" for networks that are wide enough to gain from it, unless `dtype`
+            says otherwise.
         **stages : take a stage from another model, as ``coarse="small"``.
 
         Raises

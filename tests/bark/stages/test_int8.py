@@ -17,14 +17,13 @@ from bark import Bark
 from bark.checkpoints.find import ModelFiles, find_model
 from bark.devices import choose_dtype
 from bark.errors import SettingError
-from bark.settings import FAST, Settings
 from bark.stages import int8
 from bark.stages.decoding import Decoder
 from bark.stages.gpt import GPT
 from bark.stages.gpt_fine import FineGPT
 from bark.stages.int8 import Int8Linear, quantized
 from bark.stages.semantic import semantic_prompt
-from bark.tokens import BARK, flatten_codebooks
+from bark.tokens import flatten_codebooks
 from bark.voice.voice import Voice
 from tests.stages import message, random_gpt, read_checkpoint
 
@@ -245,22 +244,15 @@ def test_int8_is_for_a_cpu() -> None:
     assert said.startswith("dtype on cuda: got 'int8'; allowed: auto, float32, bfloat16, float16")
 
 
-def test_fast_is_8_bits_and_a_longer_window(
-    tiny_bark: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fast_is_8_bits_where_they_pay(tiny_bark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless a dtype is asked for; and what a record says of the model loads the same again."""
     narrow = Bark.from_pretrained(tiny_bark, device="cpu", fast=True)
     assert isinstance(narrow.coarse.model.lm_head, nn.Linear)  # 8 bits would be slower
     monkeypatch.setattr("bark.checkpoints.load.INT8_PAYS", 16)
-    chosen = Settings(coarse_anchor=450).faster(BARK)
-    assert {name: chosen.to_dict()[name] for name in FAST} == FAST
-    assert chosen.coarse_anchor == 450 - BARK.min_coarse_history
     bark = Bark.from_pretrained(tiny_bark, device="cpu", fast=True)
-    bark.check({})  # the window fits the network
     assert isinstance(bark.coarse.model.lm_head, int8.Int8Head)
-    assert bark.defaults.max_coarse_history == FAST["max_coarse_history"]
     again = Bark.from_pretrained(**bark.source)
-    assert again.defaults == bark.defaults and isinstance(again.fine.model, FineGPT)
+    assert isinstance(again.coarse.model.lm_head, int8.Int8Head)
+    assert again.defaults == bark.defaults == narrow.defaults
     exact = Bark.from_pretrained(tiny_bark, device="cpu", dtype="float32", fast=True)
     assert isinstance(exact.coarse.model.lm_head, nn.Linear)
-    assert Bark.from_pretrained(tiny_bark, device="cpu").defaults.max_coarse_history is None
