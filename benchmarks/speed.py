@@ -1,4 +1,4 @@
-"""How fast and how large everything is on this machine, in one run of about ten minutes.
+"""How fast and how large everything is on this machine, in one run.
 
 What the machine can do (memory read, matrix products); the pieces of decoding at the sizes of
 `small` and `large`, 5 s of speech with a voice at that of `small`, all engines in turns
@@ -186,7 +186,7 @@ def draw(path: Path, pieces: Figures) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("docs"), metavar="DIR")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer", type=peer, help="suno=CHECKOUT of its code", metavar="NAME=PATH")
     parser.add_argument("--quick", action="store_true", help="nano's size only, one round")

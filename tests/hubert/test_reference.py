@@ -425,6 +425,7 @@ print(seconds, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="reads its own peak memory from Linux"
 )
+@pytest.mark.slow
 def test_an_hour_is_examined_in_little_memory(tmp_path: Path) -> None:
     block = (phrase(CLEAN * 6, rate=8_000) * 32767).astype(np.int16)  # about a minute
     with soundfile.SoundFile(tmp_path / "hour.wav", "w", 8_000, 1, "PCM_16") as file:

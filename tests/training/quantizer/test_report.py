@@ -9,6 +9,7 @@ from benchmarks.quantizer_report import RATES, main
 from tests.pairs import make_dataset
 
 
+@pytest.mark.slow
 def test_each_version_gets_the_rate_its_validation_errors_choose(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
