@@ -30,6 +30,7 @@ def build_parser() -> OneLineParser:
     parser.flag("--device", DEVICE, "auto (default), cpu, cuda or mps", usual.device)
     dtypes = choice("auto", "float32", "bfloat16", "float16", "int8")
     parser.flag("--dtype", dtypes, "of the weights (default: auto)", usual.dtype)
+    parser.add_argument("--fast", action="store_true", help="8-bit weights on a CPU where they pay")
     parser.flag(
         "--host", WORD, f"where to listen (default: {usual.host}, this computer)", usual.host
     )
@@ -63,6 +64,7 @@ def run(argv: Sequence[str]) -> int:
         model=options.model,
         device=options.device,
         dtype=options.dtype,
+        fast=options.fast,
         host=options.host,
         port=options.port,
         api_key=os.environ.get(KEY_VARIABLE),

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from bark.commandline import say
 from bark.errors import SettingError
 from bark.pipeline import Bark
-from bark.version import __version__
 from booth.jobs.store import JobStore
 from booth.jobs.worker import JobWorker
 from booth.voices.library import Library
@@ -21,8 +20,7 @@ from . import consents, health, jobs, models, speech, voices
 from .config import ServeSettings
 from .context import Context
 from .engine import Engine, Metrics
-from .errors import handle_errors
-from .guard import guard
+from .guard import guarded_app
 from .page import files
 from .uploads import Desk
 
@@ -33,7 +31,9 @@ def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI
     The engine works from the app's start to its end.
     """
     if engine is None:
-        bark = Bark.from_pretrained(settings.model, device=settings.device, dtype=settings.dtype)
+        bark = Bark.from_pretrained(
+            settings.model, device=settings.device, dtype=settings.dtype, fast=settings.fast
+        )
         engine = Engine(bark, queue=settings.queue, max_batch=settings.max_batch, metrics=Metrics())
 
     store = JobStore(settings.jobs or Library(settings.voices).home.with_name("jobs"))
@@ -49,18 +49,10 @@ def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI
             await worker.stop()
             await to_thread.run_sync(engine.stop)
 
-    app = FastAPI(
-        title="bark-voice-booth",
-        version=__version__,
-        docs_url=None,
-        redoc_url=None,
-        lifespan=running,
-    )
+    app = guarded_app(settings, engine.metrics, lifespan=running)
     app.state.context = Context(
         settings, engine, engine.metrics, store, worker, CapacityLimiter(1), Desk(settings)
     )
-    handle_errors(app)
-    guard(app, settings, engine.metrics)
     for part in (speech, jobs, models, voices, consents, health):
         app.include_router(part.router)
     app.include_router(files.router)

@@ -17,6 +17,7 @@ class ServeSettings:
     model: str = "large"
     device: str = "auto"
     dtype: str = "auto"
+    fast: bool = False  # see `Bark.from_pretrained`
 
     engine: Literal["local", "ray"] = "local"  # one model here, or replicas that Ray keeps
     replicas: int = 1  # of the model, at least

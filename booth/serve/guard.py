@@ -5,6 +5,7 @@ import hmac
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -12,9 +13,11 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bark.version import __version__
+
 from .config import ServeSettings, is_loopback
 from .engine import Metrics
-from .errors import SENTENCES, ApiError
+from .errors import SENTENCES, ApiError, handle_errors
 
 OPEN = re.compile(r"/(health|ready|static/.*)?")  # what is there for everyone
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")  # any other is counted as one
@@ -136,8 +139,17 @@ def too_large(settings: ServeSettings) -> ApiError:
     )
 
 
-def guard(app: FastAPI, settings: ServeSettings, metrics: Metrics) -> None:
-    """Put the guard in front of an app."""
+def guarded_app(settings: ServeSettings, metrics: Metrics, **options: Any) -> FastAPI:
+    """Return an app without routes, behind the guard, whose errors have OpenAI's shape.
+
+    Parameters
+    ----------
+    **options : of FastAPI.
+    """
+    app = FastAPI(
+        title="bark-voice-booth", version=__version__, docs_url=None, redoc_url=None, **options
+    )
+    handle_errors(app)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
@@ -147,3 +159,4 @@ def guard(app: FastAPI, settings: ServeSettings, metrics: Metrics) -> None:
         allow_headers=["*"],
         expose_headers=["X-Seed", "X-Ignored", "Retry-After"],
     )
+    return app

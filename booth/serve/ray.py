@@ -19,14 +19,13 @@ from fastapi.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from bark.extras import from_extra
-from bark.version import __version__
 from booth.voices.library import Library
 
 from .app import create_app, serve
 from .config import ServeSettings
 from .engine import Metrics
-from .errors import SENTENCES, ApiError, handle_errors
-from .guard import guard
+from .errors import SENTENCES, ApiError
+from .guard import guarded_app
 
 NAME = "bark"
 TRIES = 5  # replicas that may die on one request
@@ -180,15 +179,7 @@ def create_front(settings: ServeSettings, replicas: Any) -> FastAPI:
     ----------
     replicas : a handle of Ray Serve for `Replica.answer`, which streams.
     """
-    app = FastAPI(
-        title="bark-voice-booth",
-        version=__version__,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-    )
-    handle_errors(app)
-    guard(app, settings, Metrics())
+    app = guarded_app(settings, Metrics(), openapi_url=None)  # a replica has it
 
     async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

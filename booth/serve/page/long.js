@@ -2,7 +2,7 @@
 
 import { call, events } from "./api.js";
 import { Player, decode } from "./sound.js";
-import { $, clear, fault, made, once, save, say, seconds, showPlaying, sure, work } from "./ui.js";
+import { $, clear, fault, made, once, save, say, seconds, showPlaying, sure, tell, work } from "./ui.js";
 import { listen, speakersIn } from "./voices.js";
 
 const AGAIN = 1_000; // ms, before a broken stream of events is asked for again
@@ -248,15 +248,6 @@ async function download(format) {
     fault($("job-fault"), error);
   } finally {
     ended();
-  }
-}
-
-async function tell(place, run) {
-  clear(place);
-  try {
-    await run();
-  } catch (error) {
-    fault(place, error);
   }
 }
 

@@ -40,6 +40,16 @@ export function clear(...elements) {
 const described = (element) =>
   element.id ? document.querySelector(`:is(input, select, textarea)[aria-describedby~="${element.id}"]`) : null;
 
+/** Run something; its failure is shown at a place. */
+export async function tell(place, run) {
+  clear(place);
+  try {
+    await run();
+  } catch (error) {
+    fault(place, error);
+  }
+}
+
 const clocks = new Map(); // where work is shown → its clock
 
 /** Show that work is done, with a clock that moves; the function that it returns ends it. */

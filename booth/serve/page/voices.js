@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { Player, decode } from "./sound.js";
-import { $, clear, fault, made, save, say, showPlaying, sure } from "./ui.js";
+import { $, clear, fault, made, save, say, showPlaying, sure, tell } from "./ui.js";
 
 const FEW = 20; // ready-made voices that are shown at once
 
@@ -127,15 +127,6 @@ function row(voice, fresh) {
     });
   };
   return item;
-}
-
-async function tell(place, run) {
-  clear(place);
-  try {
-    await run();
-  } catch (error) {
-    fault(place, error);
-  }
 }
 
 async function remove(voice) {
