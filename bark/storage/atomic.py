@@ -145,14 +145,21 @@ def _made(place: Path, suffix: str, *, file: bool) -> Path:
 def _sweep(place: Path) -> None:
     """Remove what was left here more than a day ago and nobody works on."""
     oldest = time.time() - A_DAY
+    entries: list[os.DirEntry[str]] = []
     with suppress(OSError):
-        for entry in list(os.scandir(place)):
-            stat = entry.stat(follow_symlinks=False)
-            if max(stat.st_mtime, stat.st_ctime) > oldest:
-                continue
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry)
-                continue
-            with lock(Path(entry) / _LOCK) as free:
-                if free:
-                    shutil.rmtree(entry, ignore_errors=True)
+        entries = list(os.scandir(place))
+    for entry in entries:
+        with suppress(OSError):  # gone by now, or not ours to remove: the others are swept
+            _sweep_one(entry, oldest)
+
+
+def _sweep_one(entry: os.DirEntry[str], oldest: float) -> None:
+    stat = entry.stat(follow_symlinks=False)
+    if max(stat.st_mtime, stat.st_ctime) > oldest:
+        return
+    if not entry.is_dir(follow_symlinks=False):
+        os.unlink(entry)
+        return
+    with lock(Path(entry) / _LOCK) as free:
+        if free:
+            shutil.rmtree(entry, ignore_errors=True)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,7 +50,11 @@ class Job:
     folder: Path
     work: Callable[[Path], None]  # in a process of its own, until it is killed
     check: Callable[[Path], None]  # raises where something is broken or lost
-    ended: int = 0  # by itself, before it was killed
+
+    @property
+    def reason(self) -> Path:
+        """The file where a process that failed by itself says why."""
+        return self.folder.with_name(f"{self.folder.name} failed")
 
 
 def campaign(seed: int, kills: int) -> Outcome:
@@ -67,6 +72,8 @@ def campaign(seed: int, kills: int) -> Outcome:
             outcome.kinds[
                 f"{name}: {'killed' if code is None else 'failed' if code else 'ended'}"
             ] += 1
+            if code:
+                outcome.faults.append(f"{name}, kill {number}: failed: {job.reason.read_text()}")
             try:
                 job.check(job.folder)
             except Exception as error:  # noqa: BLE001  what the campaign looks for
@@ -89,6 +96,8 @@ def _killed(job: Job, after: float) -> int | None:
         try:
             job.work(job.folder)
             code = 0
+        except BaseException:  # noqa: BLE001  the reason is what is wanted
+            job.reason.write_text(traceback.format_exc())
         finally:
             os._exit(code)
     time.sleep(after)
@@ -101,14 +110,20 @@ def _last_run(job: Job) -> None:
     """Write once more as if a day had passed, when the leftovers of the dead are swept."""
     before, atomic.A_DAY = atomic.A_DAY, -1
     try:
-        for place in {path.parent.parent for path in job.folder.rglob(".bark-tmp-*/*")}:
+        for place in {path.parent.parent for path in _left(job.folder)}:
             atomic.atomic_write_text(place / "swept", "")
     finally:
         atomic.A_DAY = before
 
 
 def _left(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(".bark-tmp-*/*") if not path.name.startswith(".")]
+    """Return what kills left in temporary folders; what a left folder holds goes with it."""
+    places = [
+        place
+        for place in folder.rglob(".bark-tmp-*")
+        if not any(above.name.startswith(".bark-tmp-") for above in place.parents)
+    ]
+    return [path for place in places for path in place.iterdir()]
 
 
 class _Left(Exception):

@@ -99,6 +99,16 @@ def test_leftovers_of_a_day_go_at_the_next_write_and_younger_ones_stay(tmp_path,
     assert sorted(item.name for item in tmp_path.iterdir()) == ["c.txt", "sub"]
 
 
+def test_what_cannot_be_swept_keeps_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "A_DAY", -10)
+    place = tmp_path / f".bark-tmp-{os.getuid()}"
+    for number in range(10):
+        (place / f"{number}" / ".lock").mkdir(parents=True)  # no lock can be taken here
+        (place / f"{number}.txt").touch()
+    atomic_write_text(tmp_path / "c.txt", "x")
+    assert {item.suffix for item in place.iterdir()} == {""}
+
+
 def test_what_is_in_use_is_never_swept(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic, "A_DAY", -10)
     with workshop(tmp_path) as shop:
