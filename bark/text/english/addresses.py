@@ -134,6 +134,7 @@ RULES: tuple[Rule, ...] = (
         rf"(?i)\b(call|dial|dialed|dialled|called|text|ring) ({EMERGENCY})\b(?![,.]\d)",
         lambda m: f"{m[1]} {by_digit(m[2])}",
     ),
+    rule(r"(\b[Tt]ext [A-Z]{2,12} to )(\d{4,7})\b", lambda m: m[1] + by_digit(m[2])),
     rule(
         rf"\b({'|'.join(STATES)}) (\d{{5}})(?!\w)",
         lambda m: f"{letters_of(m[1])} {by_digit(m[2])}",

@@ -21,6 +21,7 @@ MONTH_NAMES = any_of(
 )  # a month is written with a capital: "5 may come", "2 mar it"
 SHORT_MONTH_NAMES = any_of(name.capitalize() for name in SHORT_MONTHS)
 DAY_NAMES = any_of(name.capitalize() for name in DAYS)
+DAY_OF_A_WEEK = any_of(name.capitalize() for name in {*DAYS, *DAYS.values()})
 BIBLE = "Psalms?|Matthew|Mark|Luke|John|Acts|Romans|Genesis|Exodus|Isaiah"
 HALF_DAY = r"[aApP]\.?[mM]\b\.?"
 
@@ -137,8 +138,13 @@ RULES: tuple[Rule, ...] = (
         lambda m: f"{full_month(m[1])} to {full_month(m[2])}",
     ),
     rule(
-        rf"\b({DAY_NAMES})\.?-({DAY_NAMES})\b\.?",
-        lambda m: f"{DAYS[m[1].lower()]} to {DAYS[m[2].lower()]}",
+        rf"\b({DAY_OF_A_WEEK})\.?(?: ?- ?)({DAY_OF_A_WEEK})\b\.?",
+        lambda m: f"{DAYS.get(m[1].lower(), m[1])} to {DAYS.get(m[2].lower(), m[2])}",
+    ),
+    rule(rf"\b({any_of(name.capitalize() for name in MONTHS)})-(?=({MONTH_NAMES})\b)", r"\1 to "),
+    rule(
+        rf"(?<!\b[Tt]he )\b({DAY_NAMES})(?:\.(?= ?[,\w]|$)|(?=,? [A-Z\d]))",
+        lambda m: DAYS[m.group(1).lower()] + " ",
     ),
     rule(r"(?i)\bdec\. (?=places?\b)", "decimal "),
     rule(r"\b(\d{4}-\d\d-\d\d)T(?=\d\d:\d\d)", r"\1 "),
@@ -152,6 +158,7 @@ RULES: tuple[Rule, ...] = (
         rf"(?=\d{{1,2}}(?::\d\d|(?::\d\d)? ?{HALF_DAY}))",
         r"\1 to ",
     ),
+    rule(r"(?<![\w.,:])1:(?=[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{3,8}(?!\w))", "one to "),  # a scale
     rule(rf"\b(\d\d?):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?: ?({HALF_DAY}))?(?: ([ECMP])T\b)?", _time),
     rule(
         rf"(?<![\w.])(\d\d?) ?({HALF_DAY})",
@@ -176,9 +183,5 @@ RULES: tuple[Rule, ...] = (
         rf"\b({any_of(name.capitalize() for name in SHORT_MONTHS if name != 'may')})"
         r"(?:\.| (?=\d{4}\b))",
         lambda m: f"{full_month(m.group(1))} ",
-    ),
-    rule(
-        rf"(?<!\b[Tt]he )\b({DAY_NAMES})(?:\.(?= ?[,\w]|$)|(?=,? [A-Z\d]))",
-        lambda m: DAYS[m.group(1).lower()] + " ",
     ),
 )

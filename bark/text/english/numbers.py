@@ -194,6 +194,7 @@ RULES: tuple[Rule, ...] = (
         r"(?i)\b(rat(?:ed|ing of)|scor(?:ed?|e of)|gave it|got) (\d{1,3})/(5|10|20|100)(?![\d/])",
         lambda m: f"{m.group(1)} {cardinal(m.group(2))} out of {cardinal(m.group(3))} ",
     ),
+    rule(r"(?i)\b(odds(?: of| were| are| at)? )(\d{1,3})/(?=\d{1,3}(?![\d/]))", r"\1\2 to "),
     rule(r"(?<![\d/])(\d{1,6}) (?=\d{1,2}/\d{1,4}(?![\d/]))", r"\1 and "),
     rule(r"(?<![\d./])(\d{1,4})/([1-9]\d{0,3})(?![\d/]|\.\d)", _fraction),
     rule(r"(?<=\d)/(?=\d|[A-Za-z]\b)", " over "),

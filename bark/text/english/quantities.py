@@ -223,12 +223,24 @@ MEASURES: tuple[Rule, ...] = (
     rule(r"(?<![\w'])(\d{1,2})' ?(\d{1,2}(?:\.\d)?)\"", _feet),
     rule(r"(?<![\w'])(\d{1,3}) ?ft\.? (\d{1,2}) ?in\b\.?", _feet),
     rule(r"\b([Aa]n?) (\d{1,3}(?:\.\d)?)\" ?(?=[A-Za-z])", r"\1 \2 inch "),
-    rule(r"(?<!\d )(?<!and )(?<![\w./\"])(\d{1,2}/\d{1,2})\"(?!\w)", r"\1 inch "),
+    rule(r"(?<!\d )(?<!\d and )(?<![\w./\"])(\d{1,2}/\d{1,2})\"(?!\w)", r"\1 inch "),
     rule(
         rf"({NUMBER})-({UNIT})(?![\w^/'-])\.?",
         _one_unit,
     ),
-    rule(rf"(?<!\d )(?<!and )(?<![\d./])(\d{{1,2}}/\d{{1,2}}) ?({UNIT})(?![\w^/])", _one_unit),
+    rule(rf"(?<!\d )(?<!\d and )(?<![\d./])(\d{{1,2}}/\d{{1,2}}) ?({UNIT})(?![\w^/])", _one_unit),
+    rule(
+        rf"({NUMBER}) ?({UNIT})/(?=\d{{1,4}} ?(?:{UNIT})(?![\w^/]))",  # 5 L/100 km
+        lambda m: f"{m[1]} {plural(unit_name(m[2]), m[1])} per ",
+    ),
+    rule(
+        rf"(?<=\d) ?[x×] ?(?={NUMBER} ?(?:{UNIT})(?![\w^/]))",  # 4×400 m, 2 × 3 cm
+        " by ",
+    ),
+    rule(
+        rf"{_START}({NUMBER}) t(?![\w'^/-])",
+        lambda m: f"{m[1]} {'tonne' if describes_a_noun(m) else plural('tonne', m[1])} ",
+    ),
     rule(
         rf"({NUMBER}) ?({UNIT})(?:\^([23]))?(?:/({any_of(PER_WORDS.split())}|{UNIT}|{any_of(PER)})"
         r"(?:\^([23]))?)?"

@@ -31,6 +31,10 @@ BEFORE_A_NUMBER = {
 }  # fmt: skip
 AFTER_A_NAME = {"Co": "company", "Ct": "court", "Ln": "lane", "Pl": "place", "Sq": "square",
                 "Pkwy": "parkway"}  # fmt: skip
+QUARTERS = {"N": "north", "S": "south", "E": "east", "W": "west"}
+STREETS = {"St": "street", "Rd": "road", "Ave": "avenue", "Blvd": "boulevard", "Hwy": "highway",
+           "Ln": "lane", "Pkwy": "parkway"}  # fmt: skip
+STREET = any_of([*STREETS, *(name.capitalize() for name in STREETS.values())])
 TITLES = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor",
           "Lt": "lieutenant", "Sgt": "sergeant", "St": "saint", "Capt": "captain"}  # fmt: skip
 HEADINGS = (
@@ -114,6 +118,14 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![A-Za-z])[A-Za-z]{3,40}(?![A-Za-z])", _drawn_out),
     rule(r"\b(?:[Ee]\.g\.|eg\.),?", " for example "),
     rule(r"\b[Ii]\.e\.,?", " that is "),
+    rule(
+        rf"\b([NSEW])\.? (?=(?:\d{{1,3}}(?:st|nd|rd|th)|[A-Z][a-z]{{2,20}}) (?:{STREET})\b)",
+        lambda m: QUARTERS[m[1]] + " ",
+    ),
+    rule(
+        rf"((?:[A-Z][a-z]{{2,20}}|\dth|1st|2nd|3rd) )({any_of(STREETS)})(?=,|;|$)",
+        lambda m: m[1] + STREETS[m[2]],
+    ),
     rule(r"(?<=\w )[Ss]t\.(?=\s*(?:$|[,;:!?a-z\d]))", "street"),  # not St. Paul
     rule(r"(?<=[a-z&] )(Co|Ct|Ln|Pl|Sq|Pkwy)\.(?=\W|$)", lambda m: AFTER_A_NAME[m[1]]),
     rule(r"\bCtrl\b", "control"),

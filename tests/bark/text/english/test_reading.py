@@ -22,7 +22,8 @@ def pairs(half: str) -> list[tuple[str, str]]:
 def test_pairs_of_written_and_spoken_text(half: str, least: float) -> None:
     """No failure of the unseen pairs was looked at while rules were written: the first 235 came
     before the rules, 112 after them, and 108 more after those were mended: of these 107 were right
-    at first sight.
+    at first sight, and all of the 39 that came last. The last 173 seen pairs are 152, of which 136
+    were right at first sight, and 21 written with the rules for the others.
     """
     wanted = pairs(half)
     wrong = [
