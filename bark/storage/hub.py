@@ -2,7 +2,8 @@
 
 Downloads go through huggingface_hub into its cache: a broken connection goes on where it stopped,
 the files are shared with other programs, and never is half a file at the final name. What is cached
-is used without asking the network. The environment (HF_HOME, HF_HUB_CACHE, XDG_CACHE_HOME,
+is used without asking the network, unless its size is no longer the one it was fetched with
+(`fetched`). The environment (HF_HOME, HF_HUB_CACHE, XDG_CACHE_HOME,
 HF_HUB_OFFLINE, HF_ENDPOINT) is read at each call."""
 
 import errno
@@ -12,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bark.errors import MissingFileError, MissingModelError, StorageError
+from bark.errors import CheckpointError, MissingFileError, MissingModelError, StorageError
 
+from .fetched import Fetched, damage, note
 from .files import expand
 
 logger = logging.getLogger(__name__)
@@ -49,18 +51,20 @@ def fetch_all(
     found: list[Path] = []
     missing: list[Wanted] = []
     reasons: list[str] = []
+    made: list[Fetched] = []
     for repo, file in wanted:
         path = cached(repo, file)
         if (
             path is None and not offline() and _UNREACHABLE not in reasons
         ):  # each try takes half a minute
-            path, reason = _download(repo, file)
+            path, reason = _download(repo, file, made)
             if path is None and reason not in reasons:
                 reasons.append(reason)
         if path is None:
             missing.append((repo, file))
         else:
             found.append(path)
+    _tell(made)
     if missing:
         missing += [file for file in later if file not in missing and cached(*file) is None]
         raise _missing(missing, looked, "; ".join(reasons))
@@ -74,9 +78,11 @@ def fetch_first(repo: str, files: Sequence[str]) -> Path:
         if path is not None:
             return path
     reason = ""
+    made: list[Fetched] = []
     for file in files if not offline() else ():
-        path, reason = _download(repo, file)
+        path, reason = _download(repo, file, made)
         if path is not None:
+            _tell(made)
             return path
         if reason == _UNREACHABLE:
             break
@@ -86,11 +92,26 @@ def fetch_first(repo: str, files: Sequence[str]) -> Path:
 def fetch_optional(repo: str, file: str) -> Path | None:
     """Return a file, or None where the repository has none or cannot be reached."""
     path = cached(repo, file)
-    return path if path is not None or offline() else _download(repo, file)[0]
+    if path is not None or offline():
+        return path
+    made: list[Fetched] = []
+    path = _download(repo, file, made)[0]
+    _tell(made)
+    return path
 
 
 def cached(repo: str, file: str) -> Path | None:
-    """Return a file from the hub's cache, or None; never touches the network."""
+    """Return a file from the hub's cache, or None if it is not there or of another size than it
+    was fetched with; never touches the network.
+    """
+    path = _found(repo, file)
+    if path is not None and (fault := damage(_record(), _named(repo)[0], file, path)):
+        logger.warning("%s is damaged: %s", path, fault)
+        return None
+    return path
+
+
+def _found(repo: str, file: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -122,6 +143,14 @@ def user_cache() -> Path:
     return expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
 
 
+def _record() -> Path:
+    """Return the file that says what was fetched; nothing is kept where there is no home folder."""
+    try:
+        return user_cache() / "bark-voice-booth" / "downloads.jsonl"
+    except MissingFileError:
+        return Path(os.devnull)
+
+
 def offline() -> bool:
     """Tell whether the environment forbids the network."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -130,8 +159,17 @@ def offline() -> bool:
     )
 
 
-def _download(repo: str, file: str) -> tuple[Path | None, str]:
-    """Download one file; return its path, or None and the reason."""
+def _tell(made: Sequence[Fetched]) -> None:
+    """Say on one line for each repository what was fetched."""
+    for repo, revision in dict.fromkeys((one.repo, one.revision) for one in made):
+        own = [one for one in made if (one.repo, one.revision) == (repo, revision)]
+        megabytes = sum(one.bytes for one in own) / 1e6
+        names = ", ".join(one.file for one in own)
+        logger.warning("fetched %s@%s: %s (%.1f MB)", repo, revision, names, megabytes)
+
+
+def _download(repo: str, file: str, made: list[Fetched]) -> tuple[Path | None, str]:
+    """Download one file, and add it to `made`; return its path, or None and the reason."""
     from huggingface_hub import hf_hub_download
 
     folder = cache_folder()
@@ -140,11 +178,20 @@ def _download(repo: str, file: str) -> tuple[Path | None, str]:
         endpoint = os.environ.get("HF_ENDPOINT") or None
         with _without_retry_notes():
             name, revision = _named(repo)
-            path = hf_hub_download(
-                name, file, cache_dir=folder, endpoint=endpoint, revision=revision
+            path = Path(
+                hf_hub_download(
+                    name,
+                    file,
+                    cache_dir=folder,
+                    endpoint=endpoint,
+                    revision=revision,
+                    force_download=_found(repo, file) is not None,  # a damaged one
+                )
             )
-        logger.warning("fetched %s", path)  # which tells the revision
-        return Path(path), ""
+        made.append(note(_record(), name, file, path))
+        return path, ""
+    except CheckpointError as error:
+        return None, f"{error}; it was removed"
     except Exception as error:  # the client's errors have no common base
         if isinstance(error, OSError) and error.errno in _STORAGE_FAULTS:
             raise StorageError(

@@ -1,6 +1,7 @@
 """The network door: cached files cost no network, downloads arrive whole or not at all, absence is explained."""
 
 import hashlib
+import json
 import socket
 import threading
 from functools import partial
@@ -48,6 +49,9 @@ class FakeHub(BaseHTTPRequestHandler):
         self.send_response(206 if first else 200)
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("ETag", f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"')
+        if linked := self.faults.get("sha256"):
+            self.send_header("X-Linked-Etag", f'"{linked}"')
+            self.send_header("X-Linked-Size", str(len(content)))
         self.send_header("Content-Length", str(len(content) - first))
         if first:
             self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
@@ -116,6 +120,59 @@ def test_a_revision_is_fetched_as_named_and_told(server, caplog):
     assert hub.cached("me/model@v1", "weights.bin") == path and faults["requests"] == []
     with pytest.raises(MissingFileError, match="hf download me/model --revision v1 absent.bin"):
         hub.fetch("me/model@v1", "absent.bin")
+
+
+def test_what_was_fetched_is_recorded_and_told_on_one_line(server, cache, caplog):
+    hub.fetch_all([("me/model", "weights.bin"), ("me/model", "config.json")])
+    lines = [json.loads(line) for line in hub._record().read_text().splitlines()]
+    assert [(line["file"], line["bytes"], line["sha256"]) for line in lines] == [
+        ("weights.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest()),
+        ("config.json", 2, hashlib.sha256(b"{}").hexdigest()),
+    ]
+    assert {(line["repo"], line["revision"]) for line in lines} == {("me/model", COMMIT)}
+    told = [text for text in caplog.messages if text.startswith("fetched")]
+    assert told == [f"fetched me/model@{COMMIT}: weights.bin, config.json (1.0 MB)"]
+
+
+def test_a_file_that_is_not_what_the_hub_says_is_removed(server, cache):
+    files, faults = server
+    faults["sha256"] = hashlib.sha256(b"what was uploaded").hexdigest()
+    with pytest.raises(MissingFileError, match=r"SHA-256 .*it was removed"):
+        hub.fetch("me/model", "weights.bin")
+    assert hub.cached("me/model", "weights.bin") is None and not whole_files(cache)
+    faults["sha256"] = hashlib.sha256(CONTENT).hexdigest()
+    assert hub.fetch("me/model", "weights.bin").read_bytes() == CONTENT
+
+
+def test_a_cached_file_of_another_size_is_fetched_again(server, cache, caplog, monkeypatch):
+    path = hub.fetch("me/model", "weights.bin")
+    path.resolve().write_bytes(CONTENT[:1000])
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MissingFileError, match="missing files of me/model: weights.bin"):
+        hub.fetch("me/model", "weights.bin")
+    assert "it has 1,000 bytes, and had 1,024,000 when it was fetched" in caplog.text
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    hub._record().open("ab").write(b'{"torn')
+    assert hub.fetch("me/model", "weights.bin").read_bytes() == CONTENT
+
+
+def test_without_a_home_folder_nothing_is_recorded(server, cache, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+
+    def homeless(path):
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "expanduser", lambda p: homeless(p) if str(p)[0] == "~" else p)
+    path = hub.fetch("me/model", "weights.bin")
+    assert hub.fetch("me/model", "weights.bin") == path
+
+
+def test_a_file_that_another_program_fetched_is_taken_as_it_is(server, cache):
+    path = hub.fetch("me/model", "weights.bin")
+    hub._record().unlink()
+    path.resolve().write_bytes(b"theirs")
+    assert hub.fetch("me/model", "weights.bin").read_bytes() == b"theirs"
 
 
 def test_a_cut_download_goes_on_where_it_stopped(server, monkeypatch):
