@@ -17,6 +17,7 @@ from bark.longform.plan import plan_parts
 from bark.longform.speak import LongTake, speak_long
 from bark.pipeline import Bark as Orchestrator
 from bark.stages.seeds import new_seed
+from bark.storage.files import expand
 from bark.voice.voice import Voice
 from booth.takes.take import save_voice
 from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
@@ -222,7 +223,7 @@ class BarkTTS(CoquiModel):
     ) -> Voice:
         if not places or speaker is None or speaker == RANDOM:
             return clone(recording)
-        path = inside(Path(places[0]).expanduser(), f"{speaker}.npz")
+        path = inside(expand(places[0]), f"{speaker}.npz")
         if not recording.is_file() or not is_current(
             path, recording, self.bark.layout, self.bark.name, strict=True
         ):

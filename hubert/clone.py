@@ -26,6 +26,7 @@ from bark.audio.samples import channels_of
 from bark.checkpoints.find import find_model
 from bark.codec.base import Codec
 from bark.devices import choose_device
+from bark.storage.files import expand
 from bark.storage.hub import fetch_all
 from bark.tokens import BARK, TokenLayout
 from bark.version import __version__
@@ -260,5 +261,5 @@ def _sha256(recording: Recording) -> str:
             recording = recording.rate, recording.part(0.0, recording.duration)
         samples = np.ascontiguousarray(channels_of(recording)[0])
         return hashlib.sha256(samples.tobytes()).hexdigest()
-    with Path(recording).expanduser().open("rb") as file:
+    with expand(recording).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

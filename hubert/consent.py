@@ -6,9 +6,9 @@ It asks, once and plainly, and the answer travels inside the voice.
 
 from collections.abc import Callable
 from hashlib import sha256
-from pathlib import Path
 
 from bark.errors import MissingFileError, SettingError
+from bark.storage.files import expand
 
 ALLOWED = "self, licensed:NOTE, recorded:FILE, synthetic"
 QUESTION = f"Whose voice is this, and may you clone it? ({ALLOWED}) "
@@ -40,7 +40,7 @@ def check_consent(statement: str) -> Consent:
     if short and basis == "licensed" and note:
         return Consent(f"licensed:{note}")
     if short and basis == "recorded" and note:
-        path = Path(note).expanduser()
+        path = expand(note)
         if not path.is_file():
             raise MissingFileError(f"there is no file {path} with the speaker's consent")
         digest = sha256(path.read_bytes()).hexdigest()

@@ -10,6 +10,7 @@ from bark.audio.read import resample
 from bark.checkpoints.find import find_model
 from bark.checkpoints.trust import is_here
 from bark.errors import CheckpointError
+from bark.storage.files import expand
 from bark.storage.hub import Wanted, cached, fetch
 from hubert.quantizer.base import Quantizer, shifted
 from hubert.quantizer.files import load_quantizer, quantizer_settings
@@ -143,7 +144,7 @@ def hubert_folder(model: str | Path) -> Path | None:
 
     A Bark folder may carry its own HuBERT in ``hubert/``. One without, whose codec is nano's, is of
     nano's family and so understands nano's tokens only."""
-    base = Path(model).expanduser()
+    base = expand(model)
     for folder in (base, base / "hubert"):
         if (folder / "encoder.json").is_file():
             return folder

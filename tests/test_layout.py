@@ -248,6 +248,14 @@ def test_every_torch_load_is_weights_only_and_pickle_stays_off() -> None:
                 assert keywords.get("allow_pickle") != "True", path
 
 
+def test_home_folders_are_found_in_one_place() -> None:
+    """`expand` turns an unknown user or an absent HOME into our error; pathlib raises its own."""
+    told = {"bark/storage/files.py", "bark/audio/read.py"}  # the door itself, and one that catches
+    for path in FILES:
+        if path.relative_to(ROOT).as_posix() not in told:
+            assert ".expanduser(" not in path.read_text("utf-8"), path
+
+
 def test_no_path_of_a_machine_and_no_registry_address() -> None:
     suffixes = {".py", ".md", ".toml", ".txt", ".ipynb", ".cfg"}
     listed = subprocess.run(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bark import commandline
 from bark.commandline import FAILED, OneLineParser, complain, number, say, whole
 from bark.errors import BarkError, MissingFileError, SettingError, StorageError
+from bark.storage.files import expand
 from hubert.consent import ALLOWED, require_consent
 from hubert.quantizer.languages import LANGUAGES
 
@@ -30,7 +31,7 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     if complaint := _contradiction(options):
         parser.error(complaint)
-    if not any(path.expanduser().exists() for path in options.recordings):
+    if not any(expand(path).exists() for path in options.recordings):
         raise MissingFileError(f"no file {', '.join(map(str, options.recordings))}")
     if options.check:
         return _each(options.recordings, lambda path: _checked(path, options.start, options.end))

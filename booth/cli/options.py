@@ -14,6 +14,7 @@ from bark import commandline
 from bark.audio.write import FORMATS
 from bark.commandline import OneLineParser
 from bark.settings import OPTIONS, instead
+from bark.storage.files import expand
 from bark.version import __version__
 from booth.speak.request import COQUI_MODEL, SpeakRequest
 
@@ -92,10 +93,10 @@ def request_of(options: argparse.Namespace) -> SpeakRequest:
     silence = options.add_silence_between_segments
     if silence is None and (options.split_by_words or options.split_by_lines):
         silence = 0.0
-    target = Path(options.output_dir).expanduser()
+    target = expand(options.output_dir)
     name, kind = None, options.output_format or "wav"
     if options.output_filename not in (None, "-"):
-        path = target / Path(options.output_filename).expanduser()
+        path = target / expand(options.output_filename)
         given = path.suffix.lower()[1:]
         target, name = path.parent, path.stem if given in FORMATS else path.name
         kind = given if given in FORMATS else kind

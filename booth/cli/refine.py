@@ -10,7 +10,7 @@ from bark.audio.read import load_audio
 from bark.commandline import say
 from bark.errors import MissingFileError, SettingError, TakenError
 from bark.pipeline import Bark
-from bark.storage.files import read_bounded
+from bark.storage.files import expand, read_bounded
 from hubert.clone import Cloner, Recording
 from hubert.refine import JUDGES, Refiner, Texts
 from hubert.refine.judges import OFFLINE, load_judges
@@ -30,7 +30,7 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
     folder = place.with_name(f"{place.stem}-refined")
     if folder.exists() and not options.force:
         raise TakenError(f"{folder} exists already", fix="Rename it, or add --force")
-    if lost := [str(path) for path in options.recordings if not path.expanduser().exists()]:
+    if lost := [str(path) for path in options.recordings if not expand(path).exists()]:
         raise MissingFileError(f"no file {', '.join(lost)}")
     names = [name.strip() for name in (options.judge or OFFLINE).split(",") if name.strip()]
     if unknown := [name for name in names if name not in JUDGES]:
@@ -79,7 +79,7 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
 def _texts(path: str | None, language: str) -> Texts:
     """Return the texts of a file, or ours where the language is English."""
     if path is not None:
-        text = read_bounded(Path(path).expanduser(), MAX_TEXTS, SettingError)
+        text = read_bounded(expand(path), MAX_TEXTS, SettingError)
         return Texts.of(text.decode("utf-8", "replace").splitlines())
     if language != "en":
         raise SettingError(

@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from bark.audio.write import FORMATS
 from bark.commandline import DEVICE, FILE, FOLDER, OneLineParser, choice
+from bark.storage.files import expand
 
 from .kinds import PARTS, STEPS
 
@@ -33,10 +33,10 @@ def run(argv: Sequence[str]) -> tuple[list[str], int]:
     options = build_parser().parse_args(argv)
     from booth.speak.replay import Target, replay
 
-    target = None if options.output is None else Path(options.output).expanduser()
+    target = None if options.output is None else expand(options.output)
     folder = options.output_dir
     if target is not None:
-        folder = Path(folder or ".").expanduser() / target.parent
+        folder = expand(folder or ".") / target.parent
     kind = options.output_format or (target and target.suffix.lower()[1:]) or None
     done = replay(
         options.take,

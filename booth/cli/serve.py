@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from bark.commandline import (
     DEVICE,
@@ -15,6 +14,7 @@ from bark.commandline import (
     whole,
 )
 from bark.extras import from_extra
+from bark.storage.files import expand
 from booth.serve.config import KEY_VARIABLE, ServeSettings
 
 
@@ -69,8 +69,8 @@ def run(argv: Sequence[str]) -> int:
         port=options.port,
         api_key=os.environ.get(KEY_VARIABLE),
         origins=tuple(options.origin),
-        voices=None if options.voices is None else Path(options.voices).expanduser(),
-        jobs=None if options.jobs is None else Path(options.jobs).expanduser(),
+        voices=None if options.voices is None else expand(options.voices),
+        jobs=None if options.jobs is None else expand(options.jobs),
         queue=options.queue,
         max_batch=options.max_batch,
         text_letters=options.max_letters,

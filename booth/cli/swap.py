@@ -7,6 +7,7 @@ from pathlib import Path
 from bark import commandline
 from bark.commandline import FILE, OneLineParser, say
 from bark.errors import StorageError
+from bark.storage.files import expand
 
 
 def build_parser() -> OneLineParser:
@@ -30,7 +31,7 @@ def build_parser() -> OneLineParser:
 def run(argv: Sequence[str]) -> int:
     """Do what ``bark convert-voice`` with these arguments asks; return the exit code."""
     options = build_parser().parse_args(argv)
-    target = Path(options.output).expanduser()
+    target = expand(options.output)
     if target.exists():
         raise StorageError("already there", target, fix="Choose another name with -o")
     from booth.voices.library import Library

@@ -1,10 +1,11 @@
 """The texts that a command line names: typed, in a file, or on standard input."""
 
 import logging
+import os
 import sys
-from pathlib import Path
 
 from bark.errors import MissingFileError, StorageError, TextError
+from bark.storage.files import expand
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,17 @@ def read_texts(
             "no text is given: speaking two of mine. Yours goes after --text, or into --prompt_file"
         )
         return DEFAULT_TEXTS
-    return (_read("-") if text == "-" else text,)
+    return (_read("-") if text == "-" else _typed(text),)
+
+
+def _typed(text: str) -> str:
+    """Return an argument as UTF-8, which it is also where the locale takes it for ASCII."""
+    if text.isascii() or not any("\udc80" <= char <= "\udcff" for char in text):
+        return text
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError as error:
+        raise TextError("--text is not UTF-8", repr(text), fix="Put it into a file") from error
 
 
 def _read(name: str) -> str:
@@ -52,7 +63,7 @@ def _read(name: str) -> str:
         if name == "-":
             data = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
-            with Path(name).expanduser().open("rb") as file:
+            with expand(name).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise MissingFileError(f"there is no file {name}") from error

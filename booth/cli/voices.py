@@ -15,6 +15,7 @@ from bark.commandline import (
     number,
 )
 from bark.languages import SUPPORTED_LANGS
+from bark.storage.files import expand
 
 if TYPE_CHECKING:  # torch takes seconds to import: first the flags
     from booth.voices.library import Library
@@ -116,7 +117,7 @@ def _preview(library: "Library", options: Any) -> list[str]:
     from booth.speak.speak import speak
 
     own = options.voice in list_voices([library.home])
-    target = Path(options.output_dir).expanduser() / (options.output or "")
+    target = expand(options.output_dir) / (options.output or "")
     request = SpeakRequest(
         (options.text,),
         voice=str(library.find(options.voice)) if own else options.voice,

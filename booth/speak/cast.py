@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from bark.errors import VoiceError
 from bark.speech import reference_of
+from bark.storage.files import expand
 from bark.text.dialogue import Turn
 from bark.tokens import TokenLayout
 from bark.voice.names import check_marked
@@ -123,8 +124,8 @@ def _from_recording(
     references: Mapping[str, str],
 ) -> Cast:
     """Clone a recording; the voice is kept in the output folder, or as --speaker in --voice_dir."""
-    recording = Path(str(request.recording)).expanduser()
-    folder = (request.voice_dir or request.folder).expanduser()
+    recording = expand(str(request.recording))
+    folder = expand(request.voice_dir or request.folder)
     name = request.speaker or slug(recording.stem)
     path = inside(folder, f"{name}.npz")
     if recording.is_file() and is_current(path, recording, model.layout, model.name, strict=True):

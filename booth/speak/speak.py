@@ -20,6 +20,7 @@ from bark.longform.speak import LongTake
 from bark.pipeline import Bark
 from bark.stages.progress import Progress, Watch
 from bark.stages.seeds import new_seed, take_seed
+from bark.storage.files import expand
 from bark.text.dialogue import Turn
 from bark.text.reading import tell_lost
 from bark.text.split import estimate_seconds
@@ -102,7 +103,7 @@ def speak(
     if request.regenerate is None:
         yield from _takes(work)
     else:
-        path = last_take(request.folder.expanduser(), work.name)
+        path = last_take(expand(request.folder), work.name)
         yield replay(
             path, bark=work.bark, regenerate=request.regenerate,
             postprocess=request.postprocess or None, bars=work.bars,
@@ -201,7 +202,7 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
         what = "regenerate" if request.regenerate else "speech that is not kept"
         raise SettingError(f"{what} is for one take", f"{len(scripts)} takes", "one text, one take")
     if request.kept:
-        with workshop(request.folder.expanduser()):
+        with workshop(expand(request.folder)):
             pass  # it can be written: better to know before the work
     who = cast(request, bark or files, ask)
     for _, turns in scripts:
@@ -217,7 +218,7 @@ def _check_files(request: SpeakRequest) -> None:
     voices = [voice for voice in (request.voice, *request.voices.values()) if voice]
     named = [Path(voice) for voice in voices if voice.lower().endswith(".npz")]
     for path in [*named, *([request.recording] if request.recording else [])]:
-        if not path.expanduser().exists():
+        if not expand(path).exists():
             raise MissingFileError(f"no file {path}")
 
 
@@ -238,7 +239,7 @@ def _affordable(name: str, ask: Ask | None) -> str:
 
 def _takes(work: Work) -> Iterator[Take]:
     """Speak the takes that an earlier process has not finished."""
-    request, folder = work.request, work.request.folder.expanduser()
+    request, folder = work.request, expand(work.request.folder)
     total, finished = sum(len(turns) for _, turns in work.scripts), 0
 
     def count() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bark.audio.read import open_audio
 from bark.errors import BarkError, VoiceError
 from bark.speech import file_hash
+from bark.storage.files import expand
 from bark.storage.weights import read_torch_file
 from bark.tokens import BARK, TokenLayout
 from bark.voice.names import SUNO_MODELS
@@ -50,7 +51,7 @@ def coqui_voice(
     """
     if speaker is None or speaker == RANDOM:
         return None
-    roots = [Path(folder).expanduser() for folder in folders]
+    roots = [expand(folder) for folder in folders]
     for root in roots:
         place = inside(root, speaker)
         if place.with_name(f"{speaker}.npz").is_file():

@@ -12,6 +12,7 @@ from bark.checkpoints.find import find_model
 from bark.checkpoints.trust import is_here
 from bark.errors import BarkError, MissingFileError, StorageError, TakenError, VoiceError
 from bark.storage.atomic import atomic_write, link_new, workshop
+from bark.storage.files import expand
 from bark.tokens import BARK, TokenLayout
 from bark.voice.mix import By, mix_voices
 from bark.voice.names import (
@@ -130,7 +131,7 @@ class Library:
         """Copy a voice file into the library under a new name (its own if None) and return the
         copy.
         """
-        path = Path(path).expanduser()
+        path = expand(path)
         Voice.load(path)  # raises what is wrong with it
         final = self._free(path.stem if name is None else name)
         _copy_new(path, final)
@@ -171,7 +172,7 @@ class Library:
         """Copy a voice to ``target.npz``, or add it to the Hugging Face folder `target`; return the
         file.
         """
-        path, target = self.find(name), Path(target).expanduser()
+        path, target = self.find(name), expand(target)
         if target.suffix.lower() != ".npz":
             return Voice.load(path).export_hf(target, check_name(name).replace("/", "-"))
         _copy_new(path, target)
@@ -183,7 +184,7 @@ class Library:
         """Write a voice between two, which are names or files, to a free file; see `mix_voices`."""
         pair = [self.load(word) for word in (first, second)]
         mixed = mix_voices(*pair, by=by, share=share, layout=_layout_of(pair[0]))
-        final = Path(target).expanduser()
+        final = expand(target)
         if final.suffix.lower() != ".npz":
             final = final.with_name(f"{final.name}.npz")
         if final.exists():

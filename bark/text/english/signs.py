@@ -108,6 +108,8 @@ def _plain(char: str) -> str | None:
     category = unicodedata.category(char)
     if category[0] == "N" and (digit := unicodedata.decimal(char, None)) is not None:
         return str(digit)
+    if category == "Cs":  # a byte that was no text
+        return None
     if category[0] in "CM":
         return ""
     if category[0] == "Z":

@@ -18,14 +18,14 @@ import soundfile
 
 from bark import Bark
 from bark.audio import limited
-from bark.errors import SilentError
+from bark.errors import SilentError, TextError
 from bark.speech import file_hash
 from bark.stages.seeds import part_seed
 from bark.stages.seeds import take_seed as seed_of
 from bark.version import __version__
 from bark.voice.voice import Voice
 from booth.cli.main import main
-from booth.cli.texts import DEFAULT_TEXTS
+from booth.cli.texts import DEFAULT_TEXTS, read_texts
 from booth.takes.take import read_record
 from booth.voices.coqui_folder import SOURCE_HASH
 from hubert.judge import TakeJudge
@@ -201,6 +201,20 @@ def test_no_text_speaks_default_texts_and_says_so(
     assert done.code == 0 and len(done.out) == len(DEFAULT_TEXTS)
     assert [call["text"] for call in heard] == list(DEFAULT_TEXTS)
     assert "no text is given" in caplog.text
+
+
+@pytest.mark.parametrize("flag", ["--output_dir", "--output_filename"])
+def test_a_home_folder_that_is_not_known_is_one_line(bark: Any, flag: str) -> None:
+    done = bark("--text", "hi", flag, "~nosuchuser/x")
+    assert done.code != 0
+    assert done.err[-1].startswith("bark: ~nosuchuser stands for a home folder that is not known")
+
+
+def test_bytes_of_a_locale_that_takes_them_for_ascii_are_utf_8() -> None:
+    typed = "Zoë".encode().decode("ascii", "surrogateescape")
+    assert read_texts(typed) == ("Zoë",)
+    with pytest.raises(TextError, match=r"--text is not UTF-8.*Put it into a file"):
+        read_texts("Zo\udceb")
 
 
 def test_progress_bars_for_the_whole_and_the_part(bark: Any) -> None:

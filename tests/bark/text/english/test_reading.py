@@ -49,6 +49,7 @@ def test_pairs_of_written_and_spoken_text(half: str, least: float) -> None:
         ("♪ la la ♪", "la la", (), ("♪", "♪")),
         ("[the boss] said [sic] 5 < 6", "the boss, said, sic, five is less than six", (), ()),
         ("...", "", (), ()),
+        ("Zo\udceb", "zo", ("\udceb",), ()),
     ],
 )  # fmt: skip
 def test_what_is_lost_and_what_is_dropped(text, words, lost, dropped):
