@@ -41,15 +41,19 @@ def plan_parts(
             "at least one letter, digit or sign",
         )
 
-    @cache  # a piece is counted alone, and again where it is joined to others
-    def count(piece: str) -> int:
-        try:
-            tokens = len(bark.tokenizer.encode(piece)) if speakable(piece) else 0
-        except TextError:  # another script, say
+    read = cache(bark.tokenizer.read)  # most of the work
+
+    @cache
+    def tokens_of(piece: str) -> int:
+        reading = read(piece)
+        if not (reading.words and speakable(piece)):  # another script, say
             return 0
         # numbers are longer spoken than written: the seconds of what is said count as tokens, too
-        seconds = estimate_seconds(bark.tokenizer.normalize(piece)) if tokens else 0.0
-        return max(tokens, int(seconds / budget.max_seconds * budget.max_tokens))
+        seconds = estimate_seconds(reading.words) / budget.max_seconds
+        return max(len(bark.tokenizer.spell(reading)), int(seconds * budget.max_tokens))
+
+    def count(piece: str) -> int:
+        return tokens_of(piece.strip())
 
     pieces = [
         Turn(turn.speaker, part.strip())
@@ -58,11 +62,11 @@ def plan_parts(
     ]
     parts = [piece for piece in pieces if count(piece.text)]
     if parts:
-        readings = [bark.tokenizer.read(piece.text) for piece in pieces]
+        readings = [read(piece.text) for piece in pieces]
         if not lossy:
             refuse_lossy(readings)
         for piece, reading in zip(pieces, readings, strict=True):
-            if piece not in parts:  # of the others each part tells
+            if not count(piece.text):  # of the others each part tells
                 tell_lost(reading, piece.text)
     if not parts:
         bark.tokenizer.encode(text)  # raises, and says what it can speak

@@ -95,7 +95,11 @@ class BertTextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the word-piece ids of the tidy text; an unknown sign becomes ``[UNK]``."""
-        return list(self._tokenizer.encode(tidy(text), add_special_tokens=False).ids)
+        return self.spell(Reading(tidy(text)))
+
+    def spell(self, reading: Reading) -> list[int]:
+        """Return the ids of a text that is read."""
+        return list(self._tokenizer.encode(reading.words, add_special_tokens=False).ids)
 
 
 def _read_json(path: Path) -> Any:

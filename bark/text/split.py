@@ -6,7 +6,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -329,12 +329,23 @@ def _between_signs(text: str, at: int) -> bool:
 def _durations(text: str) -> np.ndarray:
     """Return the estimated seconds of each character, (n,)."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    seconds = np.full(len(codes), 0.04)
-    seconds[codes > 0x24F] = 0.09
-    for value, ranges in _DURATIONS:
-        for low, high in ranges:
-            seconds[(codes >= low) & (codes <= high)] = value
-    return seconds
+    firsts, seconds = _runs()
+    return seconds[np.searchsorted(firsts, codes, side="right") - 1]
+
+
+@cache
+def _runs() -> tuple[np.ndarray, np.ndarray]:
+    """Return where runs of characters that last equally long begin, and their seconds, (n,) each."""
+    ranges = [(low, high, value) for value, known in _DURATIONS for low, high in known]
+    firsts = sorted({0, 0x250, *(at for low, high, _ in ranges for at in (low, high + 1))})
+    seconds = [
+        next(
+            (value for low, high, value in reversed(ranges) if low <= at <= high),
+            0.04 if at <= 0x24F else 0.09,
+        )
+        for at in firsts
+    ]
+    return np.array(firsts), np.array(seconds)
 
 
 def _check_count(what: str, count: int) -> None:

@@ -29,6 +29,9 @@ class TextTokenizer(Protocol):
     def read(self, text: str) -> Reading:
         """Return the text as it is spoken, and what of it is lost or left out."""
 
+    def spell(self, reading: Reading) -> list[int]:
+        """Return the ids of a text that `read` has read: those of `encode`."""
+
 
 def clean(text: str) -> str:
     """Return `text` composed (NFC), without control and format characters, with single spaces."""

@@ -51,6 +51,8 @@ def plan(text: str, request: SpeakRequest, planner: Any) -> tuple[Turn, ...]:
     else:
         lossy = bool(request.settings.get("lossy"))
         turns = plan_parts(planner, text, speakers, _budget(request, planner), lossy)
+        if not (request.prefix or request.suffix):  # they fit as they are
+            return tuple(turns)
     turns = [Turn(turn.speaker, _dressed(turn.text, request)) for turn in turns]
     for number, turn in enumerate(turns, 1):
         if (tokens := len(planner.tokenizer.encode(turn.text))) > planner.layout.text_window:

@@ -166,6 +166,9 @@ class GivenIds:
     def read(self, text: str) -> Reading:
         return Reading(text)
 
+    def spell(self, reading: Reading) -> list[int]:
+        return self.ids
+
 
 @pytest.mark.parametrize("case", ["nohist", "preset"])
 @pytest.mark.parametrize("source", ["A_suno_checkpoints", "C_hf_bark"])

@@ -40,14 +40,7 @@ class PhoneTokenizer:
         """Return the words as spoken: numbers, dates, times, money and abbreviations
         written out.
         """
-        words = read(text).words
-        if not words:
-            raise TextError(
-                "nothing in the text can be spoken",
-                repr(text[:60]),
-                fix="Give at least one English word or number",
-            )
-        return words
+        return _said(text).words
 
     def read(self, text: str) -> Reading:
         """Return the words of `normalize`, empty where it raises, with all that is not said."""
@@ -55,8 +48,12 @@ class PhoneTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the phone ids of `text`; list lengths are about 0.8 times the letters."""
+        return self.spell(_said(text))
+
+    def spell(self, reading: Reading) -> list[int]:
+        """Return the phone ids of a text that is read."""
         ids: list[int] = []
-        for word in self.normalize(text).split():
+        for word in reading.words.split():
             ids += [IDS[phone] for phone in self.pronounce(word.rstrip(PAUSE))]
             if word.endswith(PAUSE):
                 ids.append(IDS[PAUSE])
@@ -75,6 +72,17 @@ class PhoneTokenizer:
         rule.
         """
         return _pronounce(word)
+
+
+def _said(text: str) -> Reading:
+    reading = read(text)
+    if not reading.words:
+        raise TextError(
+            "nothing in the text can be spoken",
+            repr(text[:60]),
+            fix="Give at least one English word or number",
+        )
+    return reading
 
 
 def _symbols(phones: str) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ class Letters:
     def read(self, text: str) -> Reading:
         return Reading(text, visible=len(text.split()))
 
+    def spell(self, reading: Reading) -> list[int]:
+        return self.encode(reading.words)
+
 
 @dataclass
 class Stub:
@@ -243,10 +246,16 @@ class Latin(Letters):
     """Knows the letters a to z, and says so."""
 
     def encode(self, text: str) -> list[int]:
-        words = [word for word in text.split() if re.search("[A-Za-z]", word)]
-        if not words:
+        if not (reading := self.read(text)).words:
             raise TextError("nothing in the text can be spoken", fix="Give an English word")
-        return [len(word) for word in words]
+        return self.spell(reading)
+
+    def read(self, text: str) -> Reading:
+        words = [word for word in text.split() if re.search("[A-Za-z]", word)]
+        return Reading(" ".join(words), visible=len(words))
+
+    def spell(self, reading: Reading) -> list[int]:
+        return [len(word) for word in reading.words.split()]
 
 
 def test_what_the_tokenizer_cannot_speak_is_left_out():
@@ -278,8 +287,11 @@ def test_bad_arguments_never_reach_the_journal(tmp_path):
 class Speller(Letters):
     """Says numbers digit by digit."""
 
-    def normalize(self, text: str) -> str:
-        return re.sub(r"\d", "number ", text)
+    def read(self, text: str) -> Reading:
+        return Reading(re.sub(r"\d", "number ", text))
+
+    def spell(self, reading: Reading) -> list[int]:
+        return [1]
 
 
 def test_parts_are_as_long_as_they_are_spoken_not_as_they_are_written():

@@ -54,6 +54,7 @@ SPOKEN = {
 @pytest.mark.parametrize(("text", "words"), SPOKEN.items())
 def test_written_text_becomes_the_spoken_words(text: str, words: str) -> None:
     assert TOKENIZER.normalize(text) == words
+    assert TOKENIZER.spell(TOKENIZER.read(text)) == TOKENIZER.encode(text)
 
 
 @settings(max_examples=200, deadline=None)
