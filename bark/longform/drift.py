@@ -125,11 +125,14 @@ class Steady:
         """
         if part.heard is None:
             part = replace(part, heard=self.drift.listener(part.text, voice, part.audio).record())
-        heard = Heard.of(part.heard or {}).record()
-        # a first part without a voice to be like has no likeness: then the next part tells it
-        before = self.firsts[part.speaker].record() if part.speaker in self.firsts else {}
-        self.firsts[part.speaker] = Heard.of(heard | before)
+        self.remember(part.speaker, part.heard or {})
         return part
+
+    def remember(self, speaker: str | None, heard: Mapping[str, float]) -> None:
+        """Let the measures of a part count for those that follow."""
+        # a first part without a voice to be like has no likeness: then the next part tells it
+        before = self.firsts[speaker].record() if speaker in self.firsts else {}
+        self.firsts[speaker] = Heard.of({**heard, **before})
 
     def best(
         self,

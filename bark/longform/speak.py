@@ -32,7 +32,7 @@ from .part import ANY, BarkLike, Choice, Judge, speak_part
 from .plan import plan_parts
 from .spoken import LongTake as LongTake
 from .spoken import Part as Part
-from .spoken import as_history
+from .spoken import as_history, speaker_voice
 
 
 class LongOptions(SettingChanges, total=False):
@@ -141,7 +141,7 @@ def _spoken(
     for number, turn in enumerate(parts, 1):
         own, anchor = said.setdefault(turn.speaker, []), anchors[turn.speaker]
         done = None if record is None else record.parts.get(number)
-        target = _history(None, own, 1, bark.layout) if anchor is None else anchor
+        target = speaker_voice(anchor, own, bark.layout)
         kept = done is not None and number not in manner.regenerate
         if record is not None and kept:
             made = _kept(bark, record, number, turn)
@@ -200,7 +200,7 @@ def speak_turn(
     own : the tokens of the speaker's earlier parts.
     """
     history = _history(anchor, own, _interval(mode), bark.layout)
-    target = _history(None, own, 1, bark.layout) if anchor is None else anchor
+    target = speaker_voice(anchor, own, bark.layout)
     return speak_part(bark, text, history, seed, settings, choice, target)
 
 

@@ -81,6 +81,15 @@ def closing_voice(
     raise VoiceError("no part is long enough for a voice")
 
 
+def speaker_voice(anchor: Voice | None, own: Sequence[Voice], layout: TokenLayout) -> Voice | None:
+    """Return whom a speaker should sound like: the voice that was given, else the first of their
+    own parts that is long enough for one.
+    """
+    if anchor is not None:
+        return anchor
+    return next((voice for tokens in own if (voice := as_history(tokens, layout))), None)
+
+
 def as_history(tokens: Voice, layout: TokenLayout) -> Voice | None:
     """Return a part's tokens as a voice, or None if it is too short for one."""
     try:

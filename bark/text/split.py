@@ -335,7 +335,7 @@ def _durations(text: str) -> np.ndarray:
 
 @cache
 def _runs() -> tuple[np.ndarray, np.ndarray]:
-    """Return where runs of characters that last equally long begin, and their seconds, (n,) each."""
+    """Return where runs of equally long characters begin, and seconds of one, (n,) each."""
     ranges = [(low, high, value) for value, known in _DURATIONS for low, high in known]
     firsts = sorted({0, 0x250, *(at for low, high, _ in ranges for at in (low, high + 1))})
     seconds = [

@@ -1,9 +1,11 @@
 """What somebody wants spoken, planned and cast: the record of a new job and its voices."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import UNSET
 
 from bark.errors import SettingError
 from bark.pipeline import Bark
@@ -14,7 +16,7 @@ from bark.voice.voice import Voice
 from booth.speak.plan import plan
 from booth.speak.request import SpeakRequest
 
-from .record import FORMAT, FORMAT_VERSION, MOST_PARTS, JobRecord, JobVoice, Line
+from .record import FORMAT, FORMAT_VERSION, MOST_PARTS, JobRecord, JobVoice, Line, Repair
 
 TITLE = 120  # letters
 MOST_SPEAKERS, LONGEST_SPEAKER = 100, 64  # of a dialogue; letters of a name
@@ -32,6 +34,8 @@ class Order:
     best_of: int = 1
     response_format: str = "mp3"
     speed: float = 1.0
+    drift: Repair | None = None
+    postprocess: Sequence[str] = ()  # names of steps: `bark.audio.postprocess`
 
 
 def planned(
@@ -63,7 +67,7 @@ def planned(
         [Line(turn.speaker, turn.text, estimate_seconds(turn.text)) for turn in turns],
         [JobVoice(speaker, name, voice.digest) for speaker, name, voice in known],
         new_seed(order.seed), bark.check(order.settings).to_dict(), order.best_of,
-        order.response_format, order.speed,
+        order.response_format, order.speed, order.drift or UNSET, list(order.postprocess) or UNSET,
     )  # fmt: skip
     return record, [voice for _, _, voice in known]
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 FORMAT: Literal["bark-job"] = "bark-job"
 FORMAT_VERSION: Literal[1] = 1
@@ -12,6 +12,7 @@ MOST_PARTS = 100_000
 
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Status = Literal["queued", "running", "paused", "done", "failed"]
+Repair = Literal["measure", "repair"]
 PartStatus = Literal["queued", "running", "done", "failed"]
 
 
@@ -46,6 +47,8 @@ class JobRecord(msgspec.Struct, frozen=True):
     candidates: Annotated[int, Meta(ge=1, le=100)] = 1  # takes of each part
     response_format: str = "mp3"  # of a download that names none
     speed: Annotated[float, Meta(ge=0.25, le=4)] = 1.0
+    drift: Repair | UnsetType = UNSET  # how parts are kept alike: `bark.longform.drift`
+    postprocess: Annotated[list[str], Meta(max_length=32)] | UnsetType = UNSET  # on the way out
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -75,6 +78,8 @@ class PartState:
     seconds: float | None = None  # of what was spoken
     seed: int | None = None
     take: int = 0  # how often it was drawn anew
+    heard: dict[str, float] | None = None  # how it sounds, where it was measured
+    spoken: int = 1  # times, of which the best was kept
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ class JobState:
     estimate_seconds: float  # of the whole speech: what is spoken, and a guess at the rest
     left_seconds: float | None  # of work, a guess; None until a part is spoken
     error: str | None = None
+    drift: str | None = None
+    postprocess: tuple[str, ...] = ()
 
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
         """Return it as plain values, without the parts where many jobs are listed."""

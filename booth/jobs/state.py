@@ -52,6 +52,8 @@ def state_of(store: JobStore, name: str, model: str, layout: TokenLayout) -> Job
                 None if seconds is None else round(seconds, 3),
                 None if made is None else made.seed,
                 0 if made is None else made.take,
+                None if made is None else made.heard,
+                1 if made is None else made.spoken,
             )  # fmt: skip
         )
     spoken = sum(part.seconds or 0.0 for part in parts if part.index not in waiting)
@@ -63,6 +65,7 @@ def state_of(store: JobStore, name: str, model: str, layout: TokenLayout) -> Job
         round(spoken + rest, 1),
         round(rest * factor, 1) if factor is not None else None if waiting else 0.0,
         None if failure is None else failure.message,
+        record.drift or None, tuple(record.postprocess or ()),
     )  # fmt: skip
 
 

@@ -13,16 +13,18 @@ import msgspec
 from anyio import to_thread
 
 from bark.errors import BarkError, Cancelled, MissingFileError
+from bark.longform.drift import Drift, Steady
 from bark.longform.journal import Journal
 from bark.longform.part import Choice
 from bark.longform.speak import speak_turn
-from bark.longform.spoken import Part
+from bark.longform.spoken import Part, speaker_voice
 from bark.pipeline import Bark
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice
+from hubert.drift import PartListener
 from hubert.judge import TakeJudge
 
-from .record import Failure, JobRecord, Pace
+from .record import Failure, JobRecord, Pace, Repair
 from .state import expects_work
 from .store import JobStore, Wanted
 
@@ -57,6 +59,7 @@ class JobWorker:
         self._wake = asyncio.Event()
         self._cancel = Event()  # ends the part at work
         self._judge: TakeJudge | None = None
+        self._listener: PartListener | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -139,12 +142,12 @@ class JobWorker:
     async def _speak(self, job: "_Opened", want: Wanted) -> None:
         """Speak one part in a turn of the model, unless the job is to rest meanwhile."""
         self._cancel = cancel = Event()
-        judge = await self._judged(job.record.candidates)
+        tools = await self.tools(job.record.candidates, job.record.drift or None)
 
         def speak(bark: Bark) -> None:
             if job.interrupted:
                 raise Cancelled("cancelled")
-            job.speak(bark, want, cancel, judge)
+            job.speak(bark, want, cancel, *tools)
 
         turn = asyncio.ensure_future(self.model.call(speak, bounded=False))
         try:
@@ -158,10 +161,24 @@ class JobWorker:
                 with suppress(BarkError, asyncio.CancelledError):
                     await turn
 
-    async def _judged(self, candidates: int) -> TakeJudge | None:
+    async def tools(
+        self, candidates: int, drift: Repair | None
+    ) -> tuple[TakeJudge | None, Drift | None]:
+        """Return what chooses among takes, and what keeps parts alike.
+
+        Raises
+        ------
+        MissingFileError
+            If they are asked for and are not installed.
+        """
         if candidates > 1 and self._judge is None:
             self._judge = await to_thread.run_sync(TakeJudge, self.model.bark)
-        return self._judge if candidates > 1 else None
+        if drift is not None and self._listener is None:
+            self._listener = await to_thread.run_sync(PartListener, self.model.bark)
+        return (
+            self._judge if candidates > 1 else None,
+            None if drift is None else Drift(self._listener, repair=drift == "repair"),
+        )
 
 
 class _Opened:
@@ -187,7 +204,14 @@ class _Opened:
             return None
         return next(iter(self.store.waiting(self.name, self.record, self.journal.parts)), None)
 
-    def speak(self, bark: Bark, want: Wanted, cancel: Event, judge: TakeJudge | None) -> None:
+    def speak(
+        self,
+        bark: Bark,
+        want: Wanted,
+        cancel: Event,
+        judge: TakeJudge | None,
+        drift: Drift | None,
+    ) -> None:
         """Speak a part and keep it; it depends on nothing but the record and earlier parts."""
         line, begun = self.record.parts[want.number - 1], time.monotonic()
         anchor = self.voices.get(line.speaker)
@@ -197,18 +221,34 @@ class _Opened:
             if anchor is None and other.speaker == line.speaker and number in self.journal.parts
         ]
         watch = {"progress": self._told(want.number), "cancel": cancel}
-        seed, take, score = speak_turn(
-            bark, line.text, want.seed, anchor, earlier, {**self.record.settings, **watch},
-            choice=Choice(self.record.candidates, judge),
-        )  # fmt: skip
+
+        def spoken(start: Voice | None, first: int) -> Part:
+            seed, take, score = speak_turn(
+                bark, line.text, first, start, earlier, {**self.record.settings, **watch},
+                choice=Choice(self.record.candidates, judge),
+            )  # fmt: skip
+            return Part(
+                want.number, line.text, line.speaker, seed, want.take, take.audio, take.tokens,
+                score,
+            )  # fmt: skip
+
+        made = spoken(anchor, want.seed)
+        if drift is not None:
+            voice = speaker_voice(anchor, earlier, self.layout)
+            made = self._steady(drift, want.number).best(made, want.seed, voice, voice, spoken)
         if self.store.is_deleted(self.name):
             raise Cancelled("cancelled")
-        made = Part(
-            want.number, line.text, line.speaker, seed, want.take, take.audio, take.tokens, score
-        )
         self.journal.add(made)
         self.worked += time.monotonic() - begun
-        self.spoken += take.tokens.seconds(self.layout)
+        self.spoken += made.tokens.seconds(self.layout)
+
+    def _steady(self, drift: Drift, number: int) -> Steady:
+        """Return what knows how the parts before this one sound."""
+        steady = Steady(drift)
+        for before, line in enumerate(self.record.parts[: number - 1], 1):
+            if (done := self.journal.parts.get(before)) is not None and done.heard is not None:
+                steady.remember(line.speaker, done.heard)
+        return steady
 
     def _told(self, number: int) -> Callable[[str, int, int], None]:
         """Return what is told of the progress of a part, and notes it now and then."""

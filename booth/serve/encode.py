@@ -2,16 +2,25 @@
 
 A stream is not known to its end when it begins. mp3, opus, aac and pcm need no length; a wav says
 that it has none, as those of other speech servers do. A flac without a length is refused by
-libsndfile, so flac alone is kept until it is whole."""
+libsndfile, so flac alone is kept until it is whole.
+
+Before it is encoded, speech may go through steps that the request names. They are looked up among
+those that are installed, never imported by a path, and get no argument from a request: that may be
+a file of this computer."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from anyio import to_thread
 
+from bark.audio.limiter import limited
+from bark.audio.postprocess import Step, is_built_in, postprocessed, step_of
 from bark.errors import SettingError
 from bark.extras import from_extra
+
+from .errors import ApiError
 
 
 class Format(NamedTuple):
@@ -42,6 +51,45 @@ def check_format(kind: str) -> Format:
     if kind not in FORMATS:
         raise SettingError("response_format", repr(kind), ", ".join(FORMATS))
     return FORMATS[kind]
+
+
+def step_names(postprocess: Sequence[str], loudness: float | None) -> list[str]:
+    """Return the steps that a request asks for; loudness is the last, before the limiter."""
+    return [*postprocess, *([] if loudness is None else [f"loudness={loudness:g}"])]
+
+
+def steps_of(names: Sequence[str]) -> list[Step]:
+    """Look up the steps of a request; refuse what is not there."""
+    return [_step(name) for name in names]
+
+
+def _step(name: str) -> Step:
+    try:
+        if "=" in name and not is_built_in(name):
+            told = "the argument of a postprocess is not taken from a request"
+            raise SettingError(told, repr(name[:80]), "a name alone, or loudness=LUFS")
+        return step_of(name)
+    except SettingError as error:
+        param = "loudness" if name.startswith("loudness=") else "postprocess"
+        raise ApiError(400, str(error), param=param) from error
+
+
+async def finished(audio: np.ndarray, sample_rate: int, steps: Sequence[Step]) -> np.ndarray:
+    """Return (N,) audio after its steps, and then within full scale as in a file of `bark`."""
+    if not steps or not len(audio):
+        return audio
+    return await to_thread.run_sync(
+        lambda: limited(postprocessed(audio, sample_rate, steps), sample_rate)[0]
+    )
+
+
+async def finished_whole(
+    pieces: AsyncIterator[np.ndarray], sample_rate: int, steps: Sequence[Step]
+) -> AsyncIterator[np.ndarray]:
+    """Yield all pieces as one after the steps, most of which need the whole speech."""
+    made = [piece async for piece in pieces]
+    if made:
+        yield await finished(np.concatenate(made), sample_rate, steps)
 
 
 class Encoder:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 
+from bark.audio.postprocess import Step
 from bark.errors import MissingFileError, SettingError, TextError
 from bark.longform.join import Joiner
 from bark.speech import speech_tags
@@ -21,12 +22,12 @@ from bark.stages.seeds import MAX_SEED
 from bark.storage.json import decode
 from bark.voice.voice import Voice
 from booth.jobs.order import Order, planned
-from booth.jobs.record import JobRecord, JobState
+from booth.jobs.record import JobRecord, JobState, Repair
 from booth.jobs.state import state_of
 from booth.takes.take import slug
 
 from .context import Context, context_of
-from .encode import FORMATS, Encoder
+from .encode import FORMATS, Encoder, finished, steps_of
 from .errors import ApiError
 from .models import check_model
 from .speech import SpeechRequest
@@ -43,6 +44,7 @@ class LongRequest(SpeechRequest):
 
     input: str = ""
     voices: dict[str, str] = {}  # of a dialogue: the name in the script → voice
+    drift: Repair | None = None  # measure each part, or repair what falls out
 
 
 class RedoRequest(BaseModel):
@@ -57,6 +59,8 @@ async def create_job(request: Request) -> JSONResponse:
     context = context_of(request)
     asked = await _asked(request)
     check_model(asked.model, context)
+    await to_thread.run_sync(steps_of, asked.steps)
+    await context.worker.tools(asked.best_of, asked.drift)
     name = await to_thread.run_sync(_create, asked, context, limiter=context.planning)
     context.worker.wake()
     address = {"Location": f"{router.prefix}/{name}"}
@@ -178,6 +182,8 @@ async def _form(request: Request) -> dict[str, Any]:
                 values["input"] = _text_of(await value.read())
             elif name == "voices":
                 values[name] = decode(value, dict[str, Any], "voices", SettingError)
+            elif name == "postprocess":
+                values.setdefault(name, []).append(value)
             else:
                 values.setdefault(name, value)
     return values
@@ -202,7 +208,7 @@ def _create(asked: LongRequest, context: Context) -> str:
         )  # fmt: skip
     order = Order(
         asked.input, asked.voice_name, asked.voices, asked.settings, asked.seed, asked.best_of,
-        asked.response_format, asked.speed,
+        asked.response_format, asked.speed, asked.drift, asked.steps,
     )  # fmt: skip
     record, voices = planned(order, context.engine.bark, context.find)
     return context.jobs.create(record, voices)
@@ -263,28 +269,26 @@ async def _audio(
     journal = await _known(context.jobs.journal, name)
     kind = kind or record.response_format  # type: ignore[assignment]
     voices = (journal.tokens(number) for number in numbers)
-    first = await _decoded(context, next(voices))
+    steps = await to_thread.run_sync(steps_of, record.postprocess or ())
+    audios = (await _decoded(context, tokens, steps) for tokens in voices)
+    first = await anext(audios)
     rate = context.engine.bark.layout.sample_rate
     encoder = Encoder(str(kind), rate, speech_tags(record.title, record.seed), record.speed)
     file = _file_name(record, numbers, str(kind))
     return StreamingResponse(
-        _joined(context, first, voices, len(numbers), encoder),
+        _joined(first, audios, len(numbers), encoder),
         media_type=FORMATS[str(kind)].media_type,
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file)}"},
     )
 
 
 async def _joined(
-    context: Context,
-    audio: np.ndarray,
-    voices: Iterator[Voice],
-    count: int,
-    encoder: Encoder,
+    audio: np.ndarray, others: AsyncIterator[np.ndarray], count: int, encoder: Encoder
 ) -> AsyncIterator[bytes]:
-    joiner = Joiner(context.engine.bark.layout.sample_rate)
+    joiner = Joiner(encoder.rate)
     for number in range(1, count + 1):
         if number > 1:
-            audio = await _decoded(context, next(voices))
+            audio = await anext(others)
         pieces = joiner.part((piece for piece in [audio]), last=number == count)
         joined = np.concatenate(list(pieces))
         if data := await to_thread.run_sync(encoder.add, joined):
@@ -293,8 +297,10 @@ async def _joined(
         yield data
 
 
-async def _decoded(context: Context, tokens: Voice) -> np.ndarray:
-    return await context.engine.call(lambda bark: bark.decode(tokens.fine), bounded=False)
+async def _decoded(context: Context, tokens: Voice, steps: Sequence[Step]) -> np.ndarray:
+    """Return the audio of a part, which goes through the steps alone: a book is never held."""
+    audio = await context.engine.call(lambda bark: bark.decode(tokens.fine), bounded=False)
+    return await finished(audio, context.engine.bark.layout.sample_rate, steps)
 
 
 def _file_name(record: JobRecord, numbers: Sequence[int], kind: str) -> str:

@@ -20,7 +20,7 @@ from bark.voice.names import check_name
 from bark.voice.voice import Voice
 
 from .context import Context, context_of
-from .encode import FORMATS, Encoder
+from .encode import FORMATS, Encoder, finished_whole, step_names, steps_of
 from .engine import Handle, SpeechJob
 from .errors import ApiError, as_api_error
 from .models import check_model
@@ -56,6 +56,8 @@ class SpeechRequest(BaseModel):
     coarse_temperature: Temperature = None
     fine_temperature: Temperature = None
     lossy: bool = False
+    loudness: float | None = None  # LUFS
+    postprocess: Annotated[list[str], Field(max_length=8)] = []  # steps before it is sent
 
     @property
     def ignored(self) -> str:
@@ -66,6 +68,11 @@ class SpeechRequest(BaseModel):
     def voice_name(self) -> str | None:
         """The name of the voice."""
         return self.voice.id if isinstance(self.voice, VoiceId) else self.voice
+
+    @property
+    def steps(self) -> list[str]:
+        """What the speech goes through before it is sent."""
+        return step_names(self.postprocess, self.loudness)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,11 +113,12 @@ async def create_speech(asked: SpeechRequest, request: Request) -> StreamingResp
     """Speak a text."""
     context = context_of(request)
     context.engine.check_room()
+    steps = await to_thread.run_sync(steps_of, asked.steps)
     job = await to_thread.run_sync(job_of, asked, context)
     handle = await context.engine.submit(job, context.find)
-    pieces = handle.pieces()
-    first = await until_gone(anext(pieces, None), handle, request)
     rate = context.engine.bark.layout.sample_rate
+    pieces = finished_whole(handle.pieces(), rate, steps) if steps else handle.pieces()
+    first = await until_gone(anext(pieces, None), handle, request)
     encoder = Encoder(asked.response_format, rate, speech_tags(job.text, job.seed), asked.speed)
     headers = {"X-Seed": str(job.seed)}
     if asked.ignored:

@@ -70,7 +70,7 @@ async function read(file) {
 }
 
 async function start() {
-  clear($("long-text-fault"), $("long-voice-fault"), $("long-fault"));
+  clear($("long-text-fault"), $("long-voice-fault"), $("long-loudness-fault"), $("long-fault"));
   const input = $("long-text").value.trim();
   if (!input) {
     fault($("long-text-fault"), new Error("Paste a text, or open a file."));
@@ -80,9 +80,12 @@ async function start() {
   try {
     const [voice, model] = [$("long-voice").value || undefined, $("long-model").value];
     const json = { input, voice, model, voices: speakersIn(input) };
+    if ($("long-loudness").value) json.loudness = Number($("long-loudness").value);
     open(await (await call("v1/audio/speech/long", { json })).json());
   } catch (error) {
-    const places = { input: $("long-text-fault"), voice: $("long-voice-fault") };
+    const places = {
+      input: $("long-text-fault"), voice: $("long-voice-fault"), loudness: $("long-loudness-fault"),
+    };
     fault(places[error.param] ?? $("long-fault"), error);
   } finally {
     ended();

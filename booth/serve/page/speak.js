@@ -12,7 +12,7 @@ const MOST_SOUNDS = 12; // whose sound stays in memory
 const PER_LETTER = 0.07; // s, a guess at how long a text will be, until it is known
 const STEP = 1; // s, of the arrow keys in the waveform
 
-const FIELDS = { input: "speak-text-fault", voice: "speak-voice-fault", seed: "seed-fault" };
+const FIELDS = { input: "speak-text-fault", voice: "speak-voice-fault", seed: "seed-fault", loudness: "loudness-fault" };
 const SLIDERS = [["temperature", "temperature", ""], ["speed", "speed", "×"], ["best_of", "best-of", ""]];
 
 let takes = []; // newest first: {input, voice, model, seed, …, seconds, at}
@@ -82,6 +82,7 @@ function request() {
   if ($("early").checked) asked.latency = "low";
   const seed = $("seed").value.trim();
   if (seed) asked.seed = Number(seed);
+  if ($("loudness").value) asked.loudness = Number($("loudness").value);
   return asked;
 }
 
@@ -340,6 +341,7 @@ function open(old) {
     $(id).oninput();
   }
   $("early").checked = old.latency === "low";
+  $("loudness").value = old.loudness ?? "";
   clear($("take-fault"), ...Object.values(FIELDS).map($));
   showKeep(false);
   $("take").hidden = false;

@@ -16,11 +16,16 @@ import soundfile
 pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 
+from bark.audio.postprocess import loudness_of
 from bark.audio.write import AI_TAG
+from bark.errors import MissingFileError
+from bark.longform.drift import Heard
 from bark.longform.join import join_audio
+from booth.jobs import worker
 from booth.serve.app import create_app
 from booth.serve.config import ServeSettings
 from booth.serve.engine import Engine
+from hubert.likeness import INSTALL
 from tests.booth.jobs.bench import Speaker
 
 LONG = "/v1/audio/speech/long"
@@ -81,6 +86,34 @@ def test_a_text_becomes_parts_and_audio_in_every_format(client):
     pcm = client.get(f"{LONG}/{job}/parts/2/audio", params={"format": "pcm"})
     np.testing.assert_allclose(np.frombuffer(pcm.content, "<i2") / 32768, parts[1], atol=2e-4)
     assert "-part-2.pcm" in pcm.headers["content-disposition"]
+
+
+def test_a_book_keeps_its_loudness_and_its_voice(client, monkeypatch):
+    heard = Heard(loudness=-21.5, pitch=200.0)
+    monkeypatch.setattr(worker, "PartListener", lambda bark: lambda text, voice, audio: heard)
+    state = ended(client, create(client, loudness=-30, drift="measure"))
+    assert (state["drift"], state["postprocess"]) == ("measure", ["loudness=-30"])
+    for part in state["parts"]:
+        assert part["heard"] == {"loudness": -21.5, "pitch": 200.0} and part["spoken"] == 1
+    ways = [f"parts/{part['index']}/audio" for part in state["parts"]]
+    for way in (*ways, "audio"):
+        answer = client.get(f"{LONG}/{state['id']}/{way}", params={"format": "wav"})
+        assert loudness_of(*soundfile.read(io.BytesIO(answer.content))) == pytest.approx(-30, abs=1)
+    form = {"input": "one", "loudness": "-20", "postprocess": ["loudness=-9"]}
+    made = client.post(LONG, data=form, files={"voice": (None, "alba")}).json()
+    assert made["postprocess"] == ["loudness=-9", "loudness=-20"]
+
+
+def test_drift_without_its_tools_is_refused_as_on_the_command_line(client, monkeypatch):
+    def missing(bark):
+        raise MissingFileError("pocketsphinx is not installed", fix=INSTALL)
+
+    monkeypatch.setattr(worker, "PartListener", missing)
+    answer = client.post(LONG, json={"input": "one", "drift": "repair"})
+    assert error(answer) == (400, f"pocketsphinx is not installed. {INSTALL}")
+    answer = client.post(LONG, json={"input": "one", "drift": "mend"})
+    assert error(answer)[0] == 400 and "'measure' or 'repair'" in error(answer)[1]
+    assert not list(client.app.state.context.jobs.ids())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

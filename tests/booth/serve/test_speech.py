@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import httpx
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 from bark import Bark
+from bark.audio import postprocess
 from bark.longform import speak_long
+from bark.speech import finished_audio
 from booth.serve.engine import Engine
 from tests.booth.serve.conftest import running
 
@@ -94,6 +97,55 @@ def test_every_format_is_a_file_with_the_ai_mark(
     with av.open(io.BytesIO(answer.content)) as file:
         seconds = sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
     assert 0.1 < seconds < 2
+
+
+def quieter(argument: str) -> Any:
+    return lambda audio, rate: audio / 2
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that brings a step."""
+    brought = [EntryPoint("quieter", f"{__name__}:quieter", postprocess.GROUP)]
+    monkeypatch.setattr(postprocess, "entry_points", lambda group: brought)
+
+
+@pytest.mark.parametrize(
+    ("asked", "steps"),
+    [
+        ({"loudness": -30}, ["loudness=-30"]),
+        ({"postprocess": ["quieter"]}, ["quieter"]),
+        ({"postprocess": ["quieter"], "loudness": -5}, ["quieter", "loudness=-5"]),
+    ],
+)
+def test_speech_goes_through_steps_as_in_a_file_of_the_command_line(
+    client: httpx.Client, nano: Bark, plugged: None, asked: Any, steps: list[str]
+) -> None:
+    asked |= {"input": TEXT, "voice": "alba", "response_format": "pcm", "seed": 5}
+    answer = client.post("/v1/audio/speech", json=asked)
+    spoken = nano.generate(TEXT, "alba", seed=5)
+    assert answer.content == pcm(finished_audio(spoken, steps, "speech")) != pcm(spoken.audio)
+
+
+@pytest.mark.parametrize(
+    ("asked", "param", "told"),
+    [
+        ({"loudness": 5}, "loudness", "loudness: got 5.0; allowed: -60 to 0 LUFS"),
+        ({"postprocess": ["quieter", "none"]}, "postprocess", "'none'; allowed: loudness, quieter"),
+        ({"postprocess": ["os:system"]}, "postprocess", "there is no postprocess of this name"),
+        ({"postprocess": ["quieter=/etc/passwd"]}, "postprocess", "not taken from a request"),
+        ({"postprocess": ["loudness=loud"]}, "loudness", "a number of LUFS"),
+    ],
+)
+def test_steps_that_are_not_there_are_refused_before_anything_is_spoken(
+    client: httpx.Client, plugged: None, asked: Any, param: str, told: str
+) -> None:
+    for address in ("/v1/audio/speech", "/v1/audio/speech/long"):
+        answer = client.post(address, json={"input": TEXT, **asked})
+        assert answer.status_code == 400, answer.text
+        assert (
+            answer.json()["error"]["param"] == param and told in answer.json()["error"]["message"]
+        )
 
 
 def test_events_carry_the_same_bytes_and_the_usage(client: httpx.Client, nano: Bark) -> None:
