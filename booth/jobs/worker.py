@@ -142,7 +142,10 @@ class JobWorker:
     async def _speak(self, job: "_Opened", want: Wanted) -> None:
         """Speak one part in a turn of the model, unless the job is to rest meanwhile."""
         self._cancel = cancel = Event()
-        tools = await self.tools(job.record.candidates, job.record.drift or None)
+        try:
+            tools = await self.tools(job.record.candidates, job.record.drift or None)
+        except MissingFileError as error:  # not of the job, which would be gone
+            raise BarkError(str(error)) from error
 
         def speak(bark: Bark) -> None:
             if job.interrupted:
@@ -173,12 +176,12 @@ class JobWorker:
         """
         if candidates > 1 and self._judge is None:
             self._judge = await to_thread.run_sync(TakeJudge, self.model.bark)
-        if drift is not None and self._listener is None:
-            self._listener = await to_thread.run_sync(PartListener, self.model.bark)
-        return (
-            self._judge if candidates > 1 else None,
-            None if drift is None else Drift(self._listener, repair=drift == "repair"),
-        )
+        steadied = None
+        if drift is not None:
+            listener = self._listener or await to_thread.run_sync(PartListener, self.model.bark)
+            self._listener = listener
+            steadied = Drift(listener, repair=drift == "repair")
+        return self._judge if candidates > 1 else None, steadied
 
 
 class _Opened:

@@ -223,6 +223,16 @@ def test_a_part_that_falls_out_is_spoken_again_also_after_a_kill(bark, tmp_path,
     assert kept[0] == kept[1]
 
 
+def test_a_job_whose_tools_are_gone_fails_and_says_why(bark, store, monkeypatch):
+    def missing(bark: Any) -> None:
+        raise MissingFileError("pocketsphinx is not installed")
+
+    monkeypatch.setattr(worker_module, "PartListener", missing)
+    name = store.create(msgspec.structs.replace(record_of(bark), drift="measure"), [])
+    finish(store, bark, name)
+    assert see(store, bark, name).error == "pocketsphinx is not installed"
+
+
 def test_a_job_of_an_earlier_version_stays_the_same_job(bark):
     """Its journal holds the hash of its record."""
     keys = msgspec.json.decode(msgspec.json.encode(record_of(bark))).keys()

@@ -288,6 +288,17 @@ def test_a_text_that_is_too_long_is_told_at_its_field(page: Page, faults: list[s
     assert "413" in faults.pop()
 
 
+def test_a_loudness_that_cannot_be_is_told_at_its_field(page: Page, faults: list[str]) -> None:
+    for room, field in (("speak", "loudness"), ("long", "long-loudness")):
+        enter(page, room)
+        page.locator(f"details:has(#{field}) > summary").click()
+        page.fill(f"#{field}", "5")
+        page.fill(f"#{room}-text", "One.")
+        page.click(f"#{room}-go")
+        expect(page.locator(f"#{field}-fault")).to_contain_text("allowed: -60 to 0 LUFS")
+        assert "400" in faults.pop()
+
+
 def test_a_full_queue_is_told_where_it_was_met(page: Page, faults: list[str]) -> None:
     error = {
         "message": "32 requests wait.",
