@@ -87,7 +87,8 @@ def speaker_voice(anchor: Voice | None, own: Sequence[Voice], layout: TokenLayou
     """
     if anchor is not None:
         return anchor
-    return next((voice for tokens in own if (voice := as_history(tokens, layout))), None)
+    found = (as_history(tokens, layout) for tokens in own)
+    return next((voice for voice in found if voice is not None), None)
 
 
 def as_history(tokens: Voice, layout: TokenLayout) -> Voice | None:

@@ -27,6 +27,7 @@ from .models import check_model
 
 router = APIRouter()
 Made = TypeVar("Made")
+StepName = Annotated[str, Field(max_length=200)]
 Temperature = Annotated[float | None, Field(ge=0, le=10)]
 
 
@@ -57,7 +58,7 @@ class SpeechRequest(BaseModel):
     fine_temperature: Temperature = None
     lossy: bool = False
     loudness: float | None = None  # LUFS
-    postprocess: Annotated[list[str], Field(max_length=8)] = []  # steps before it is sent
+    postprocess: Annotated[list[StepName], Field(max_length=8)] = []  # before it is sent
 
     @property
     def ignored(self) -> str:
