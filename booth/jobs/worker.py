@@ -178,9 +178,10 @@ class JobWorker:
             self._judge = await to_thread.run_sync(TakeJudge, self.model.bark)
         steadied = None
         if drift is not None:
-            listener = self._listener or await to_thread.run_sync(PartListener, self.model.bark)
-            self._listener = listener
-            steadied = Drift(listener, repair=drift == "repair")
+            if self._listener is None:
+                listener = await to_thread.run_sync(PartListener, self.model.bark)
+                self._listener = listener
+            steadied = Drift(self._listener, repair=drift == "repair")
         return self._judge if candidates > 1 else None, steadied
 
 
