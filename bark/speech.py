@@ -179,18 +179,19 @@ def save_speech(
     if path.suffix.lower()[1:] not in FORMATS:
         raise AudioError("unknown audio format", path.suffix or "none", ", ".join(FORMATS))
     with workshop(path.parent) as folder:
-        made = write_speech(
+        audio, prompt, full = write_speech(
             speech, folder / path.name, speech.record(), voice=voice, postprocess=postprocess
         )
-        names = {made.voice: path.with_suffix(".npz"), made.record: path.with_suffix(".json")}
-        wanted = {made.record: record, made.voice: voice}
-        pairs = [(made_, final) for made_, final in names.items() if made_ and wanted[made_]]
-        replace_all([*pairs, (made.audio, path)])
-    return SavedSpeech(
-        path,
-        path.with_suffix(".json") if record else None,
-        path.with_suffix(".npz") if made.voice else None,
-    )
+        saved = SavedSpeech(
+            path,
+            path.with_suffix(".json") if record else None,
+            path.with_suffix(".npz") if prompt else None,
+        )
+        pairs = [(prompt, saved.voice)] if prompt and saved.voice else []
+        if saved.record:
+            pairs.append((write_record(full, audio.with_suffix(".json")), saved.record))
+        replace_all([*pairs, (audio, path)])
+    return saved
 
 
 def write_speech(
@@ -200,8 +201,8 @@ def write_speech(
     *,
     voice: bool,
     postprocess: Sequence[AnyStep] = (),
-) -> SavedSpeech:
-    """Write audio, record and voice under one stem into a folder of the caller's."""
+) -> tuple[Path, Path | None, dict[str, Any]]:
+    """Write audio and voice under one stem into a folder; return both and the full record."""
     layout, steps = speech.layout, [step_of(step) for step in postprocess]
     audio = finished_audio(speech, steps, path.stem)
     save_audio(path, audio, layout.sample_rate, tags=speech_tags(record["text"], record["seed"]))
@@ -227,9 +228,13 @@ def write_speech(
         "audio_sha256": file_hash(path),
         "versions": versions(),
     }
-    note = path.with_suffix(".json")
-    note.write_text(encode(full, indent=1) + "\n", "utf-8")
-    return SavedSpeech(path, note, prompt)
+    return path, prompt, full
+
+
+def write_record(record: Mapping[str, Any], path: Path) -> Path:
+    """Write a record as JSON; return its path."""
+    path.write_text(encode(record, indent=1) + "\n", "utf-8")
+    return path
 
 
 def finished_audio(speech: Speech, postprocess: Sequence[AnyStep], name: str) -> np.ndarray:

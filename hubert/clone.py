@@ -12,8 +12,10 @@ if __name__ == "__main__":  # the command reads its flags before torch is import
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack, overload
 
@@ -21,7 +23,7 @@ import numpy as np
 import torch
 
 from bark.audio.postprocess import AnyStep, step_of
-from bark.audio.read import check_audio, resample
+from bark.audio.read import check_audio, open_file, resample
 from bark.audio.samples import channels_of
 from bark.checkpoints.find import find_model
 from bark.codec.base import Codec
@@ -128,12 +130,16 @@ class Cloner:
         """
         consent = check_consent(consent) if consent else None
         denoiser = None if denoiser is None else step_of(denoiser)
-        source = open_source(recording, sample_rate)
-        if report is None:
-            if source.duration <= AT_ONCE:
-                source = source.held()
-            report = examine(source, start=start, end=end)
-        window = report.channels.mixed(source.part(report.start, report.end))
+        with (
+            open_file(recording) if isinstance(recording, (str, Path)) else nullcontext()
+        ) as opened:
+            source = open_source(recording, sample_rate, file=opened)
+            if report is None:
+                if source.duration <= AT_ONCE:
+                    source = source.held()
+                report = examine(source, start=start, end=end)
+            window = report.channels.mixed(source.part(report.start, report.end))
+            digest = _sha256(recording, source, opened)
         done: tuple[str, ...] = ()
         if clean or denoiser is not None:
             made = cleaned(window, source.rate, report.measures, denoiser)
@@ -147,10 +153,9 @@ class Cloner:
         findings = report.findings
         if self.encoder.note:
             findings += (Finding("language", self.encoder.note),)
-        file = source.path
         info = {
-            "source": "samples" if file is None else file.name,
-            "source_sha256": _sha256(recording if file is None else file),
+            "source": "samples" if source.path is None else source.path.name,
+            "source_sha256": digest,
             "start": f"{report.start:.3f}",
             "end": f"{report.end:.3f}",
             "seconds": f"{report.seconds:.3f}",
@@ -254,12 +259,13 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     return voices[0] if one else voices
 
 
-def _sha256(recording: Recording) -> str:
+def _sha256(recording: Recording, source: Source, opened: BufferedReader | None) -> str:
     """Return the hash of the file's bytes, or of the samples'."""
-    if not isinstance(recording, (str, Path)):
+    if source.path is None:
         if isinstance(recording, Source):
             recording = recording.rate, recording.part(0.0, recording.duration)
         samples = np.ascontiguousarray(channels_of(recording)[0])
         return hashlib.sha256(samples.tobytes()).hexdigest()
-    with expand(recording).open("rb") as file:
+    with source.path.open("rb") if opened is None else nullcontext(opened) as file:
+        file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,8 @@
 """Decode an audio or video file in this process, by libsndfile or PyAV."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,35 +24,40 @@ class Probe(NamedTuple):
     counted: bool  # else `frames` is a guess, or 0: only decoding tells
 
 
-def safe_here(path: Path) -> bool:
+def safe_here(file: BufferedReader) -> bool:
     """Tell whether the file may be decoded in this process: no FFmpeg, no notes on stderr."""
-    with path.open("rb") as file:
-        container = look(file)
+    container = look(file)
     if container.demuxer is not None:
         media.require_pyav()
     return container.quiet and container.demuxer is None
 
 
-def probe(path: Path) -> Probe:
+def probe(file: BufferedReader) -> Probe:
     """Look into a file; errors do not name it."""
-    with path.open("rb") as file:
-        found = look(file)
-        view = View(file, found.start, found.patch)
-        if found.demuxer is not None:
-            return Probe(found.demuxer, *media.probe(view, found.demuxer))
-        try:
-            return Probe(None, *sndfile.probe(view), True)
-        except AudioError:
-            if found.quiet or found.fallback is None or not media.has_pyav():
-                raise
-            return Probe(found.fallback, *media.probe(view, found.fallback))
+    found = look(file)
+    view = View(file, found.start, found.patch)
+    if found.demuxer is not None:
+        return Probe(found.demuxer, *media.probe(view, found.demuxer))
+    try:
+        return Probe(None, *sndfile.probe(view), True)
+    except AudioError:
+        if found.quiet or found.fallback is None or not media.has_pyav():
+            raise
+        return Probe(found.fallback, *media.probe(view, found.fallback))
 
 
 def sample_blocks(
-    path: Path, demuxer: str | None, sample_rate: int, first: int
+    path: Path,
+    demuxer: str | None,
+    sample_rate: int,
+    first: int,
+    opened: BufferedReader | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield (n, channels) float32 blocks from sample `first` to the end; those before are empty."""
-    with path.open("rb") as file:
+    """Yield (n, channels) float32 blocks from sample `first` to the end; those before are empty.
+
+    The file is opened and closed here unless the caller has it `opened`.
+    """
+    with path.open("rb") if opened is None else nullcontext(opened) as file:
         found = look(file)
         view = View(file, found.start, found.patch)
         if demuxer is None:

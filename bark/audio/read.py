@@ -4,8 +4,9 @@ import logging
 import math
 import os
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class AudioSource:
     frames: int  # samples of each channel
     demuxer: str | None = None  # for PyAV; None is read by libsndfile
     isolated: bool = False  # decoded by a worker process
+    file: BufferedReader | None = None  # kept open by the caller; else opened for each reading
 
     @property
     def duration(self) -> float:
@@ -94,7 +96,7 @@ class AudioSource:
         """Yield the samples [first, last) by blocks; a fault of the file is an `AudioError`."""
         at = first
         mix = Mixer(f"{self.path}: ")
-        with closing(self._blocks(first)) as blocks:
+        with closing(self.channel_blocks(first)) as blocks:
             for block in blocks:  # (n, channels)
                 block = block[: last - at]
                 if not len(block):
@@ -111,10 +113,14 @@ class AudioSource:
         slack = DELAY * self.sample_rate if self.demuxer else 0
         return found < COMPLETE * declared - slack
 
-    def _blocks(self, first: int) -> Generator[np.ndarray, None, None]:
-        way = isolation if self.isolated else decoders
+    def channel_blocks(self, first: int = 0) -> Generator[np.ndarray, None, None]:
+        """Yield what the decoder gives from sample `first` on, unchecked: (n, channels) float32."""
+        about = self.path, self.demuxer, self.sample_rate, first
         with _named(self.path):
-            yield from way.sample_blocks(self.path, self.demuxer, self.sample_rate, first)
+            if self.isolated:
+                yield from isolation.sample_blocks(*about)
+            else:
+                yield from decoders.sample_blocks(*about, self.file)
 
 
 def _span(
@@ -139,7 +145,9 @@ def _span(
     return start, end
 
 
-def open_audio(path: str | Path, *, isolated: bool = False) -> AudioSource:
+def open_audio(
+    path: str | Path, *, isolated: bool = False, file: BufferedReader | None = None
+) -> AudioSource:
     """Look into an audio file: its content, not its name, tells what it is.
 
     wav, flac, ogg (Vorbis, Opus), mp3, aiff, au and more through libsndfile; m4a, aac, webm, amr
@@ -149,6 +157,8 @@ def open_audio(path: str | Path, *, isolated: bool = False) -> AudioSource:
     ----------
     isolated : decode in a worker process whatever it is, as for the uploads of strangers. What
         needs FFmpeg, mp3 and rare formats are always decoded there.
+    file : the same file, opened by the caller, who closes it; else it is opened for each reading.
+        A worker process opens it for itself.
 
     Raises
     ------
@@ -156,22 +166,32 @@ def open_audio(path: str | Path, *, isolated: bool = False) -> AudioSource:
     AudioError : it is no regular file, no audio, cut short, or outside the limits.
     """
     path = _regular_file(path)
-    with _named(path):
-        apart = isolated or not decoders.safe_here(path)
-        found = (isolation if apart else decoders).probe(path)
+    with _named(path), path.open("rb") if file is None else nullcontext(file) as opened:
+        apart = isolated or not decoders.safe_here(opened)
+        found = isolation.probe(path) if apart else decoders.probe(opened)
         if not MIN_RATE <= found.sample_rate <= MAX_RATE:
             allowed = f"{MIN_RATE} to {MAX_RATE} Hz"
             raise AudioError("sample rate", f"{found.sample_rate} Hz", allowed)
         if not 1 <= found.channels <= MAX_CHANNELS:
             raise AudioError("channels", found.channels, f"1 to {MAX_CHANNELS}")
     source = AudioSource(
-        path, found.sample_rate, found.channels, found.frames, found.demuxer, apart
+        path, found.sample_rate, found.channels, found.frames, found.demuxer, apart, file
     )
     if not found.counted:
         source = _counted(source)
     if source.frames < 1:
         raise AudioError(f"{path}: holds no samples", fix="It may be cut short; export it again")
     return source
+
+
+@contextmanager
+def open_file(path: str | Path) -> Iterator[BufferedReader]:
+    """Open the file of a recording for `open_audio`, once for all that is read of it."""
+    path = _regular_file(path)
+    with _named(path):
+        file = path.open("rb")
+    with file:
+        yield file
 
 
 def _refuse_short(source: AudioSource, found: int, declared: int) -> None:
@@ -186,7 +206,7 @@ def _refuse_short(source: AudioSource, found: int, declared: int) -> None:
 def _counted(source: AudioSource) -> AudioSource:
     """Decode once to count the samples; `source.frames` is the least there should be."""
     count, most = 0, round(MAX_COUNTED * source.sample_rate)
-    for block in source._blocks(0):
+    for block in source.channel_blocks():
         count += len(block)
         if count > most:
             raise AudioError(f"{source.path}: is too long", allowed=f"{MAX_COUNTED / 3600:g} hours")

@@ -34,7 +34,8 @@ def main() -> int:
         _limit_time()
         try:
             if isinstance(request, protocol.Look):
-                found = decoders.probe(Path(os.fsdecode(request.path)))
+                with Path(os.fsdecode(request.path)).open("rb") as file:
+                    found = decoders.probe(file)
                 protocol.send(answers, protocol.Found(*found))
                 continue
             if isinstance(request, protocol.Decode):

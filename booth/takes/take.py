@@ -19,17 +19,11 @@ import msgspec
 
 from bark.audio.postprocess import AnyStep
 from bark.errors import BarkError, MissingFileError
-from bark.speech import (
-    FORMAT,
-    FORMAT_VERSION,
-    SavedSpeech,
-    Speech,
-    write_speech,
-)
+from bark.speech import FORMAT, FORMAT_VERSION, Speech, write_record, write_speech
 from bark.storage.atomic import link_new as link_new
 from bark.storage.atomic import workshop as workshop
 from bark.storage.files import expand, read_bounded
-from bark.storage.json import decode, encode, read_json
+from bark.storage.json import decode
 from bark.tokens import BARK, TokenLayout
 from bark.voice.voice import Voice
 
@@ -100,11 +94,11 @@ def save_take(
     """
     target = expand(target)
     with workshop(target.parent) as shop:
-        made = write_speech(
+        audio, voice, full = write_speech(
             speech, shop / f"audio{suffix}", record, voice=with_voice, postprocess=postprocess
         )
         for name in _names(target.name):
-            take = _publish(shop, made, target.with_name(name), journal)
+            take = _publish(audio, voice, full, target.with_name(name), journal)
             if take is not None:
                 return take
     raise AssertionError  # pragma: no cover - names never end
@@ -145,33 +139,30 @@ def read_record(path: str | Path) -> dict[str, Any]:
     return decode(data, TakeRecord, path, BarkError).to_dict()
 
 
-def _publish(shop: Path, made: SavedSpeech, stem: Path, journal: Path | None) -> Take | None:
+def _publish(
+    audio: Path, voice: Path | None, record: Mapping[str, Any], stem: Path, journal: Path | None
+) -> Take | None:
     """Give the finished files their names, or none of them (None) if one of the names is taken."""
 
     def beside(suffix: str) -> Path:
         return stem.with_name(stem.name + suffix)
 
     take = Take(
-        beside(made.audio.suffix),
+        beside(audio.suffix),
         beside(".json"),
-        made.voice and beside(".npz"),
+        voice and beside(".npz"),
         journal and beside(".journal"),
     )
-    if made.record is None:
-        raise AssertionError  # pragma: no cover - a take always has one
-    record = read_json(made.record)
-    record |= {
+    names = {
         "audio": take.audio.name,
         "voice_file": take.voice and take.voice.name,
         "journal": take.journal and take.journal.name,
     }
-    note = shop / "record.json"
-    note.write_text(encode(record, indent=1) + "\n", "utf-8")
     wanted = [
-        (note, take.record),
-        (made.voice, take.voice),
+        (write_record({**record, **names}, audio.with_suffix(".json")), take.record),
+        (voice, take.voice),
         (journal, take.journal),
-        (made.audio, take.audio),
+        (audio, take.audio),
     ]
     done: list[Path] = []
     try:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bark.audio import decoders, isolation
 from bark.audio.read import open_audio
 from bark.audio.samples import channels_of
 from bark.errors import AudioError
@@ -45,25 +45,27 @@ class Source:
 
 
 def open_source(
-    recording: Any, sample_rate: int | None = None, *, isolated: bool = False
+    recording: Any,
+    sample_rate: int | None = None,
+    *,
+    isolated: bool = False,
+    file: BufferedReader | None = None,
 ) -> Source:
     """Return a file, or samples of any kind that `bark.audio.samples_of` takes, as a source.
 
-    With `isolated` a file is decoded by a worker process: see `bark.audio.open_audio`.
+    `isolated` and `file` are those of `bark.audio.open_audio`.
     """
     if isinstance(recording, Source):
         return recording
     if not isinstance(recording, (str, Path)):
         return _samples(recording, sample_rate)
-    opened = open_audio(recording, isolated=isolated)
+    opened = open_audio(recording, isolated=isolated, file=file)
     where, rate = str(opened.path), opened.sample_rate
 
     def blocks(start: float) -> Iterator[np.ndarray]:
         if opened.channels == 1:  # also notices where the file is cut short
             return (block[:, None] for block in opened.blocks(start))
-        way = isolation if opened.isolated else decoders
-        decoded = way.sample_blocks(opened.path, opened.demuxer, rate, round(start * rate))
-        return _finite(decoded, where)
+        return _finite(opened.channel_blocks(round(start * rate)), where)
 
     return Source(where, rate, opened.duration, blocks, opened.path)
 

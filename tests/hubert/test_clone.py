@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from booth.cli.clone import main
 from hubert import clone as clone_module
 from hubert.clone import Cloner, clone_voice
 from hubert.reference import examine
+from hubert.reference.source import open_source
 from tests.conftest import ROOT
 from tests.listening import golden_codec, golden_encoder, make_hub_cache, make_tiny_hubert
 from tests.speech import phrase, voiced
@@ -99,6 +101,27 @@ def test_the_voice_says_where_it_comes_from(cloner: Cloner, wav: Path) -> None:
     assert str(wav.parent) not in "".join(info.values())
     with pytest.raises(SettingError, match="consent"):
         cloner.clone(wav, consent="because")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_recording_is_opened_once(
+    cloner: Cloner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    path = tmp_path / "me.flac"
+    soundfile.write(path, np.tile(phrase(CLEAN, 44_100)[:, None], (1, channels)), 44_100)
+    expected = cloner.clone(open_source(path)).voice  # opened for each reading
+    files: list[BufferedReader] = []
+
+    def opening(self: Path, *arguments: Any) -> BufferedReader:
+        files.append(self.open_here(*arguments))
+        return files[-1]
+
+    monkeypatch.setattr(Path, "open_here", Path.open, raising=False)
+    monkeypatch.setattr(Path, "open", opening)
+    voice = cloner.clone(path).voice
+    assert len(files) == 1 and files[0].closed
+    assert voice.digest == expected.digest
+    assert voice.info["source_sha256"] == expected.info["source_sha256"]
 
 
 def test_clone_voice_uses_the_parts_it_is_given(cloner: Cloner, wav: Path) -> None:
