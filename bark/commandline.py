@@ -151,8 +151,10 @@ MODEL, DEVICE = Kind("MODEL", _word), Kind("DEVICE", _word)
 SEED = whole(0, 2**63 - 1)
 
 
-def run(name: str, work: Callable[[], int]) -> int:
+def run(name: str, work: Callable[[], int], interrupted: str = "") -> int:
     """Do the work of a command, whose `name` begins each complaint, and return its exit code.
+
+    `interrupted` tells how to go on after an interrupt that says nothing itself.
 
     0 done; 1 failed; 2 what was named cannot be used, be it a flag, a file or a voice; 130 stopped
     by Ctrl-C or politely from outside; 141 nobody reads what it prints."""
@@ -169,7 +171,7 @@ def run(name: str, work: Callable[[], int]) -> int:
     except BarkError as error:
         return complain(name, str(error), error.exit_code)
     except KeyboardInterrupt as interrupt:
-        return complain(name, f"interrupted. {interrupt}", INTERRUPTED)
+        return complain(name, f"interrupted. {str(interrupt) or interrupted}", INTERRUPTED)
     except BrokenPipeError:
         _forget_output()
         return UNREAD

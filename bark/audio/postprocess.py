@@ -9,6 +9,7 @@ from what stands behind ``=`` (an empty string if nothing does):
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
@@ -157,12 +158,8 @@ def postprocessed_stream(
         if not isinstance(step.process, StreamPostprocess):
             fix = "Leave it out, or save the speech when it is whole"
             raise SettingError(f"postprocess {step.name} needs the whole speech", fix=fix)
-        stream = _checked_pieces(step.process.stream(stream, sample_rate), step)
+        stream = map(partial(_checked, step=step), step.process.stream(stream, sample_rate))
     return stream
-
-
-def _checked_pieces(pieces: Iterable[np.ndarray], step: Step) -> Iterator[np.ndarray]:
-    return (_checked(piece, step) for piece in pieces)
 
 
 def _checked(audio: np.ndarray, step: Step) -> np.ndarray:

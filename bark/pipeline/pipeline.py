@@ -348,7 +348,8 @@ class Bark(Chain):
         )
         frames = coarse_steps(len(semantic), self.layout) // self.layout.coarse_books
         way = settled_audio if latency == "exact" else early_audio
-        codes = yield from way(self, written, frames, history, chosen.fine.temperature, fine, watch)
+        sampled = {"temperature": chosen.fine.temperature, "generator": fine, "watch": watch}
+        codes = yield from way(self, written, frames, history, sampled)
         return Voice(semantic, codes[: self.layout.coarse_books], codes)
 
     def _read(self, text: str, chosen: Settings) -> str:

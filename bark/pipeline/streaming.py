@@ -1,14 +1,12 @@
 """Coarse codes, as they are written, to fine codes and audio: exactly, or early."""
 
-from collections.abc import Generator, Iterator
-from typing import Protocol
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from bark.codec.base import Codec
 from bark.stages.fine import FineStage
-from bark.stages.progress import Watch
 from bark.voice.voice import Voice
 
 CHUNK = 60  # frames, 0.8 s: what is filled and decoded at once where an early start matters
@@ -31,22 +29,18 @@ def settled_audio(
     coarse: Iterator[np.ndarray],
     frames: int,
     history: Voice | None,
-    temperature: float,
-    generator: torch.Generator | None,
-    watch: Watch,
+    sampled: Mapping[str, Any],
 ) -> Generator[np.ndarray, None, np.ndarray]:
     """Yield audio that is final, as soon as it is; return the fine codes (8, T).
 
     Parameters
     ----------
     coarse : (2, t) codes so far, t growing to `frames`.
+    sampled : how the fine stage draws: temperature, generator, and the watch that is told.
     """
     known, done = None if history is None else history.fine, 0
     codes = np.zeros((8, 0), dtype=np.int64)
-    filled = bark.fine.stream(
-        coarse, frames, known, temperature=temperature, generator=generator, watch=watch
-    )
-    for codes in filled:
+    for codes in bark.fine.stream(coarse, frames, known, **sampled):
         ready = codes.shape[1]
         if ready < frames:
             if bark.codec.lookahead is None:
@@ -64,9 +58,7 @@ def early_audio(
     coarse: Iterator[np.ndarray],
     frames: int,
     history: Voice | None,
-    temperature: float,
-    generator: torch.Generator | None,
-    watch: Watch,
+    sampled: Mapping[str, Any],
 ) -> Generator[np.ndarray, None, np.ndarray]:
     """Fill and decode 0.8 s or more at a time by itself; return the fine codes (8, T).
 
@@ -82,13 +74,7 @@ def early_audio(
         if known < frames and known - done < CHUNK:
             continue
         past = np.concatenate([front, codes], axis=1)
-        fresh = bark.fine.generate(
-            written[:, done:],
-            past if past.shape[1] else None,
-            temperature=temperature,
-            generator=generator,
-            watch=watch,
-        )
+        fresh = bark.fine.generate(written[:, done:], past if past.shape[1] else None, **sampled)
         codes = np.concatenate([codes, fresh], axis=1)
         begin = done - len(held) // hop
         first = max(0, begin - CONTEXT)

@@ -17,6 +17,7 @@ from training.engine.progress import Progress
 from .options import RATES, FinetuneOptions
 
 STAGES = ("semantic", "coarse", "fine")
+INTERRUPTED = "Give the same command again to go on from the last checkpoint."
 
 
 def build_parser() -> commandline.OneLineParser:
@@ -78,7 +79,7 @@ def build_parser() -> commandline.OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if there is a model."""
-    return commandline.run("finetune", lambda: _work(argv))
+    return commandline.run("finetune", lambda: _work(argv), INTERRUPTED)
 
 
 def _work(argv: Sequence[str] | None) -> int:
@@ -86,14 +87,9 @@ def _work(argv: Sequence[str] | None) -> int:
     asked |= {name: Path(asked[name]) for name in ("data", "out", "init") if asked[name]}
     options = FinetuneOptions(**asked)
     commandline.log_to_stderr(logging.INFO)
-    try:
-        from .train import finetune
+    from .train import finetune
 
-        result = finetune(options, Progress(sys.stderr))
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "Give the same command again to go on from the last checkpoint."
-        ) from interrupt
+    result = finetune(options, Progress(sys.stderr))
     if result.main_process:
         commandline.say(
             f"{result.step} steps: validation loss {result.loss_before:.3f} before, "

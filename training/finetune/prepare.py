@@ -21,6 +21,7 @@ from .options import VALIDATION
 from .transcripts import read_transcript
 
 CODES = tuple(code for _, code in SUPPORTED_LANGS)
+INTERRUPTED = "What is finished is kept: give the same command again to go on."
 
 
 def build_parser() -> OneLineParser:
@@ -57,7 +58,7 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the data can be trained on."""
-    return commandline.run("prepare", lambda: _work(argv))
+    return commandline.run("prepare", lambda: _work(argv), INTERRUPTED)
 
 
 def _work(argv: Sequence[str] | None) -> int:
@@ -66,13 +67,7 @@ def _work(argv: Sequence[str] | None) -> int:
     if not arguments.folder.is_dir():
         raise MissingFileError(f"no folder {arguments.folder}")
     read_transcript(arguments.folder)  # before the models: it may be missing
-    try:
-        report = _run(arguments)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "What is finished is kept: give the same command again to go on."
-        ) from interrupt
-    say(report)
+    say(_run(arguments))
     out = arguments.out
     say(f"next: python -m training.finetune --stage coarse --data {out} --out RUN")
     return 0

@@ -22,6 +22,7 @@ from .corpus.packages import check_packages
 from .options import STAGES, STEPS, NanoOptions
 
 OF_A_STAGE = ("init", "learning_rate", "real_share", "width", "layers")
+INTERRUPTED = "Give the same command again to go on."
 
 
 def build_parser() -> OneLineParser:
@@ -60,7 +61,7 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the step is done."""
-    return commandline.run("nano", lambda: _work(argv))
+    return commandline.run("nano", lambda: _work(argv), INTERRUPTED)
 
 
 def _work(argv: Sequence[str] | None) -> int:
@@ -75,10 +76,7 @@ def _work(argv: Sequence[str] | None) -> int:
         names = "--init, --learning-rate, --real-share, --width and --layers"
         parser.error(f"{names} are for {', '.join(STAGES)} (--init for decoder too), not {step}")
     commandline.log_to_stderr(logging.INFO, times=True)
-    try:
-        _run(step, options)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt("Give the same command again to go on.") from interrupt
+    _run(step, options)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +46,14 @@ class Drawing:
         options: ObjectiveOptions,
     ) -> None:
         self.layout, self.options = layout, options
-        self._groups = _by_source(train)
-        self._validation_groups = _by_source(validation)
+        self._groups = _by_source(map(self.usable, train))
+        self._validation_groups = _by_source(map(self.usable, validation))
         if not self._groups:
             raise SettingError("training speakers", "none", "at least one with an utterance")
+
+    def usable(self, speaker: Speaker) -> Speaker:
+        """Return a speaker with the examples that can be learned from."""
+        return speaker
 
     def batch(self, generator: np.random.Generator) -> Batch:
         """Draw a training batch."""
@@ -85,7 +89,7 @@ class Drawing:
         return group[int(generator.integers(len(group)))]
 
 
-def _by_source(speakers: Sequence[Speaker]) -> list[list[Speaker]]:
+def _by_source(speakers: Iterable[Speaker]) -> list[list[Speaker]]:
     """Return the synthetic speakers, then those of each folder of recordings, without empty groups
     and without speakers who say nothing.
     """

@@ -8,8 +8,8 @@ so that a stage learns to take the voice from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -32,21 +32,21 @@ IGNORE = -100  # target of positions that are not learned
 class SemanticObjective(Drawing):
     """Text (and history) → semantic tokens, for `GPT`."""
 
-    def __init__(
-        self,
-        train: Sequence[Speaker],
-        validation: Sequence[Speaker],
-        layout: TokenLayout,
-        options: ObjectiveOptions,
-    ) -> None:
-        spoken = (
-            [_with_text(speaker, layout) for speaker in train],
-            [_with_text(s, layout) for s in validation],
-        )
-        super().__init__(*spoken, layout, options)
-        self._sorted = {
-            id(groups): _by_length(groups) for groups in (self._groups, self._validation_groups)
-        }
+    def usable(self, speaker: Speaker) -> Speaker:
+        """Keep the utterances whose text is known and that fit into the windows."""
+        fitting = [
+            example
+            for example in speaker.examples
+            if example.text is not None
+            and 0 < len(example.text) <= self.layout.text_window
+            and 0 < len(example.semantic) < self.layout.max_semantic
+        ]
+        return replace(speaker, examples=tuple(fitting))
+
+    @cached_property
+    def _sorted(self) -> dict[int, list[tuple[Speaker, int]]]:
+        both = self._groups, self._validation_groups
+        return {id(groups): _by_length(groups) for groups in both}
 
     def _draw(self, groups: list[list[Speaker]], generator: np.random.Generator) -> Batch:
         layout, options = self.layout, self.options
@@ -287,18 +287,6 @@ def _ending(example: Example, units: int, layout: TokenLayout) -> Example:
     frames = int(units * layout.frames_per_semantic)
     codes = example.codes
     return Example(None, example.semantic[-units:], codes[:, codes.shape[1] - frames :], None)
-
-
-def _with_text(speaker: Speaker, layout: TokenLayout) -> Speaker:
-    """Keep the utterances whose text is known and that fit into the windows."""
-    fitting = [
-        example
-        for example in speaker.examples
-        if example.text is not None
-        and 0 < len(example.text) <= layout.text_window
-        and 0 < len(example.semantic) < layout.max_semantic
-    ]
-    return replace(speaker, examples=tuple(fitting))
 
 
 def _by_length(groups: list[list[Speaker]]) -> list[tuple[Speaker, int]]:

@@ -14,6 +14,8 @@ from bark.commandline import OneLineParser, number, say, whole
 from bark.errors import MissingFileError
 from training.engine.progress import Progress
 
+INTERRUPTED = "Finished pairs are kept: give the same command again."
+
 
 def build_parser() -> OneLineParser:
     """Return the parser of the command line."""
@@ -46,18 +48,13 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if a data set was made."""
-    return commandline.run("prepare", lambda: _work(argv))
+    return commandline.run("prepare", lambda: _work(argv), INTERRUPTED)
 
 
 def _work(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     commandline.log_to_stderr(logging.INFO)
-    try:
-        say(_run(arguments))
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "Finished pairs are kept: give the same command again."
-        ) from interrupt
+    say(_run(arguments))
     return 0
 
 

@@ -26,6 +26,7 @@ from training.quantizer.synthesize import (
 )
 
 NO_VOICE = "none"  # Bark chooses whose voice
+INTERRUPTED = "Finished takes are kept: give the same command again."
 
 
 def build_parser() -> OneLineParser:
@@ -67,18 +68,13 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if at least one pair is there."""
-    return commandline.run("synthesize", lambda: _work(argv))
+    return commandline.run("synthesize", lambda: _work(argv), INTERRUPTED)
 
 
 def _work(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     commandline.log_to_stderr(logging.INFO)
-    try:
-        counts = _run(arguments)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "Finished takes are kept: give the same command again."
-        ) from interrupt
+    counts = _run(arguments)
     say(f"{counts['kept']} of {counts.total()} takes kept in {arguments.out}")
     for reason, number_of in counts.most_common():
         if reason != "kept":

@@ -25,6 +25,9 @@ def frames_of_shift(word: str) -> int:
     return whole(-MAX_SHIFT, MAX_SHIFT)(word)
 
 
+INTERRUPTED = "Give the same command again to go on from the last checkpoint."
+
+
 def build_parser() -> OneLineParser:
     """Return the parser of the command line."""
     recipe, options = QuantizerRecipe(), quantizer_options()
@@ -73,19 +76,14 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the run ended well."""
-    return commandline.run("train", lambda: _work(argv))
+    return commandline.run("train", lambda: _work(argv), INTERRUPTED)
 
 
 def _work(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     commandline.log_to_stderr(logging.INFO)
-    try:
-        if text := _run(arguments):
-            say(text)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            "Give the same command again to go on from the last checkpoint."
-        ) from interrupt
+    if text := _run(arguments):
+        say(text)
     return 0
 
 
