@@ -22,12 +22,13 @@ demo: $(STAMP)
 serve: $(STAMP) # MODEL: large, small, nano, a folder or a hub id
 	$(if $(filter nano,$(MODEL)),OMP_NUM_THREADS=1) $(BIN)/bark serve --model "$(MODEL)" --port $(PORT)
 
-# two processes of one thread each: on small networks faster than one of two threads
+# two processes of one thread each: on small networks faster than one of two threads;
+# worksteal gives each one half of the files, so that few fixtures of a module are made twice
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
 test-browser: $(STAMP) # the page of the server, in an installed Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/booth/serve/test_page.py

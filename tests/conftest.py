@@ -6,9 +6,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from bark import Bark
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +47,14 @@ def tiny_bark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def nano() -> "Bark":
+    """The shipped model, loaded once for every test that only speaks with it."""
+    from bark import Bark
+
+    return Bark.from_pretrained("nano", device="cpu")
 
 
 @pytest.fixture(autouse=True)

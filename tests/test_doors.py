@@ -24,11 +24,6 @@ CONSENT = {"consent": "self", "language": "en", "source_sha256": "ab" * 32}
 
 
 @pytest.fixture(scope="module")
-def nano() -> Bark:
-    return Bark.from_pretrained("nano", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def mine(nano: Bark, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A voice whose info must not be lost."""
     voice = nano.resolve_voice("alba")

@@ -27,19 +27,24 @@ def check(folder: Path, printed: str) -> None:
     assert (folder / "demo.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speak two short parts; tests/test_packaging.py has the whole paragraph."""
+    monkeypatch.setattr("booth.demo.PARAGRAPH", "A short one. Of two parts.")
+    monkeypatch.setattr("bark.longform.plan.MAX_SECONDS", 1.6)  # of a part
+
+
+@pytest.mark.usefixtures("short")
 def test_the_bundled_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "Two blorfing words, and 7."  # one of them in no dictionary
     assert main(["--output-dir", str(tmp_path), "--text", text]) == 0
-    check(tmp_path, capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    check(tmp_path, printed)
+    assert "2 parts" in printed
 
 
-def test_a_real_recording(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    shared: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("booth.demo.PARAGRAPH", "A short one. Of two parts.")
+@pytest.mark.usefixtures("short")
+def test_a_real_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: Path) -> None:
     recording = sorted((shared / "speech" / "eval").glob("*/*.flac"))[0]
     assert (
         main(

@@ -13,6 +13,7 @@ from hubert.judge import (
     own_words,
     spoken_words,
 )
+from tests.hubert.conftest import SAID
 from tests.judges import skip_without_judges
 from training.engine.metrics import edit_distance
 from training.nano.report.measures import centroid, figure, intelligibility, nearest_voice, quality
@@ -75,23 +76,22 @@ def test_words_of_any_english_text_can_be_heard() -> None:
     own_words("Blorfing costs 2 dollars")(np.zeros(12_000, dtype=np.float32))
 
 
-def test_a_clip_is_heard_alike_whatever_was_heard_before() -> None:
+def test_a_clip_is_heard_alike_whatever_was_heard_before(takes: list[np.ndarray]) -> None:
     pytest.importorskip("pocketsphinx")
-    nano, words = Bark.from_pretrained("nano"), ("one", "two", "three", "four")
-    clips = [nano.generate(" ".join(words), seed=seed).audio for seed in range(3)]
+    words, clips = tuple(SAID.split()), [*takes, takes[0][::2]]
     aligner = Aligner()
     forth = [aligner.clarity(words, clip) for clip in clips]
     assert [aligner.clarity(words, clip) for clip in clips[::-1]] == forth[::-1]
     assert [Aligner().clarity(words, clip) for clip in clips] == forth
 
 
-def test_a_judge_likes_the_voice_and_the_words(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_judge_likes_the_voice_and_the_words(
+    nano: Bark, takes: list[np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
     skip_without_judges()
-    nano = Bark.from_pretrained("nano")
     judge = TakeJudge(nano)
     voices = [nano.resolve_voice(name) for name in ("alba", "bruno")]
-    said, other = "seven two nine four one", "three six oh eight blorfing oh three six"
-    takes = [nano.generate(said, voice, seed=1).audio for voice in voices]
+    said, other = SAID, "three six oh eight blorfing oh three six"
     for index, voice in enumerate(voices):
         scores = judge(said, voice, [*takes, np.zeros_like(takes[0])])
         assert scores.index(max(scores)) == index and scores[2] == -4

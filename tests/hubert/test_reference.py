@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +197,14 @@ def test_clipping_is_found_after_it_was_turned_down() -> None:
         assert "clipped" in codes(look((gain * loud).astype(np.float32)))
 
 
-def test_two_real_speakers_are_noticed(shared: Path) -> None:
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.slow)])
+def test_two_real_speakers_are_noticed(shared: Path, every: int) -> None:
     folders = sorted(path for path in (shared / "speech" / "eval").iterdir() if path.is_dir())
     clips = []
     for folder in folders:
         longest = max(folder.glob("*.flac"), key=lambda path: path.stat().st_size)
         clips.append(soundfile.read(longest, dtype="float32")[0])
-    pairs = [(one, other) for one in range(5) for other in range(5) if one < other]
+    pairs = list(combinations(range(5), 2))[::every]
     noticed = 0
     for number, (one, other) in enumerate(pairs):
         rng = np.random.default_rng(number)
@@ -210,10 +212,10 @@ def test_two_real_speakers_are_noticed(shared: Path) -> None:
         noticed += "two-speakers" in codes(look(audio, 16_000))
     try:
         find_weights()
-        least = 8  # of 10
+        least = 0.8
     except MissingFileError:
-        least = 3  # a rough measure, and the docstring says so
-    assert noticed >= least
+        least = 0.3  # a rough measure, and the docstring says so
+    assert noticed >= least * len(pairs)
     alone = [look(clip, 16_000) for clip in clips]
     assert sum("two-speakers" in codes(report) for report in alone) == 0
 
@@ -328,7 +330,7 @@ def test_bandwidth_is_the_highest_tone() -> None:
 
 
 def test_start_and_end_override() -> None:
-    audio = phrase(CLEAN * 3)
+    audio = phrase(CLEAN * 2)
     report = look(audio, start=2.0, end=8.5)
     assert (report.start, report.end) == (2.0, 8.5)
     only_start = look(audio, start=3.0)
@@ -400,10 +402,11 @@ def test_any_rate_gives_the_same_window(tmp_path: Path, rate: int) -> None:
     assert report.start == pytest.approx(reference.start, abs=0.03)
 
 
-def test_real_recordings_end_in_pauses(shared: Path) -> None:
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_real_recordings_end_in_pauses(shared: Path, every: int) -> None:
     files = sorted((shared / "speech" / "eval").glob("*/*.flac"))
     assert len(files) == 50
-    for file in files:
+    for file in files[::every]:
         report = examine(file)
         audio, rate = soundfile.read(file)
         last = audio[max(0, int((report.end - 0.05) * rate)) : int(report.end * rate)]

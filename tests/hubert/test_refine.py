@@ -30,6 +30,7 @@ from hubert.refine.scores import Listener, Scores, paced, silent_share
 from hubert.refine.texts import ENGLISH
 from hubert.refine.trial import Interval, Pair, Trial, quantile
 from hubert.refine.windows import clone_windows
+from tests.hubert.conftest import SAID
 from tests.judges import skip_without_judges
 from tests.listening import golden_codec, golden_encoder
 from tests.made_voices import make
@@ -310,17 +311,16 @@ def test_weights_that_cannot_be_had_are_one_error_with_the_remedy(
         load_judge(name)
 
 
-def test_the_judges_that_need_no_network_hear_who_speaks_and_what() -> None:
+def test_the_judges_that_need_no_network_hear_who_speaks_and_what(
+    nano: Bark, takes: list[np.ndarray]
+) -> None:
     skip_without_judges()
-    nano = Bark.from_pretrained("nano")
     speaker, hearer = load_judges(["resemblyzer", "pocketsphinx"])
-    text = "seven two nine four one"
-    made = nano.generate_batch([text, text], ["alba", "bruno"], seeds=[1, 1])
-    said, other = made[0].audio, made[1].audio
+    said, other = takes
     own = speaker.embed(nano.decode(nano.resolve_voice("alba").fine), RATE)  # type: ignore[union-attr]
     assert own @ speaker.embed(said, RATE) > own @ speaker.embed(other, RATE)
     assert hearer is not None
-    right = hearer.clarity(text, said, RATE)
+    right = hearer.clarity(SAID, said, RATE)
     wrong = hearer.clarity("three six oh eight three", said, RATE)
     assert right is not None and wrong is not None and right > wrong + 0.1
     assert hearer.clarity("Guten Morgen, heute sprechen wir", said, RATE) is None

@@ -18,7 +18,7 @@ def noise(seed: int, samples: int, peak: float) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 5_000), st.floats(0.01, 50), st.floats(0.1, 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_nothing_above_the_ceiling_and_nothing_else_touched(seed, samples, peak, ceiling):
     audio = noise(seed, samples, peak)
     quiet, taken = limited(audio, ceiling=ceiling)
@@ -38,7 +38,7 @@ def test_nothing_above_the_ceiling_and_nothing_else_touched(seed, samples, peak,
 
 
 @given(st.integers(0, 2**32), st.integers(1, 400), st.integers(1, 60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_held_gain_is_the_minimum_of_its_window(seed, samples, reach):
     gain = np.random.default_rng(seed).random(samples)
     held = _held(gain, reach)

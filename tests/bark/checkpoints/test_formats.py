@@ -239,7 +239,7 @@ scalars = (
 names = st.sampled_from(sorted(SIZES["fine"].__dataclass_fields__)) | st.text(max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(names, scalars, max_size=11))
 def test_any_sizes_end_in_a_config_or_one_error(sizes):
     for stage in STAGES:

@@ -2,11 +2,9 @@
 
 import base64
 import json
-import os
+import multiprocessing
 import re
-import signal
-import subprocess
-import sys
+import time
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +24,6 @@ from bark.text.reading import Reading
 from bark.text.split import Budget
 from bark.tokens import BARK, TokenLayout
 from bark.voice.voice import Voice
-from tests.conftest import ROOT
 from tests.made_voices import make
 
 
@@ -689,30 +686,24 @@ def test_journal_keeps_tokens_exactly(tmp_path):
         assert Journal(tmp_path / "j").tokens(number) == tokens
 
 
+def _speak_slowly(journal, said):
+    for part in speak_parts(Stub(), TURNS, mode="chained", seed=9, journal=journal):
+        said.send(part.number)
+        time.sleep(0.02)
+
+
 def test_a_killed_process_goes_on_with_the_same_result(tmp_path):
     """kill -9 at the moment a part is reported, and once in the middle of the next."""
     journal = tmp_path / "book.jsonl"
-    script = (
-        "import sys, time\n"
-        "from tests.bark.longform.test_longform import Stub, TURNS\n"
-        "from bark.longform import speak_parts\n"
-        "for part in speak_parts(Stub(), TURNS, mode='chained', seed=9, journal=sys.argv[1]):\n"
-        "    print(part.number, flush=True)\n"
-        "    time.sleep(0.02)\n"
-    )
-    for target in (b"2", b"5"):
-        running = subprocess.Popen(
-            [sys.executable, "-c", script, str(journal)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            env={**os.environ},
-        )
-        assert running.stdout is not None
-        while running.stdout.readline().strip() != target:
-            assert running.poll() is None
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        running.stdout.close()
+    context = multiprocessing.get_context("fork")  # a new one would import torch anew
+    for target in (2, 5):
+        reader, writer = context.Pipe(duplex=False)
+        running = context.Process(target=_speak_slowly, args=(journal, writer))
+        running.start()
+        while reader.recv() != target:
+            pass
+        running.kill()
+        running.join()
     bark = Stub()
     resumed = speak_long(bark, TURNS, mode="chained", seed=9, journal=journal)
     assert len(bark.calls) <= 2

@@ -94,7 +94,7 @@ def test_values_of_a_pickle_show_what_they_are() -> None:
         max_leaves=10,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_we_write_we_read(value: Any) -> None:
     assert decode(encode(value), Any, "x") == value
 
@@ -105,7 +105,7 @@ def test_a_name_that_is_not_utf_8_is_written_as_its_escape() -> None:
 
 
 @given(st.binary(max_size=60) | st.text('[]{}":,\\u0de1 .-+tfn\x00', max_size=60).map(str.encode))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes_are_a_value_or_one_of_our_errors(data: bytes) -> None:
     for kind in (Outer, dict[str, Any], list[int]):
         try:

@@ -146,14 +146,14 @@ def test_every_prefix_and_every_flipped_byte_gives_a_voice_or_one_voice_error(
     st.binary(max_size=200),
     st.sampled_from([b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"PK\x05\x06"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes_give_one_voice_error(tmp_path_factory, data, head):
     with pytest.raises(VoiceError):
         load_bytes(tmp_path_factory.getbasetemp(), head + data)
 
 
 @given(st.text("{}()':, descrfortan_opshape<>|iufOV0123456789-L\n", max_size=120))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_npy_header_gives_an_array_or_one_voice_error(text):
     header = text.encode()
     data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80)

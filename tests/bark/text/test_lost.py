@@ -10,11 +10,6 @@ from bark.longform import plan_parts, speak_long
 from booth.cli.main import main
 
 
-@pytest.fixture(scope="module")
-def nano() -> Bark:
-    return Bark.from_pretrained("nano", device="cpu")
-
-
 def test_a_word_that_cannot_be_said_is_told(nano: Bark, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         nano.generate("Hello there my good friend Привет.", seed=1, max_duration_s=0.5)

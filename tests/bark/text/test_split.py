@@ -30,7 +30,7 @@ TEXTS = st.lists(WORDS, min_size=1, max_size=150).map(" ".join)
 
 
 @given(TEXTS, st.integers(4, 256), st.floats(1.5, 13))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_parts_fit_and_joined_they_are_the_tidy_text(text, tokens, seconds):
     budget = Budget(max_tokens=tokens, max_seconds=seconds)
     if not speakable(text):
@@ -45,7 +45,7 @@ def test_parts_fit_and_joined_they_are_the_tidy_text(text, tokens, seconds):
 
 
 @given(TEXTS, st.integers(8, 60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_words_stay_whole(text, tokens):
     """A cut falls behind a space, or between signs of a script without spaces."""
     if not speakable(text):
@@ -61,7 +61,7 @@ def test_words_stay_whole(text, tokens):
 
 @given(st.text(min_size=1, max_size=300))
 @example("0" + 5 * "\N{COMBINING GRAVE ACCENT}")  # a sign that is longer than a part
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_text_at_all(text):
     try:
         clean = tidy(text)

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_tidy_text_is_stable_clean_and_keeps_every_visible_sign(text):
     try:
         clean = tidy(text)

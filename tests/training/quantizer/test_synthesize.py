@@ -222,6 +222,7 @@ def test_engine_ray_without_ray_says_how_to_install_it() -> None:
         ray_engine(lambda: lambda takes: [])
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_files(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra [ray] is not installed")
 

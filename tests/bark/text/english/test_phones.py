@@ -57,7 +57,7 @@ def test_written_text_becomes_the_spoken_words(text: str, words: str) -> None:
     assert TOKENIZER.spell(TOKENIZER.read(text)) == TOKENIZER.encode(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_spoken_or_refused_as_unspeakable(text: str) -> None:
     try:
@@ -70,7 +70,7 @@ def test_any_text_is_spoken_or_refused_as_unspeakable(text: str) -> None:
     assert TOKENIZER.encode(words) == ids
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=30))
 def test_every_word_has_phones(word: str) -> None:
     phones = TOKENIZER.pronounce(word)

@@ -92,7 +92,7 @@ def is_visible(token: str) -> bool:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=8))
 def test_every_visible_word_is_spoken_lost_or_dropped(tokens: list[str]) -> None:
     """Between two zebras something is heard, or else it is named as lost or dropped."""
@@ -112,7 +112,7 @@ def test_every_visible_word_is_spoken_lost_or_dropped(tokens: list[str]) -> None
     assert not left_out and next(named, None) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=40))
 def test_each_lost_run_stands_in_the_text_and_each_foreign_letter_in_a_lost_run(text: str) -> None:
     import unicodedata
