@@ -28,7 +28,6 @@ from bark.audio.samples import channels_of
 from bark.checkpoints.find import find_model
 from bark.codec.base import Codec
 from bark.devices import choose_device
-from bark.storage.files import expand
 from bark.storage.hub import fetch_all
 from bark.tokens import BARK, TokenLayout
 from bark.version import __version__
