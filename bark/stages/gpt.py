@@ -9,8 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-gelu_ = torch.ops.aten.gelu_.default  # in place: the widest tensor of a layer is there once
-
 
 @dataclass(frozen=True)
 class GPTConfig:
@@ -52,6 +50,12 @@ class SelfAttention(nn.Module):
             is_causal=self.causal and length > 1,
         )
         return self.c_proj(y.transpose(1, 2).reshape(batch, length - first, width))
+
+
+def gelu_(x: torch.Tensor) -> torch.Tensor:
+    """Apply exact GELU in place: the widest tensor of a layer is there once only."""
+    done: torch.Tensor = torch.ops.aten.gelu_.default(x)
+    return done
 
 
 class MLP(nn.Module):
