@@ -282,11 +282,10 @@ def speak(
         def keeping(name: str, work: Work, kept: dict[str, Any] = kept) -> Work:
             return lambda: kept.__setitem__(name, work())
 
-        jobs = {
-            name: keeping(name, speech(engine, kind, seconds, voice, device))
-            for name, engine in engines(network, kind, device).items()
-            if name in wanted or not wanted
+        made = {
+            n: e for n, e in engines(network, kind, device).items() if n in wanted or not wanted
         }
+        jobs = {n: keeping(n, speech(e, kind, seconds, voice, device)) for n, e in made.items()}
         spent[f"{kind.lower()} stage"] = take_turns(jobs, rounds, clock, warm=True)
         if "ours float32" in kept:
             agree.append(np.mean(kept[BASE] == kept["ours float32"]))
