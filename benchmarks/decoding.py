@@ -48,8 +48,6 @@ STEPS = 10  # decoding steps in one measurement
 POSITION = 600  # of such a step: the middle of a coarse window with a voice
 PREFILL = 887  # positions of such a window's beginning
 KINDS = ("Semantic", "Coarse", "Fine")
-# coarse windows that move every 1.6 s, not every 0.4: what the context loses the window gains
-LONGER = {"max_coarse_history": 450, "sliding_window_len": 240}
 Work = Callable[[], Any]
 Spent = dict[str, dict[str, list[float]]]  # job → engine → seconds of each round
 
@@ -187,9 +185,7 @@ def _of_suno(network: Any, ids: torch.Tensor) -> dict[str, Work]:
     return {"coarse prefill": lambda: network(ids, False, None, None, True), "coarse step": step}
 
 
-def speech(
-    network: Any, kind: str, seconds: float, voice: Voice, device: str, longer: bool = False
-) -> Work:
+def speech(network: Any, kind: str, seconds: float, voice: Voice, device: str) -> Work:
     """Return the work of a whole stage on `seconds` of speech with a voice → its tokens."""
     from transformers.models.bark import generation_configuration_bark as settings
 
@@ -200,8 +196,7 @@ def speech(
     if isinstance(network, FineGPT):
         return lambda: FineStage(network).generate(codes, voice.fine, temperature=None)
     if isinstance(network, GPT) and kind == "Coarse":
-        windows: dict[str, Any] = dict(LONGER) if longer else {}
-        return lambda: CoarseStage(network).generate(units, voice, sampling=GREEDY, **windows)
+        return lambda: CoarseStage(network).generate(units, voice, sampling=GREEDY)
     if isinstance(network, GPT):
         return lambda: SemanticStage(network).generate(
             text, voice.semantic, sampling=GREEDY, allow_early_stop=False,
@@ -249,50 +244,58 @@ def take_turns(
 
 @torch.inference_mode()
 def measure(
-    size: str, rounds: int, seconds: float, device: str, clock: Callable[[], float],
-    suno: Path | None = None,
+    size: str, rounds: int, device: str, clock: Callable[[], float], suno: Path | None = None
+) -> tuple[Spent, dict[str, float]]:
+    """Return the seconds of the pieces of work, and how far 8 bits agree with float32."""
+    spent: Spent = {}
+    checks: dict[str, float] = {}
+    for kind, network in zip(KINDS[1:], networks(size, device, "float32")[1:], strict=True):
+        made = engines(network, kind, device, suno)
+        work = {name: pieces(engine, kind, device) for name, engine in made.items()}
+        for job in work["ours float32"]:
+            jobs = {name: parts[job] for name, parts in work.items() if job in parts}
+            spent[job] = take_turns(jobs, rounds, clock)
+        if kind == "Coarse" and "ours int8" in made:
+            checks |= precision(made["ours float32"], made["ours int8"])
+    return spent, checks
+
+
+@torch.inference_mode()
+def speak(
+    size: str, seconds: float, rounds: int, device: str, clock: Callable[[], float],
+    wanted: Sequence[str] = (),
 ) -> tuple[Spent, dict[str, float]]:  # fmt: skip
-    """Return the seconds of all jobs, and how far the engines agree."""
+    """Return the seconds of whole stages and of all three, and how far the engines agree.
+
+    Parameters
+    ----------
+    wanted : engines, transformers in float32 among them; none: all but Suno's code.
+    """
     random = np.random.default_rng(0)
     fine = random.integers(0, 1024, (8, 750))
     voice = Voice(random.integers(0, 10_000, 499), fine[:2], fine)
     spent: Spent = {}
-    agree, checks = [], {}
+    agree = []
     for kind, network in zip(KINDS, networks(size, device, "float32"), strict=True):
-        made = engines(network, kind, device, suno)
-        if kind != "Semantic":
-            work = {name: pieces(engine, kind, device) for name, engine in made.items()}
-            for job in work["ours float32"]:
-                jobs = {name: parts[job] for name, parts in work.items() if job in parts}
-                spent[job] = take_turns(jobs, rounds, clock)
-        if kind == "Coarse" and "ours int8" in made:
-            checks |= precision(made["ours float32"], made["ours int8"])
-        if seconds > 0:
-            kept: dict[str, Any] = {}
+        kept: dict[str, Any] = {}
 
-            def keeping(name: str, work: Work, kept: dict[str, Any] = kept) -> Work:
-                return lambda: kept.__setitem__(name, work())
+        def keeping(name: str, work: Work, kept: dict[str, Any] = kept) -> Work:
+            return lambda: kept.__setitem__(name, work())
 
-            jobs = {
-                name: keeping(name, speech(engine, kind, seconds, voice, device))
-                for name, engine in made.items()
-                if not name.startswith("suno")
-            }
-            if "ours int8" in made:
-                name = "ours int8, longer windows"
-                job = speech(made["ours int8"], kind, seconds, voice, device, longer=True)
-                jobs[name] = keeping(name, job)
-            spent[f"{kind.lower()} stage"] = take_turns(jobs, max(1, rounds // 5), clock, warm=True)
-            agree.append(np.mean(kept[BASE] == kept["ours float32"]))
-    whole = [spent[f"{kind.lower()} stage"] for kind in KINDS] if seconds > 0 else []
-    if whole:
-        spent["end to end"] = {
-            name: [sum(times) for times in zip(*(stage[name] for stage in whole), strict=True)]
-            for name in whole[0]
+        made = {
+            n: e for n, e in engines(network, kind, device).items() if n in wanted or not wanted
         }
-    if agree:
-        checks["greedy tokens equal, ours and transformers', float32"] = float(np.mean(agree))
-    return spent, checks
+        jobs = {n: keeping(n, speech(e, kind, seconds, voice, device)) for n, e in made.items()}
+        spent[f"{kind.lower()} stage"] = take_turns(jobs, rounds, clock, warm=True)
+        if "ours float32" in kept:
+            agree.append(np.mean(kept[BASE] == kept["ours float32"]))
+    whole = [spent[f"{kind.lower()} stage"] for kind in KINDS]
+    spent["end to end"] = {
+        name: [sum(times) for times in zip(*(stage[name] for stage in whole), strict=True)]
+        for name in whole[0]
+    }
+    equal = "greedy tokens equal, ours and transformers', float32"
+    return spent, {equal: float(np.mean(agree))} if agree else {}
 
 
 def precision(exact: GPT, small: GPT) -> dict[str, float]:
@@ -376,9 +379,11 @@ def main(argv: list[str] | None = None) -> int:
         return time.process_time() if options.cpu else time.perf_counter()
 
     for size in options.sizes:
-        spent, checks = measure(
-            size, options.rounds, options.seconds, options.device, clock, options.peer
-        )
+        spent, checks = measure(size, options.rounds, options.device, clock, options.peer)
+        if options.seconds > 0:
+            rounds = max(1, options.rounds // 5)
+            more, equal = speak(size, options.seconds, rounds, options.device, clock)
+            spent, checks = spent | more, checks | equal
         lines, figures = report(spent)
         about = {"size": size, "machine": machine(), "torch": torch.__version__, **vars(options)}
         print(

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from bark import Bark, Voice
+from bark.storage.weights import weights_digest
 from hubert.judge import Aligner, own_words, spoken_words
 from hubert.likeness import Likeness
 from training.engine.metrics import edit_distance
@@ -38,11 +39,16 @@ TEXTS = (
     "Zero one one two three five eight, and the number after that is thirteen.",
 )
 VOICES = ("alba", "bruno", "clara", "dario", "edith", "felix", "greta", "hugo")
-BOOKS = (6,)  # fine codebooks that are decoded instead of eight
+BOOKS = (6, 4)  # codebooks that are decoded instead of eight
 SCORES = ("likeness", "clarity", "words wrong")
-EXACT, LONGER = "exact", "longer windows"
-# what the context loses the window gains, so that its 700 positions are read less often
-WINDOWS = {"max_coarse_history": 450, "sliding_window_len": 240, "coarse_anchor": 300}
+EXACT = "Suno's schedule"
+SUNO = {"max_coarse_history": 630, "sliding_window_len": 60, "coarse_anchor": 0}
+# the longer a window, the less often its beginning is read; what the positions do not hold is taken
+# from the context
+LONGER = {
+    "windows of 120": {"sliding_window_len": 120},
+    "windows of 240": {"sliding_window_len": 240, "max_coarse_history": 510},
+}
 
 
 def ways() -> dict[str, Bark]:
@@ -50,10 +56,18 @@ def ways() -> dict[str, Bark]:
     plain, small = (
         Bark.from_pretrained("nano", device="cpu", dtype=dtype) for dtype in ("float32", "int8")
     )
-    return {
-        EXACT: plain, LONGER: replace(plain, defaults=plain.defaults.changed(WINDOWS)),
-        "int8": small,
-    }  # fmt: skip
+    plain, small = (replace(bark, defaults=bark.defaults.changed(SUNO)) for bark in (plain, small))
+    longer = {
+        name: replace(plain, defaults=plain.defaults.changed(windows))
+        for name, windows in LONGER.items()
+    }
+    return {EXACT: plain, **longer, "int8": small}
+
+
+def digests(bark: Bark) -> dict[str, str]:
+    """Return what tells one training of the weights from another, by stage."""
+    stages = {"semantic": bark.semantic, "coarse": bark.coarse, "fine": bark.fine}
+    return {name: weights_digest(stage.model) for name, stage in stages.items()}
 
 
 def speak(
@@ -70,6 +84,9 @@ def speak(
 def run(texts: Sequence[str], keep: Path | None) -> dict[str, dict[str, list[float]]]:
     """Speak texts in each voice, each way → way → score → clips, in the same order."""
     barks = ways()
+    print(
+        ", ".join(f"{name} {digest}" for name, digest in digests(barks[EXACT]).items()), flush=True
+    )
     plain, likeness, aligner = barks[EXACT], Likeness(), Aligner()
     words = [spoken_words(text) for text in texts]
     hear = [own_words(text) for text in texts]

@@ -1,13 +1,14 @@
-"""How fast and how large everything is on this machine, in one run.
+"""How fast and how large everything is on this machine, part by part.
 
-What the machine can do (memory read, matrix products); the pieces of decoding at the sizes of
-`small` and `large`, 5 s of speech with a voice at that of `small`, all engines in turns
-(`benchmarks.decoding`); peak memory in 8 bits (`benchmarks.true_size`); cloning 10 s at the size of
-HuBERT base; nano from its first import on (`training.nano.report.speed`). Weights are random at
-true sizes. The tables go to DIR/speed.md, the figures to DIR/speed.json, a picture to
-DIR/speed.png.
-`python -m benchmarks.speed [--output docs] [--rounds 5] [--threads N] [--peer suno=CHECKOUT]
-[--quick]`"""
+limits: memory read, matrix products. small, large: the pieces of decoding, all engines in turns
+(`benchmarks.decoding`). speech: 5 s with a voice at the size of `small`, end to end, by
+transformers in float32 and by us in 8 bits, once each. memory: peaks in 8 bits while the files are
+loaded and 2 s spoken (`benchmarks.true_size`). cloning: 10 s at the size of HuBERT base. nano: from
+its first import on (`training.nano.report.speed`). Weights are random at true sizes. After each
+part the tables go to DIR/speed.md, the figures to DIR/speed.json, a picture to DIR/speed.png; the
+parts that are not run stay as DIR/speed.json has them.
+`python -m benchmarks.speed [--only small memory …] [--output docs] [--rounds 2] [--threads N]
+[--peer suno=CHECKOUT] [--quick]`"""
 
 import argparse
 import json
@@ -15,7 +16,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from bark.audio.read import load_audio
 from bark.codec.encodec import EncodecCodec
 from bark.devices import INSTRUCTIONS
 from bark.stages.int8 import Int8Linear, codes_of
-from benchmarks.decoding import BASE, POSITION, SIZES, STEPS, machine, measure, peer, report
+from benchmarks.decoding import BASE, POSITION, SIZES, STEPS, machine, measure, peer, report, speak
 from benchmarks.true_size import in_processes
 from hubert.clone import Cloner
 from hubert.encoder import SemanticEncoder
@@ -41,6 +42,8 @@ LARGE_BUFFER, CACHED = 1 << 28, 1 << 25  # float32 numbers: 1 GiB, and 128 MiB
 PRODUCT = (1024, 1024, 4096)  # rows, in, out
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 SPEECH = 5.0  # seconds spoken end to end
+PARTS = ("limits", "small", "large", "speech", "memory", "cloning", "nano")
+QUICK = ("limits", "nano's size", "cloning", "nano")
 Figures = dict[str, Any]
 
 
@@ -126,36 +129,74 @@ def memory() -> Figures:
     """Return peak memory in MB of all three stages in 8 bits, from files made so before."""
     found: Figures = {}
     for size in ("small", "large"):
-        got = in_processes(size, 0.5, "int8")
+        got = in_processes(size, 2.0, "int8")
         found[f"{size}, resident"] = got["peak_memory_mb"]
         found[f"{size}, allocated"] = got.get("peak_allocated_mb")
         found[f"{size}, load seconds"] = got["load_seconds"]
     return found
 
 
+def sizes(size: str, rounds: int, suno: Path | None, read: float | None) -> Figures:
+    """Return the pieces of decoding of one size; `read` is the GB/s that the machine reads."""
+    spent, checks = measure(size, rounds, "cpu", time.perf_counter, suno)
+    table, figures = report(spent)
+    found = {"pieces": figures, "table": table, "Agreement": checks}
+    if read is not None:
+        found["Share of the read bandwidth, coarse step"] = shares(size, figures, read)
+    return found
+
+
+def speech() -> Figures:
+    """Return the whole way from text to codes, once by transformers and once by us."""
+    spent, _ = speak("small", SPEECH, 1, "cpu", time.perf_counter, (BASE, "ours int8"))
+    table, figures = report(spent)
+    factors = {name: one["ms"] / 1e3 / SPEECH for name, one in figures["end to end"].items()}
+    return {"stages": figures, "table": table, "Real-time factor": factors}
+
+
 def about(options: argparse.Namespace) -> Figures:
-    """Say on what was measured, and how busy it was."""
+    """Say on what was measured."""
     able: Figures = getattr(torch.cpu, "get_capabilities", dict)()
     names = ("avx2", "avx512_f", "avx512_vnni", "amx_int8", *sum(INSTRUCTIONS.values(), ()))
     return {
-        "date": date.today().isoformat(),
         "machine": machine(),
         "instructions": " ".join(name for name in names if able.get(name)),
         "threads": options.threads,
-        "load before": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
 
 
-def rows(title: str, figures: Figures) -> list[str]:
+def rows(figures: Figures) -> list[str]:
     """Return one level of figures as a Markdown table."""
-    lines = ["", f"## {title}", "", "| | |", "|---|---|"]
+    lines = ["", "| | |", "|---|---|"]
     for name, value in figures.items():
         shown = f"{value:.3g}" if isinstance(value, float) and value < 100 else value
         shown = f"{value:.0f}" if isinstance(value, float) and value >= 100 else shown
         lines.append(f"| {name} | {shown} |")
     return lines
+
+
+def page(found: Figures, wanted: Sequence[str]) -> str:
+    """Return the report, with what it lacks."""
+    lines = ["# Speed", "", "Written by `make bench`; weights are random at true sizes."]
+    lines += rows(found["about"])
+    if lacking := [part for part in wanted if part not in found]:
+        lines += ["", f"Not measured: {', '.join(lacking)}."]
+    for part, figures in found.items():
+        if part == "about":
+            continue
+        when = f"{figures['date']}, {figures['seconds']} s of measuring, load {figures['load']}"
+        lines += ["", f"## {part}", "", f"{when}.", *([""] if "table" in figures else [])]
+        lines += figures.get("table", [])
+        plain = {name: value for name, value in figures["figures"].items() if value is not None}
+        groups = {name: value for name, value in plain.items() if isinstance(value, dict)}
+        if single := {name: value for name, value in plain.items() if name not in groups}:
+            lines += rows(single)
+        for name, group in groups.items():
+            if name not in ("pieces", "stages"):
+                lines += ["", f"{name}:", *rows(group)]
+    return "\n".join([*lines, "", "![Speed](speed.png)", ""])
 
 
 def draw(path: Path, pieces: Figures) -> None:
@@ -181,52 +222,73 @@ def draw(path: Path, pieces: Figures) -> None:
         axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def keep(folder: Path, found: Figures, wanted: Sequence[str]) -> None:
+    """Write what is known so far."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "speed.md").write_text(page(found, wanted))
+    drawn = {
+        part: one["figures"].get("pieces", one["figures"].get("stages"))
+        for part, one in found.items()
+        if part != "about" and {"pieces", "stages"} & set(one["figures"])
+    }
+    if drawn:
+        draw(folder / "speed.png", drawn)
+
+
+def earlier(folder: Path, now: Figures) -> Figures:
+    """Return what was measured before, if it was on the same machine."""
+    path = folder / "speed.json"
+    found: Figures = json.loads(path.read_text()) if path.is_file() else {}
+    return found if found.get("about") == now else {"about": now}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="parts; the others stay as they are"
+    )
     parser.add_argument("--output", type=Path, default=Path("docs"), metavar="DIR")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2, help="of the pieces of decoding")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer", type=peer, help="suno=CHECKOUT of its code", metavar="NAME=PATH")
     parser.add_argument("--quick", action="store_true", help="nano's size only, one round")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    found: Figures = {"about": about(options)}
-    lines = ["# Speed", "", "Written by `make bench`; weights are random at true sizes."]
-    lines += rows("Machine", found["about"])
+    now = about(options)
+    found = earlier(options.output, now) if options.only else {"about": now}
+    rounds = 1 if options.quick else options.rounds
 
-    def add(title: str, key: str, figures: Figures) -> None:
-        found[key] = figures
-        lines.extend(rows(title, figures))
-        print("\n".join(rows(title, figures)), flush=True)
+    def read() -> float | None:
+        known: Figures = found.get("limits", {}).get("figures", {})
+        return known.get("read, 1 GiB, GB/s")
 
-    add("What the machine does", "limits", limits())
-    found["pieces"], rounds = {}, 1 if options.quick else options.rounds
-    for size in ("nano",) if options.quick else ("small", "large"):
-        seconds = {"nano": 0.3, "small": SPEECH}.get(size, 0.0)
-        spent, checks = measure(size, rounds, seconds, "cpu", time.perf_counter, options.peer)
-        table, figures = report(spent)
-        found["pieces"][size] = figures
-        lines += ["", f"## {size}", "", *table]
-        print("\n".join(["", f"## {size}", "", *table]), flush=True)
-        if seconds:
-            factors = {n: e["ms"] / 1e3 / seconds for n, e in figures["end to end"].items()}
-            add(f"Real-time factor, {seconds:g} s with a voice, {size}", "factor", factors)
-        add(f"Agreement, {size}", f"checks {size}", checks)
-        read = found["limits"]["read, 1 GiB, GB/s"]
-        add(f"Share of the read bandwidth, coarse step, {size}", f"share {size}",
-            shares(size, figures, read))  # fmt: skip
-    if not options.quick:
-        add("Peak memory of three stages, int8 files, MB", "memory", memory())
-    add("Cloning 10 s, HuBERT base", "cloning", cloning(1 if options.quick else 2))
-    add("nano", "nano", nano())
-    found["about"]["load after"] = round(os.getloadavg()[0], 1)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.output / "speed.md").write_text("\n".join([*lines, "", "![Speed](speed.png)", ""]))
-    draw(options.output / "speed.png", found["pieces"])
+    work: dict[str, Callable[[], Figures]] = {
+        "limits": limits,
+        "nano's size": lambda: sizes("nano", 1, options.peer, read()),
+        "small": lambda: sizes("small", rounds, options.peer, read()),
+        "large": lambda: sizes("large", 1, options.peer, read()),
+        "speech": speech,
+        "memory": memory,
+        "cloning": lambda: cloning(1),
+        "nano": nano,
+    }
+    wanted = QUICK if options.quick else PARTS
+    for part in options.only or wanted:
+        load, start = round(os.getloadavg()[0], 1), time.monotonic()
+        figures = work[part]()
+        table = figures.pop("table", [])
+        spent = round(time.monotonic() - start)
+        found[part] = {
+            "date": date.today().isoformat(), "seconds": spent, "load": load, "table": table,
+            "figures": figures,
+        }  # fmt: skip
+        keep(options.output, found, wanted)
+        print(page({"about": now, part: found[part]}, ()), flush=True)
     return 0
 
 

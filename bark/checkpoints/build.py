@@ -29,7 +29,7 @@ SCALE = "_scale"  # after the name of an int8 weight: the scales of its rows
 
 def build_network(
     config: GPTConfig,
-    weights: Mapping[str, torch.Tensor],
+    weights: dict[str, torch.Tensor],
     where: str,
     dtype: torch.dtype | None = None,
     rows: Rows = "both",
@@ -38,6 +38,7 @@ def build_network(
 
     Parameters
     ----------
+    weights : emptied for an int8 network, so that what is packed is not kept twice.
     where : the file, for messages.
     dtype : None = float32.
     rows : of an int8 network, how many are multiplied at a time.
@@ -49,6 +50,7 @@ def build_network(
         plain = with_tied_heads(plain, config, where)
     _check_fit(plain, small, network, where)
     if dtype == torch.int8:
+        weights.clear()
         _quantise(network, plain, small, where, rows)
     else:
         plain |= {name: float_of(*codes) for name, codes in small.items()}
@@ -98,12 +100,13 @@ def _apart(
 
 def _quantise(
     network: Network,
-    plain: Mapping[str, torch.Tensor],
-    small: Mapping[str, Codes],
+    plain: dict[str, torch.Tensor],
+    small: dict[str, Codes],
     where: str,
     rows: Rows,
 ) -> None:
-    """Fill a network matrix by matrix, so that no second copy of the weights ever stands.
+    """Fill a network matrix by matrix, so that no second copy of the weights ever stands; the
+    matrices are taken out of the dictionaries.
 
     The rest is copied, for a tensor that is mapped keeps the whole file in memory."""
     names, rows = [f"{name}.weight" for name in matrices(network)], affordable(network, rows)
@@ -113,8 +116,12 @@ def _quantise(
     copies = {id(tensor): tensor.clone() for tensor in ready.values()}  # tied ones stay tied
     own = {name: copies[id(tensor)] for name, tensor in ready.items()}
     network.load_state_dict(own, strict=False, assign=True)
+    for left in (rest, ready):
+        left.clear()  # what is mapped from a layer keeps all of the layer in memory
+    for name in set(plain) - set(names):
+        del plain[name]
     for name in names:
-        codes = small[name] if name in small else codes_of(plain[name])
+        codes = small.pop(name) if name in small else codes_of(plain.pop(name))
         if not torch.isfinite(codes[1]).all():
             raise _not_finite(where, name)
         install(network, name.removesuffix(".weight"), codes, rows)

@@ -223,10 +223,12 @@ def _read_ours(folder: Path, stage: str) -> tuple[GPTConfig, dict[str, torch.Ten
         raise CheckpointError(f"{folder / 'config.json'} has no sizes for {stage!r}")
     config = config_from(sizes, stage, f"{folder / 'config.json'}, {stage}")
     file = folder / f"{stage}.safetensors"
-    # the layers from a mapping of their own: it ends when int8 has packed them, that of the tables,
-    # of which few rows are ever read, stays
-    layers = {f"{LAYERS}{name}": tensor for name, tensor in read_weights(file, LAYERS).items()}
-    return config, {**read_weights(file), **layers}
+    weights = read_weights(file)
+    # each layer from a mapping of its own: it ends when int8 has packed the layer; that of the
+    # tables, of which few rows are ever read, stays
+    for prefix in (f"{LAYERS}{index}." for index in range(config.n_layer)):
+        weights |= {f"{prefix}{name}": part for name, part in read_weights(file, prefix).items()}
+    return config, weights
 
 
 def _check_kind(weights: Mapping[str, torch.Tensor], stage: str, path: Path) -> None:

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from bark.errors import SettingError
 
 from .cuda_graph import Step, captured, worth_a_graph
-from .gpt import GPT
-from .int8 import Int8Embedding, Int8Head, Int8Linear, attention_dtype
+from .gpt import GPT, gelu_
+from .int8 import Int8Embedding, Int8Head, Int8Linear, attention_dtype, trim_memory
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
 Addition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # residual and rows → residual
@@ -188,7 +188,7 @@ class _Network:
         position."""
         batch, length, width = x.shape
         x = x.view(-1, width)  # (B*T, D)
-        gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else F.gelu
+        gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else gelu_
         for index, layer in enumerate(self.layers):
             heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
             heads = heads.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, D/heads)
@@ -288,6 +288,7 @@ class Decoder:
             raise SettingError(
                 "positions to decode", length, f"1 … {config.block_size}, the model's block"
             )
+        trim_memory(model)
         self.network, self.use_cache, self.batch = _Network.of(model), use_cache, batch
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)

@@ -14,6 +14,7 @@ from bark.tokens import BARK, TokenLayout
 
 from .base import Stage, check_tokens, per_item
 from .gpt_fine import FineGPT
+from .int8 import trim_memory
 from .progress import UNWATCHED, Watch
 from .sampling import Sampling, probabilities
 
@@ -89,6 +90,7 @@ class FineStage(Stage):
         ------
         VoiceError, SettingError : for codes or numbers out of range.
         """
+        trim_memory(self.model)
         sampling = Sampling(temperature=temperature or 0.0)
         voices = per_item("histories", history, len(coarse))
         sources = per_item("generators", generators, len(coarse))

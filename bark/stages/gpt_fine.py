@@ -84,9 +84,9 @@ class FineGPT(nn.Module):
             raise SettingError(
                 "codebook to predict", book, f"{config.n_codes_given} … {config.n_codes_total - 1}"
             )
-        tables = self.transformer.wtes[: book + 1]
-        x = torch.stack([table(codes[..., k]) for k, table in enumerate(tables)]).sum(dim=0)
-        x = x + self.transformer.wpe.weight[: codes.shape[1]]
+        x = self.transformer.wpe.weight[: codes.shape[1]]
+        for k, table in enumerate(self.transformer.wtes[: book + 1]):
+            x = x + table(codes[..., k])
         x = F.dropout(x, config.dropout, self.training)
         for block in self.transformer.h[:-1]:
             x = block(x)

@@ -18,6 +18,8 @@ either there is `aten::_weight_int8pack_mm`, slower throughout, of which every C
 The first takes weights as a quantised tensor, which torch is about to remove: that is in this file
 only, and without it the second does all."""
 
+import ctypes
+import platform
 import warnings
 from functools import lru_cache
 from typing import Any, Literal
@@ -34,10 +36,11 @@ from .gpt_fine import FineGPT
 FEW = 64  # rows; more of them are for the operator that multiplies many quickly
 LEAST = 16  # rows; above, where neither operator is there, the product is one of float32
 PIECE = 1024  # rows of a matrix that are quantised at a time
-BLOCK = 64  # rows that are quantised while they are in the processor's cache
+BLOCK = 1 << 16  # numbers that are quantised while they are in the processor's cache
 
 Rows = Literal["few", "many", "both"]
 ROWS: dict[str, Rows] = {"semantic": "few", "coarse": "both", "fine": "many"}
+MOST_KEPT = 31 << 20  # bytes: glibc's limit is 32 MiB with what it puts around them
 MOST_TWICE = 128 << 20  # bytes of weights that may be kept in two orders: small's, not large's
 Codes = tuple[torch.Tensor, torch.Tensor]  # (out, in) int8 and the scale of each row, float32
 
@@ -68,7 +71,31 @@ def finished(network: GPT | FineGPT) -> GPT | FineGPT:
     for module in network.modules():
         if isinstance(module, SelfAttention) and attention_dtype() == torch.bfloat16:
             module.attend = _attend_in_bfloat16  # type: ignore[assignment]
+    keep_freed_memory()
     return network.float().eval()
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse the memory of a layer's tensors for those of the next.
+
+    What is as large as the largest piece freed so far it hands back to the system, which clears
+    its pages anew: a tenth of a fine pass. So the largest piece that it counts is freed once; as
+    nothing is written to it, it takes no memory. `trim_memory` gives back what is left over."""
+    torch.empty(MOST_KEPT, dtype=torch.uint8)
+
+
+def trim_memory(network: GPT | FineGPT) -> None:
+    """Give back what was freed before an 8-bit network begins its work: that of small needs 60 MB,
+    and the stage before left as much."""
+    trim = getattr(_libc(), "malloc_trim", None)
+    if trim is not None and any(isinstance(module, Int8Linear) for module in network.modules()):
+        trim(0)
+
+
+@lru_cache
+def _libc() -> ctypes.CDLL | None:
+    """Return glibc, whose allocator keeps freed memory; None where the system has another."""
+    return ctypes.CDLL("libc.so.6") if platform.libc_ver()[0] == "glibc" else None
 
 
 def matrices(network: GPT | FineGPT) -> list[str]:
@@ -304,10 +331,14 @@ def _quantised(rows: torch.Tensor, levels: int) -> tuple[torch.Tensor, torch.Ten
     The numbers are FBGEMM's: multiplied by the inverse of the scale, rounded to even."""
     codes, size = torch.empty(rows.shape, dtype=torch.int8), torch.empty(len(rows), 1)
     inverse = float(torch.tensor(1 / levels).reciprocal())
-    for start in range(0, len(rows), BLOCK):
-        part = slice(start, start + BLOCK)
-        torch.amax(rows[part].abs(), -1, keepdim=True, out=size[part])
-        codes[part] = (rows[part] / size[part]).mul_(inverse).round_()
+    count = max(1, BLOCK // rows.shape[1])
+    buffer = torch.empty(min(count, len(rows)), rows.shape[1])
+    for start in range(0, len(rows), count):
+        part, largest = rows[start : start + count], size[start : start + count]
+        block = buffer[: len(part)]
+        torch.amax(torch.abs(part, out=block), -1, keepdim=True, out=largest)
+        torch.div(part, largest, out=block)
+        codes[start : start + count] = block.mul_(inverse).round_()
     # 8 bits wrap around: with 127 levels the sums pass 127 as int8, and are right as uint8
     return codes.add_(levels + 1 if levels < 127 else -128).view(torch.uint8), size
 

@@ -1,6 +1,8 @@
 """The three layouts of Bark's weights: same numbers as Suno's code, and a sentence for whatever does not fit."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from bark.checkpoints import build
+from bark.checkpoints.build import in_int8
 from bark.checkpoints.config import config_from
 from bark.checkpoints.formats import (
     STAGES,
@@ -18,6 +22,7 @@ from bark.checkpoints.formats import (
     to_hf_name,
 )
 from bark.errors import CheckpointError, MissingFileError, SettingError
+from bark.stages.int8 import install
 from tests.suno_files import SIZES, checkpoint, network, same_network, suno_folder
 
 TOLERANCE = 1e-4  # of the golden logits
@@ -339,3 +344,24 @@ def test_folders_of_other_things(tmp_path):
         CheckpointError, match="format_version: got 2; allowed: 1. Install a newer version"
     ):
         load_stage(tmp_path, "fine")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="needs Linux' list of mappings")
+def test_a_layer_that_int8_has_packed_is_no_longer_mapped(tmp_path, monkeypatch):
+    plain = network("semantic")
+    state = in_int8(plain.state_dict(), plain)
+    save_file(state, tmp_path / "semantic.safetensors")
+    sizes = {"format": "bark", "format_version": 1, "dtype": "int8"}
+    sizes["semantic"] = asdict(plain.config)
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    counts = []
+
+    def installing(*arguments):
+        counts.append(Path("/proc/self/maps").read_text().count(str(tmp_path)))
+        install(*arguments)
+
+    monkeypatch.setattr(build, "install", installing)
+    load_stage(tmp_path, "semantic", torch.int8)
+    layers = plain.config.n_layer
+    assert counts[0] == layers + 1  # and the tables
+    assert counts[-1] == 1

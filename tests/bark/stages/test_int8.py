@@ -161,6 +161,18 @@ def test_random_layers_of_true_width_agree_on_the_best_token() -> None:
     assert (found.argmax(-1) == wanted.argmax(-1)).float().mean() > 0.9
 
 
+@pytest.mark.parametrize("block", [1, 200, 1 << 20])
+def test_rows_are_quantised_alike_in_blocks_of_any_size(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    rows = torch.randn(30, 48, generator=torch.Generator().manual_seed(0))
+    wanted = [int8._quantised(row[None], 127) for row in rows]
+    monkeypatch.setattr(int8, "BLOCK", block)
+    codes, size = int8._quantised(rows, 127)
+    assert torch.equal(codes, torch.cat([code for code, _ in wanted]))
+    assert torch.equal(size, torch.cat([each for _, each in wanted]))
+
+
 def semantic_predictions(files: ModelFiles, network: GPT, voice: Voice) -> Predictions:
     layout = files.layout
     window, spoken = layout.text_window, voice.semantic[: layout.max_semantic - 1]
