@@ -164,7 +164,7 @@ class Trainer:
                     if done % options.log_every == 0 or last:
                         self._report(writer, "train", figures | {"seconds": self.seconds})
                     if done % options.validate_every == 0 or last:
-                        self._report(writer, "validation", self._validate())
+                        self._report(writer, "validation", self.validate())
                         early = self._stale()
                         if self.on_validation and main:
                             self.on_validation(done)
@@ -218,7 +218,10 @@ class Trainer:
         return str(kept[-1]) if kept else "the start, since no checkpoint was written yet"
 
     @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
+        """Return the mean loss and figures over the validation batches; keep weights better than
+        any before as ``best.safetensors``.
+        """
         self.network.eval()
         module = self.accelerator.unwrap_model(self.module)
         totals: dict[str, float] = {"weight": 0.0}

@@ -17,8 +17,9 @@ from bark.stages.gpt_fine import FineGPT
 from bark.storage.weights import weights_digest
 from bark.text.english.phones import SYMBOLS, PhoneTokenizer
 from bark.tokens import TokenLayout
+from training.engine.blend import blend
 from training.engine.progress import SILENT, Progress
-from training.engine.run_folder import load_network, load_tensors
+from training.engine.run_folder import load_network, load_tensors, network_tensors
 from training.engine.trainer import Trainer, TrainerOptions, TrainingResult
 from training.nano.corpus.corpus import load_voice
 from training.stages.acoustic import new_coarse, new_fine
@@ -81,6 +82,7 @@ def train_stage(
 ) -> TrainingResult:
     """Train one stage in ``runs/<stage>``; goes on where an earlier run stopped.
 
+    Weights given by `init` are averaged with the trained ones at the end (`blend`).
     Validation is on the prompt utterances of held-out voices and on real speakers kept back; the
     held-out texts and the recordings for the report stay unseen here.
 
@@ -117,8 +119,12 @@ def train_stage(
     )
     start = {"start": weights_digest(network), "seed": str(chosen.seed)}
     shown: dict[str, Any] = {"progress": progress, "what": f"training {stage}"}
-    run = work / "runs" / stage
-    return Trainer(network, objective, run, settings, fingerprint=start, **shown).run()
+    first = {name: tensor.clone() for name, tensor in network_tensors(network).items()}
+    trainer = Trainer(
+        network, objective, work / "runs" / stage, settings, fingerprint=start, **shown
+    )
+    result = trainer.run()
+    return blend(trainer, first, result) if chosen.init is not None else result
 
 
 def new_network(

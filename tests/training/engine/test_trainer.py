@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 
 from bark.errors import CheckpointError, SettingError, StorageError
 from bark.stages.gpt import GPT, GPTConfig
+from training.engine.blend import blend
 from training.engine.optimizers import Muon, make_optimizers, orthogonalised
 from training.engine.progress import Progress
 from training.engine.run_folder import (
+    BEST,
     LOCK,
     checkpoints,
     load_tensors,
@@ -364,6 +367,26 @@ def test_a_validation_counts_by_its_weight(tmp_path: Path) -> None:
     run(tmp_path, Weighted())
     row = next(row for row in read_metrics(tmp_path) if row["phase"] == "validation")
     assert row["loss"] == pytest.approx((1 * 1 + 3 * 3) / 4) and "weight" not in row
+
+
+def test_what_a_run_forgot_is_found_between_its_weights(tmp_path: Path) -> None:
+    class Between(Line):  # trained towards w = 2, validated at w = 1, begun at w = 0
+        def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
+            found = super().batch(generator)
+            return found | {"y": 2 * found["y"]}
+
+    net = nn.Linear(4, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    first = {"weight": net.weight.detach().clone()}
+    options = replace(OPTIONS, steps=200, learning_rate=0.1, weight_decay=0.0)
+    trainer = Trainer(net, Between(), tmp_path, options)
+    result = trainer.run()
+    last = net.weight.detach().clone()
+    blended = blend(trainer, first, result)
+    assert blended.best_loss < 0.05 < result.best_loss and torch.equal(net.weight, last)
+    best, _ = load_tensors(tmp_path / BEST)
+    torch.testing.assert_close(best["weight"], last / 2)
+    assert blend(Trainer(net, Between(), tmp_path, options), first, result) == blended  # again
 
 
 def test_muon_takes_hidden_matrices_and_nothing_else() -> None:

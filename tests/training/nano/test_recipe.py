@@ -16,6 +16,7 @@ from bark.errors import MissingFileError
 from bark.pipeline import Bark
 from bark.voice.voice import Voice
 from tests.conftest import contents
+from training.engine.blend import SHARES
 from training.nano import stages
 from training.nano.assemble import assemble
 from training.nano.command import main
@@ -109,7 +110,9 @@ def test_the_decoder_learns_from_the_codec_of_the_folder(work: Path) -> None:
     assert main([*again, "--init", str(work / "decoder.safetensors")]) == 2  # this run began anew
 
 
-def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> None:
+def test_stages_train_resume_assemble_and_speak(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for stage in stages.STAGES:
         larger = ["--width", "48", "--layers", "2"] if stage == "coarse" else []
         assert main([stage, "--work", str(work), "--steps", "2", "--device", "cpu", *larger]) == 0
@@ -146,6 +149,11 @@ def test_stages_train_resume_assemble_and_speak(work: Path, tmp_path: Path) -> N
         "codec --width 0",
     ):
         assert main([*words.split(), "--work", str(work), "--device", "cpu"]) == 2, words
+    (work / "runs" / "fine").rename(work / "runs" / "earlier")
+    began = str(work / "runs" / "earlier" / "best.safetensors")
+    going_on = ["fine", "--work", str(work), "--steps", "1", "--device", "cpu", "--init", began]
+    assert main(going_on) == 0
+    assert capsys.readouterr().err.count("of the trained weights") == len(SHARES)
     held = load_speakers(work, "heldout", ("tokens", "codes"))[0].examples[0]
     voice = Voice(held.semantic, held.codes[:2], held.codes)
     spoken = bark.generate("one two", voice, seed=3, max_duration_s=0.4, allow_early_stop=False)
