@@ -247,6 +247,7 @@ def log_to_stderr(level: int = logging.WARNING, times: bool = False) -> None:
     pattern = "%(asctime)s %(message)s" if times else "%(message)s"
     handler.setFormatter(_PlainFormatter(pattern, "%H:%M:%S"))
     logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it counts its caches at the exit
 
 
 @contextmanager

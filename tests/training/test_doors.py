@@ -44,7 +44,7 @@ for door, words in calls.items():
             runpy.run_module(door, run_name="__main__", alter_sys=True)
         except SystemExit as end:
             code = end.code
-    heavy = {"torch", "transformers", "sklearn", "matplotlib", "librosa"} & set(sys.modules)
+    heavy = {"torch", "tqdm", "transformers", "sklearn", "matplotlib", "librosa"} & set(sys.modules)
     said[door] = [code, out.getvalue(), err.getvalue(), sorted(heavy)]
 print(json.dumps(said))
 """

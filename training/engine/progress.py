@@ -4,13 +4,16 @@ Library functions take a `Progress` and are silent without one; only a command's
 that writes. Every training, preparation and synthesis uses this.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:  # a command imports it only once an interrupt ends in one line
+    from tqdm import tqdm
 
 EVERY = 10.0  # s between plain lines
 NARROW = 80  # columns of a terminal that does not say how many it has, and more rows than two
@@ -61,6 +64,8 @@ class Progress:
         if self.stream is None:
             yield lambda count: None
         elif self.bar:
+            from tqdm import tqdm
+
             known = _has_size(self.stream)
             size = {"dynamic_ncols": True} if known else {"ncols": NARROW, "nrows": NARROW}
             with tqdm(
@@ -97,6 +102,8 @@ class _Lines:
         if now - self.told < self.progress.every or self.done >= self.total:
             return
         self.told = now
+        from tqdm import tqdm
+
         rate = (self.done - self.first) / (now - self.begun)
         left = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
         speed = f"{rate:.1f} {self.unit}/s" if rate >= 1 else f"{1 / rate:.1f} s/{self.unit}"
