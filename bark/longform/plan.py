@@ -50,7 +50,7 @@ def plan_parts(
             return 0
         # numbers are longer spoken than written: the seconds of what is said count as tokens, too
         seconds = estimate_seconds(reading.words) / budget.max_seconds
-        return max(len(bark.tokenizer.spell(reading)), int(seconds * budget.max_tokens))
+        return max(len(bark.tokenizer.encode_reading(reading)), int(seconds * budget.max_tokens))
 
     def count(piece: str) -> int:
         return tokens_of(piece.strip())

@@ -95,9 +95,9 @@ class BertTextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the word-piece ids of the tidy text; an unknown sign becomes ``[UNK]``."""
-        return self.spell(Reading(tidy(text)))
+        return self.encode_reading(Reading(tidy(text)))
 
-    def spell(self, reading: Reading) -> list[int]:
+    def encode_reading(self, reading: Reading) -> list[int]:
         """Return the ids of a text that is read."""
         return list(self._tokenizer.encode(reading.words, add_special_tokens=False).ids)
 

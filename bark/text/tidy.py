@@ -29,7 +29,7 @@ class TextTokenizer(Protocol):
     def read(self, text: str) -> Reading:
         """Return the text as it is spoken, and what of it is lost or left out."""
 
-    def spell(self, reading: Reading) -> list[int]:
+    def encode_reading(self, reading: Reading) -> list[int]:
         """Return the ids of a text that `read` has read: those of `encode`."""
 
 

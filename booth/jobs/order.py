@@ -16,7 +16,7 @@ from bark.voice.voice import Voice
 from booth.speak.plan import plan
 from booth.speak.request import SpeakRequest
 
-from .record import FORMAT, FORMAT_VERSION, MOST_PARTS, JobRecord, JobVoice, Line, Repair
+from .record import FORMAT, FORMAT_VERSION, MOST_PARTS, DriftMode, JobRecord, JobVoice, Line
 
 TITLE = 120  # letters
 MOST_SPEAKERS, LONGEST_SPEAKER = 100, 64  # of a dialogue; letters of a name
@@ -34,7 +34,7 @@ class Order:
     best_of: int = 1
     response_format: str = "mp3"
     speed: float = 1.0
-    drift: Repair | None = None
+    drift: DriftMode | None = None
     postprocess: Sequence[str] = ()  # names of steps: `bark.audio.postprocess`
 
 

@@ -12,7 +12,7 @@ MOST_PARTS = 100_000
 
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Status = Literal["queued", "running", "paused", "done", "failed"]
-Repair = Literal["measure", "repair"]
+DriftMode = Literal["measure", "repair"]
 PartStatus = Literal["queued", "running", "done", "failed"]
 
 
@@ -47,7 +47,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     candidates: Annotated[int, Meta(ge=1, le=100)] = 1  # takes of each part
     response_format: str = "mp3"  # of a download that names none
     speed: Annotated[float, Meta(ge=0.25, le=4)] = 1.0
-    drift: Repair | UnsetType = UNSET  # how parts are kept alike: `bark.longform.drift`
+    drift: DriftMode | UnsetType = UNSET  # how parts are kept alike: `bark.longform.drift`
     postprocess: Annotated[list[str], Meta(max_length=32)] | UnsetType = UNSET  # on the way out
 
 

@@ -24,7 +24,7 @@ from bark.voice.voice import Voice
 from hubert.drift import PartListener
 from hubert.judge import TakeJudge
 
-from .record import Failure, JobRecord, Pace, Repair
+from .record import DriftMode, Failure, JobRecord, Pace
 from .state import expects_work
 from .store import JobStore, Wanted
 
@@ -165,7 +165,7 @@ class JobWorker:
                     await turn
 
     async def tools(
-        self, candidates: int, drift: Repair | None
+        self, candidates: int, drift: DriftMode | None
     ) -> tuple[TakeJudge | None, Drift | None]:
         """Return what chooses among takes, and what keeps parts alike.
 

@@ -22,7 +22,7 @@ from bark.stages.seeds import MAX_SEED
 from bark.storage.json import decode
 from bark.voice.voice import Voice
 from booth.jobs.order import Order, planned
-from booth.jobs.record import JobRecord, JobState, Repair
+from booth.jobs.record import DriftMode, JobRecord, JobState
 from booth.jobs.state import state_of
 from booth.takes.take import slug
 
@@ -44,7 +44,7 @@ class LongRequest(SpeechRequest):
 
     input: str = ""
     voices: dict[str, str] = {}  # of a dialogue: the name in the script → voice
-    drift: Repair | None = None  # measure each part, or repair what falls out
+    drift: DriftMode | None = None  # measure each part, or repair what falls out
 
 
 class RedoRequest(BaseModel):

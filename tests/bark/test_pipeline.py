@@ -166,7 +166,7 @@ class GivenIds:
     def read(self, text: str) -> Reading:
         return Reading(text)
 
-    def spell(self, reading: Reading) -> list[int]:
+    def encode_reading(self, reading: Reading) -> list[int]:
         return self.ids
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from .options import TrainingResult
-from .run_folder import load_network, locked, network_tensors
+from .run_folder import load_network, network_tensors
 from .trainer import Trainer
 
 SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)  # of the trained weights
@@ -25,7 +25,7 @@ def blend(trainer: Trainer, first: dict[str, Tensor], result: TrainingResult) ->
     """
     network, folder = trainer.network, trainer.folder
     last = {name: tensor.clone() for name, tensor in network_tensors(network).items()}
-    with locked(folder):
+    with trainer.locked():
         for share in SHARES:
             between = {
                 name: first[name].to(end).lerp(end, share) if end.is_floating_point() else end

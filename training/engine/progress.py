@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-if TYPE_CHECKING:  # a command imports it only once an interrupt ends in one line
+if TYPE_CHECKING:  # imported late, so that a command soon answers Ctrl-C in one line
     from tqdm import tqdm
 
 EVERY = 10.0  # s between plain lines

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -147,7 +147,7 @@ class Trainer:
         options = self.options
         main = self.accelerator.is_main_process
         with (
-            locked(self.folder) if main else nullcontext(),
+            self.locked(),
             sdpa_kernel(ANY_LENGTH),
             self.progress.task(self.what, options.steps, "step", self.step) as advance,
         ):
@@ -176,6 +176,12 @@ class Trainer:
         if self.not_saved:
             raise self.not_saved
         return TrainingResult(self.step, self.best_step, self.best_loss, early)
+
+    def locked(self) -> AbstractContextManager[object]:
+        """Keep other trainers out of the folder: SettingError if one works there. The main process
+        does it for all.
+        """
+        return locked(self.folder) if self.accelerator.is_main_process else nullcontext()
 
     def _is_due(self) -> bool:
         """Tell whether the last checkpoint was written so long ago that a kill would cost much."""

@@ -17,7 +17,7 @@ from training.engine.progress import Progress
 from .options import RATES, FinetuneOptions
 
 STAGES = ("semantic", "coarse", "fine")
-INTERRUPTED = "Give the same command again to go on from the last checkpoint."
+HOW_TO_GO_ON = "Give the same command again to go on from the last checkpoint."
 
 
 def build_parser() -> commandline.OneLineParser:
@@ -79,7 +79,7 @@ def build_parser() -> commandline.OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if there is a model."""
-    return commandline.run("finetune", lambda: _work(argv), INTERRUPTED)
+    return commandline.run("finetune", lambda: _work(argv), HOW_TO_GO_ON)
 
 
 def _work(argv: Sequence[str] | None) -> int:

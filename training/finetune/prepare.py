@@ -21,7 +21,7 @@ from .options import VALIDATION
 from .transcripts import read_transcript
 
 CODES = tuple(code for _, code in SUPPORTED_LANGS)
-INTERRUPTED = "What is finished is kept: give the same command again to go on."
+HOW_TO_GO_ON = "What is finished is kept: give the same command again to go on."
 
 
 def build_parser() -> OneLineParser:
@@ -58,7 +58,7 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the data can be trained on."""
-    return commandline.run("prepare", lambda: _work(argv), INTERRUPTED)
+    return commandline.run("prepare", lambda: _work(argv), HOW_TO_GO_ON)
 
 
 def _work(argv: Sequence[str] | None) -> int:

@@ -22,7 +22,7 @@ from .corpus.packages import check_packages
 from .options import STAGES, STEPS, NanoOptions
 
 OF_A_STAGE = ("init", "learning_rate", "real_share", "width", "layers")
-INTERRUPTED = "Give the same command again to go on."
+HOW_TO_GO_ON = "Give the same command again to go on."
 
 
 def build_parser() -> OneLineParser:
@@ -61,7 +61,7 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the step is done."""
-    return commandline.run("nano", lambda: _work(argv), INTERRUPTED)
+    return commandline.run("nano", lambda: _work(argv), HOW_TO_GO_ON)
 
 
 def _work(argv: Sequence[str] | None) -> int:

@@ -48,9 +48,9 @@ class PhoneTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the phone ids of `text`; list lengths are about 0.8 times the letters."""
-        return self.spell(_said(text))
+        return self.encode_reading(_said(text))
 
-    def spell(self, reading: Reading) -> list[int]:
+    def encode_reading(self, reading: Reading) -> list[int]:
         """Return the phone ids of a text that is read."""
         ids: list[int] = []
         for word in reading.words.split():

@@ -45,7 +45,7 @@ class Letters:
     def read(self, text: str) -> Reading:
         return Reading(text, visible=len(text.split()))
 
-    def spell(self, reading: Reading) -> list[int]:
+    def encode_reading(self, reading: Reading) -> list[int]:
         return self.encode(reading.words)
 
 
@@ -245,13 +245,13 @@ class Latin(Letters):
     def encode(self, text: str) -> list[int]:
         if not (reading := self.read(text)).words:
             raise TextError("nothing in the text can be spoken", fix="Give an English word")
-        return self.spell(reading)
+        return self.encode_reading(reading)
 
     def read(self, text: str) -> Reading:
         words = [word for word in text.split() if re.search("[A-Za-z]", word)]
         return Reading(" ".join(words), visible=len(words))
 
-    def spell(self, reading: Reading) -> list[int]:
+    def encode_reading(self, reading: Reading) -> list[int]:
         return [len(word) for word in reading.words.split()]
 
 
@@ -287,7 +287,7 @@ class Speller(Letters):
     def read(self, text: str) -> Reading:
         return Reading(re.sub(r"\d", "number ", text))
 
-    def spell(self, reading: Reading) -> list[int]:
+    def encode_reading(self, reading: Reading) -> list[int]:
         return [1]
 
 

@@ -14,7 +14,7 @@ from bark.commandline import OneLineParser, number, say, whole
 from bark.errors import MissingFileError
 from training.engine.progress import Progress
 
-INTERRUPTED = "Finished pairs are kept: give the same command again."
+HOW_TO_GO_ON = "Finished pairs are kept: give the same command again."
 
 
 def build_parser() -> OneLineParser:
@@ -48,7 +48,7 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if a data set was made."""
-    return commandline.run("prepare", lambda: _work(argv), INTERRUPTED)
+    return commandline.run("prepare", lambda: _work(argv), HOW_TO_GO_ON)
 
 
 def _work(argv: Sequence[str] | None) -> int:

@@ -26,7 +26,7 @@ from training.quantizer.synthesize import (
 )
 
 NO_VOICE = "none"  # Bark chooses whose voice
-INTERRUPTED = "Finished takes are kept: give the same command again."
+HOW_TO_GO_ON = "Finished takes are kept: give the same command again."
 
 
 def build_parser() -> OneLineParser:
@@ -68,7 +68,7 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if at least one pair is there."""
-    return commandline.run("synthesize", lambda: _work(argv), INTERRUPTED)
+    return commandline.run("synthesize", lambda: _work(argv), HOW_TO_GO_ON)
 
 
 def _work(argv: Sequence[str] | None) -> int:

@@ -17,15 +17,14 @@ from bark.commandline import SEED, OneLineParser, choice, number, say, whole
 from training.engine.progress import Progress
 from training.quantizer.recipe import LANGUAGES, SHIFT, QuantizerRecipe, quantizer_options
 
+HOW_TO_GO_ON = "Give the same command again to go on from the last checkpoint."
+
 
 def frames_of_shift(word: str) -> int:
     """Read a shift; the range is known only to a module that imports torch."""
     from hubert.quantizer.base import MAX_SHIFT
 
     return whole(-MAX_SHIFT, MAX_SHIFT)(word)
-
-
-INTERRUPTED = "Give the same command again to go on from the last checkpoint."
 
 
 def build_parser() -> OneLineParser:
@@ -76,7 +75,7 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if the run ended well."""
-    return commandline.run("train", lambda: _work(argv), INTERRUPTED)
+    return commandline.run("train", lambda: _work(argv), HOW_TO_GO_ON)
 
 
 def _work(argv: Sequence[str] | None) -> int:

@@ -54,7 +54,7 @@ SPOKEN = {
 @pytest.mark.parametrize(("text", "words"), SPOKEN.items())
 def test_written_text_becomes_the_spoken_words(text: str, words: str) -> None:
     assert TOKENIZER.normalize(text) == words
-    assert TOKENIZER.spell(TOKENIZER.read(text)) == TOKENIZER.encode(text)
+    assert TOKENIZER.encode_reading(TOKENIZER.read(text)) == TOKENIZER.encode(text)
 
 
 @settings(max_examples=60, deadline=None)
