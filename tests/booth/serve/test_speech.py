@@ -241,9 +241,12 @@ def test_a_full_queue_says_when_to_come_back(nano: Bark) -> None:
 def test_a_client_that_leaves_ends_its_work(nano: Bark) -> None:
     """One leaves while it waits, one while it is spoken; the next is spoken as if they had not been."""
     with running(nano, max_batch=1) as (address, app):
+        gate = threading.Event()
+        hold(app, gate)
         for text in ("Yes.", " ".join([PARTS] * 9)):
             with pytest.raises(httpx.ReadTimeout):
                 httpx.post(f"{address}/v1/audio/speech", json={"input": text}, timeout=0.3)
+            gate.set()
             until(lambda: engine_of(app).unfinished == 0, seconds=20)
         spoken = counted(app, "bark_audio_seconds_total")
         assert spoken < 5
