@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from transformers import HubertConfig, HubertModel
 
-from bark.devices import choose_dtype
+from bark.devices import choose_dtype, cpu_computes_in
 from bark.errors import AudioError, CheckpointError, MissingFileError, SettingError
-from bark.stages.int8 import Int8Linear, attention_dtype, codes_of
+from bark.stages.int8 import Int8Linear, codes_of
 from bark.storage.hub import fetch, fetch_first
 from bark.storage.json import read_json
 from bark.storage.weights import (
@@ -239,7 +239,7 @@ def _quantise(network: HubertModel) -> None:
         if isinstance(module, torch.nn.Linear):
             small = Int8Linear(*codes_of(module.weight), module.bias, "many")
             network.encoder.layers.set_submodule(name, small)
-    if attention_dtype() == torch.bfloat16:
+    if cpu_computes_in(torch.bfloat16):
         network.add_module("feature_extractor", _Half(network.feature_extractor))
 
 

@@ -2,17 +2,19 @@
 
 Each weight matrix is quantised per output channel when the model is loaded, or was when it was
 saved; activations are quantised per row as they come, symmetrically, so a row's result depends on
-that row alone: a sequence of a batch gets the numbers it gets alone. Attention is computed in
-bfloat16 where the CPU can; layer norms, the residual stream and the fine stage's embeddings and
-heads, which share their weights, stay in float32.
+that row alone: a sequence of a batch gets the numbers it gets alone. Full attention is computed in
+bfloat16 where the CPU can, causal attention where it has AMX, without which it gains nothing.
+Decoding steps attend in float32, in a third of the time; layer norms, the residual stream and the
+fine stage's embeddings and heads, which share their weights, stay in float32 too.
 
-Which operator of torch multiplies (times are of a Xeon with AMX, whole stacks of `small`):
+Which operator of torch multiplies (times are of whole stacks of `small`):
 - a few rows: FBGEMM's, the one under torch's dynamic quantisation, in the form that takes a fixed
   scale, so that all rows of a batch, each divided by its own largest magnitude before, can go
   through one call. For one row it takes a third of oneDNN's time.
-- hundreds of rows on a CPU with AMX: `onednn::qlinear_pointwise`, the operator under torch's own
-  compiled int8 models, which takes a third of FBGEMM's time there. It wants the weights in another
-  order; the coarse stage, which reads long prompts and decodes, keeps both, but for `large`'s.
+- hundreds of rows on a CPU with AMX or AVX-512 VNNI: `onednn::qlinear_pointwise`, the operator
+  under torch's own compiled int8 models, which takes a third or three quarters of FBGEMM's time
+  there. It wants the weights in another order; the coarse stage, which reads long prompts and
+  decodes, keeps both, but for `large`'s.
 Both sum in integers and scale alike, so that they give the same numbers, bit for bit. Without
 either there is `aten::_weight_int8pack_mm`, slower throughout, of which every CPU has a version.
 The first takes weights as a quantised tensor, which torch is about to remove: that is in this file
@@ -33,6 +35,7 @@ from bark.devices import cpu_computes_in
 from .gpt import GPT, SelfAttention
 from .gpt_fine import FineGPT
 
+HALF = torch.bfloat16
 FEW = 64  # rows; more of them are for the operator that multiplies many quickly
 LEAST = 16  # rows; above, where neither operator is there, the product is one of float32
 PIECE = 1024  # rows of a matrix that are quantised at a time
@@ -69,7 +72,9 @@ def affordable(network: GPT | FineGPT, rows: Rows) -> Rows:
 def finished(network: GPT | FineGPT) -> GPT | FineGPT:
     """Make a network whose 8-bit matrices are all installed ready to run."""
     for module in network.modules():
-        if isinstance(module, SelfAttention) and attention_dtype() == torch.bfloat16:
+        if isinstance(module, SelfAttention) and not module.causal and cpu_computes_in(HALF):
+            module.attend = _attend_by_heads  # type: ignore[assignment]
+        elif isinstance(module, SelfAttention) and _is_able("amx_bf16"):
             module.attend = _attend_in_bfloat16  # type: ignore[assignment]
     keep_freed_memory()
     return network.float().eval()
@@ -142,9 +147,9 @@ class Int8Linear(nn.Module):
         if self.levels is None:
             self.codes, self.scale = codes, scale
             return
-        if has_fbgemm() and not (rows == "many" and has_amx()):
+        if has_fbgemm() and not (rows == "many" and prefers_onednn()):
             self.few = _packed_for_few(codes, scale)
-        if self.few is None or (rows == "both" and has_amx()):
+        if self.few is None or (rows == "both" and prefers_onednn()):
             self.many, self.scale = _packed_for_many(codes), scale * (1 / self.levels)
             self.zero_points = torch.zeros(len(codes), dtype=torch.int64)
 
@@ -214,19 +219,27 @@ class Int8Embedding(nn.Module):
         return self.codes[ids] * self.scale[ids][..., None]
 
 
-def attention_dtype() -> torch.dtype:
-    """Return the type of keys and values: reading them takes as long as reading the weights."""
-    return torch.bfloat16 if cpu_computes_in(torch.bfloat16) else torch.float32
-
-
 def _attend_in_bfloat16(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **options: Any
 ) -> torch.Tensor:
-    half = torch.bfloat16
     attended: torch.Tensor = F.scaled_dot_product_attention(
-        query.to(half), key.to(half), value.to(half), **options
+        query.to(HALF), key.to(HALF), value.to(HALF), **options
     )
     return attended.to(query.dtype)
+
+
+def _attend_by_heads(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **_options: Any
+) -> torch.Tensor:
+    """Attend to all positions by two products of each head, (B, heads, T, D/heads) → the same.
+
+    In bfloat16 they take 70 % of the time of torch's function, whose own bfloat16 gains nothing on
+    a CPU without AMX. The scores of one head, 2 MB, stay in the processor's cache."""
+    heads = [part.to(HALF).flatten(0, 1) for part in (query * query.shape[-1] ** -0.5, key, value)]
+    attended = torch.empty_like(query, memory_format=torch.contiguous_format)
+    for q, k, v, found in zip(*heads, attended.flatten(0, 1), strict=True):
+        found.copy_((q @ k.t()).softmax(-1) @ v)
+    return attended
 
 
 # ---- the operators -------------------------------------------------------------------------------
@@ -248,10 +261,15 @@ def has_fbgemm() -> bool:
     return _levels_of_few() is not None
 
 
-def has_amx() -> bool:
+def prefers_onednn() -> bool:
     """Tell whether the operator for many rows is there and quicker than the other."""
+    return _levels_of_many() is not None and any(map(_is_able, ("amx_int8", "avx512_vnni")))
+
+
+def _is_able(name: str) -> bool:
+    """Tell whether this CPU has the instructions."""
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return _levels_of_many() is not None and bool(able.get("amx_int8"))
+    return bool(able.get(name))
 
 
 @lru_cache
