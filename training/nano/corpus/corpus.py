@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def make_corpus(options: CorpusOptions, progress: Progress = SILENT) -> int:
     written = 0
     count = len(recordings) + len(voices)
     with (
-        ProcessPoolExecutor(options.processes) as pool,
+        ProcessPoolExecutor(options.processes, get_context("spawn")) as pool,
         progress.task("speech", count, "voice") as advance,
     ):
         for done in pool.map(partial(_make_real, options), recordings, chunksize=8):

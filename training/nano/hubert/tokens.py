@@ -6,6 +6,7 @@ import json
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def make_tokens(
     paths = sorted(voice_paths(work), key=lambda path: (path.stem.startswith("real_"), path.stem))
     written = 0
     with (
-        ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
         progress.task("units", len(paths), "voice") as advance,
     ):
         parts = [paths[start : start + PART] for start in range(0, len(paths), PART)]
