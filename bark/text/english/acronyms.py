@@ -10,6 +10,7 @@ from .rules import Rule, rule
 # In capitals these are spelled, though they could be read as a word or as one of the dictionary's.
 SPELLED = frozenset(
     """
+    rfid paye
     la ab ai us uk eu un uae usa usd eur gbp aws gpu cpu tpu npu api it who cia eta eda esa iaea icu
     isp iso ios os ir iq eq ui ux id ip ira irs imf io atm pe pr pm am est edt ist utc bst aest
     apa aa aaa ada adhd aka apr asap fyi imo
@@ -26,7 +27,7 @@ SPOKEN = frozenset(
     laser radar scuba nafta asean interpol nascar nasdaq noaa osha fema swat yolo fomo lidar captcha
     json yaml bios cern darpa gan cobol fortran basic unix linux java lego audi seat fiat
     toefl gmat wifi wasp zip bart nimby potus scotus flotus ok lan wan mac dos saas paas
-    ebay visa nike hamas isis lol
+    ucas daca ebay visa nike hamas isis lol
     """.split()
 )  # fmt: skip
 SHORT = frozenset(  # of two and three letters, in capitals for emphasis only
@@ -50,7 +51,10 @@ MIXED = {
     "macOS": "mac o s", "pH": "p h", "MySQL": "my s q l", "LaTeX": "latex", "WiFi": "wifi",
     "Wi-Fi": "wifi", "OAuth": "oh auth", "IPv4": "i p v four", "IPv6": "i p v six",
     "CD-ROM": "c d rom", "Ph.D.": "p h d", "DoS": "doss", "VoIP": "voip",
-    "eSIM": "e sim", "PhD's": "p h d's",
+    "eSIM": "e sim", "PhD's": "p h d's", "YoY": "year on year", "QoQ": "quarter on quarter",
+    "Ph.D.s": "p h d's", "M&Ms": "m and m's", "M&M's": "m and m's", "NOx": "nox",
+    "HbA1c": "h b ay one c", "IoT": "i o t",
+    "SARS-CoV-2": "sars co v two", "CoV": "co v", "NoSQL": "no s q l", "SaaS": "sass",
 }  # fmt: skip
 LONGEST = 40  # letters of a word that is looked at closely
 _WORDLIKE = re.compile(r"(?:[^AEIOUY]{0,2}[AEIOUY]{1,2})+[^AEIOUY]{0,2}")
@@ -158,8 +162,9 @@ BEFORE_NUMBERS: tuple[Rule, ...] = (
     ),
     rule(r"\bAD(?= ?\d)|(?<=\d )AD\b", " ay d "),
     rule(r"(?<=\d) ?A(?= (?:fuse|plug|socket|outlet|circuit|breaker|charger|supply)s?\b)", " amp"),
-    rule(r"(?<=\d)A(?![\w'])", " ay "),
-    rule(r"\bA(?=-?\d)|\bA-(?=[a-z])", "ay "),
+    rule(r"(?<=\d)A(?![A-Za-z_'])", " ay "),
+    rule(r"\bA-?(?=\d)|\bA-(?=[a-z])", "ay "),
+    rule(rf"(?<![A-Za-z])({ELEMENTS})(?=\d)", lambda m: f" {letters_of(m[1])} "),
     rule(
         r"\b([Aa]n?|grade) ([A-F])-(?=[\s,.;:!?)]|$)", lambda m: f"{m[1]} {letters_of(m[2])} minus"
     ),
@@ -168,7 +173,8 @@ BEFORE_NUMBERS: tuple[Rule, ...] = (
         rf"(?<![A-Za-z])(?=\w{{0,8}}(?:{ELEMENTS}))((?:{ELEMENTS}|[HCNOSPKFI]){{2,6}})(?![A-Za-z])",
         _compound,
     ),
-    rule(r"(?<![A-Za-z])([A-Z]{2,4})(?=\d)", _formula),  # CO2, GPT4
+    rule(r"(?<![A-Za-z])([A-Z]{2,4})(?=\d)(?<!USD|EUR|GBP|CHF|AUD|CAD|JPY)", _formula),  # CO2
+    rule(rf"\b({ELEMENTS}|K|H|F)(?= plus | ?[2-4]?\+(?![\w+]))", lambda m: f" {letters_of(m[1])} "),
 )
 RULES: tuple[Rule, ...] = (
     rule(r"\b([B-HJ-Z])\. (?=[A-Z])", r"\1 "),

@@ -103,6 +103,10 @@ def _version(match: re.Match[str]) -> str:
     return f" version {' point '.join(map(cardinal, match.group(1).split('.')))} "
 
 
+def _character(sign: str) -> str:
+    return by_digit(sign) or letters_of(sign)
+
+
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})"
 RULES: tuple[Rule, ...] = (
     rule(
@@ -120,14 +124,21 @@ RULES: tuple[Rule, ...] = (
         rf"(?<![\w.-])([A-Za-z0-9][\w-]{{0,80}}(?:\.[\w-]{{1,20}}){{0,2}})\.({any_of(SUFFIXES)})\b(?!\.\w)",
         _file,
     ),
+    rule(r"(?<![\w&])#(?=\d{1,6}[A-Z]?(?!\w)|[A-Z]{1,4}-?\d)", " number "),
     rule(r"(?<![\w&])#(?=\w{0,60}[A-Za-z])(\w{1,100})", lambda m: f" hashtag {identifier(m[1])} "),
     rule(r"(?<![\w.])@([A-Za-z_]\w{0,60})", lambda m: f" at {identifier(m[1])} "),
     rule(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)", _ip),
-    rule(r"\b[vV](\d{1,6}(?:\.\d{1,6}){0,4})(?!\w)", _version),
+    rule(r"\b(?:v(?=\d)|V(?=\d{1,6}\.))(\d{1,6}(?:\.\d{1,6}){0,4})(?!\w)", _version),
+    rule(
+        r"\b0x([0-9A-Fa-f]{1,16})(?!\w)",
+        lambda m: " zero x " + " ".join(map(_character, m[1])) + " ",
+    ),
     rule(r"(?<![\w.])\+\d{1,3}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]?\d{1,8}){1,5}(?![\w])", _phone),
     rule(r"(?<![\w.-])(?:1[-. ])?\(\d{3}\) ?\d{3}[ .-]\d{4}(?![\w-])", _phone),
     rule(r"(?<![\w.-])(?:1[-. ])?\d{3}[-. ]\d{3}[-. ]\d{4}(?![\w-])", _phone),
     rule(r"(?<![\w.-])0\d{2,4} \d{3,4} \d{3,4}(?![\w-])", _phone),
+    rule(r"(?<![\w.-])\(0\d{1,4}\) ?\d{3,4}[ -]\d{3,4}(?![\w-])", _phone),
+    rule(r"\b(?:Tel|Ph)(?:: ?|\.:? ?)(?=[+(\d])", "telephone, "),
     rule(r"(?<![\w.-])1-\d{3}(?=-[A-Z])", lambda m: by_groups(m.group())),
     rule(r"(?<![\w.,-])(\d{3})-(\d{4})(?![\w-]|,\d)", _short_phone),
     rule(
@@ -136,7 +147,7 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(r"(\b[Tt]ext [A-Z]{2,12} to )(\d{4,7})\b", lambda m: m[1] + by_digit(m[2])),
     rule(
-        rf"\b({'|'.join(STATES)}) (\d{{5}})(?!\w)",
-        lambda m: f"{letters_of(m[1])} {by_digit(m[2])}",
+        rf"\b({'|'.join(STATES)}) (\d{{5}})(?:-(\d{{4}}))?(?!\w)",
+        lambda m: f"{letters_of(m[1])} {by_digit(m[2])}" + (f", {by_digit(m[3])}" if m[3] else ""),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .numbers import ORDINAL_MARK, cardinal, ordinal, year
+from .numbers import ORDINAL_MARK, amount, cardinal, ordinal, year
 from .rules import Rule, any_of, rule
 
 MONTHS = (
@@ -21,7 +21,10 @@ MONTH_NAMES = any_of(
 )  # a month is written with a capital: "5 may come", "2 mar it"
 SHORT_MONTH_NAMES = any_of(name.capitalize() for name in SHORT_MONTHS)
 DAY_NAMES = any_of(name.capitalize() for name in DAYS)
-DAY_OF_A_WEEK = any_of(name.capitalize() for name in {*DAYS, *DAYS.values()})
+DAY_OF_A_WEEK = any_of(
+    form for name in {*DAYS, *DAYS.values()} for form in (name.capitalize(), name.upper())
+)
+SURE_DAYS = any_of("Tue Tues Weds Thu Thur Thurs Fri".split())  # no words by themselves
 BIBLE = "Psalms?|Matthew|Mark|Luke|John|Acts|Romans|Genesis|Exodus|Isaiah"
 HALF_DAY = r"[aApP]\.?[mM]\b\.?"
 
@@ -35,8 +38,9 @@ def clock(hour: str, minute: str, second: str | None = None, half: str | None = 
         )
     else:
         words = f"{cardinal(str(h))} {'oh ' if m < 10 else ''}{cardinal(str(m))}"
-    if second and int(second):
-        words += f" and {cardinal(str(int(second)))} second{'' if int(second) == 1 else 's'}"
+    if second and float(second):
+        count = second.lstrip("0") if second[:2] != "00" else "0" + second[2:]
+        words += f" and {amount(count)} second{'' if count == '1' else 's'}"
     return f" {words} {half_day(half)} "
 
 
@@ -48,7 +52,7 @@ def half_day(letters: str | None) -> str:
 def _time(match: re.Match[str]) -> str:
     hour, minute, second, half, zone = match.groups()
     if int(hour) > 24 or int(minute) > 59:
-        return f" {cardinal(hour)} {cardinal(minute)} {cardinal(second) if second else ''} "
+        return f" {cardinal(hour)} {cardinal(minute)} {amount(second) if second else ''} "
     return clock(hour, minute, second, half) + (f"{zone.lower()} t " if zone else "")
 
 
@@ -117,17 +121,75 @@ def _hours(match: re.Match[str]) -> str:
 
 def _army_time(match: re.Match[str]) -> str:
     """Read 0900 hours as "oh nine hundred hours", 1430 hours as "fourteen thirty hours"."""
-    before, hour, minute = match.groups()
+    before, hour, minute, hours = match.groups()
     if int(hour) > 24 or int(minute) > 59:
         return match.group()
     high = f"{'oh ' if hour[0] == '0' else ''}{cardinal(str(int(hour)))}"
     low = "hundred" if minute == "00" else cardinal(minute).replace("zero", "oh")
-    return f"{before or ''} {high} {low} "
+    return f"{before or ''} {high} {low} {'hours ' if hours else ''}"
 
 
+def _day_and_month(match: re.Match[str]) -> str:
+    """Read Thu 3/14 as a date, month first unless only the other order is possible."""
+    before, first, second = match.groups()
+    for month, day in ((first, second), (second, first)):
+        if _valid(month, day):
+            name = re.sub(r"\W", "", before)
+            before = before.replace(name, DAYS.get(name.lower(), name)).replace(".", "")
+            return f"{before}{MONTHS[int(month) - 1]} {ordinal(day)} "
+    return match.group()
+
+
+def _named_month(match: re.Match[str]) -> str:
+    day, month, year_digits = match.groups()
+    return f" {ordinal(day)} of {full_month(month)} {year(year_digits)} "
+
+
+def _day(name: str) -> str:
+    return DAYS.get(name.lower(), name.lower())
+
+
+DAY = any_of({name.capitalize() for name in (*DAYS, *DAYS.values())})
 RULES: tuple[Rule, ...] = (
-    rule(r"(?i)\b((?:at|by|until|from|before|after|around) )(\d\d)(\d\d)(?= hours\b)", _army_time),
-    rule(r"(?<![\w.,])()(0\d)(\d\d)(?= hours\b)", _army_time),
+    rule(r"(?<![\w-])(MON|TUE|WED|THU|FRI|SAT|SUN)(?=,? \d)", lambda m: DAYS[m[1].lower()]),
+    rule(
+        rf"\b({DAY_NAMES})/({DAY_NAMES})\b", lambda m: f"{DAYS[m[1].lower()]}, {DAYS[m[2].lower()]}"
+    ),
+    rule(
+        r"(?i)\b((?:at|by|until|from|before|after|around) )(\d\d)(\d\d)( hours| ?hrs)\b",
+        _army_time,
+    ),
+    rule(
+        r"(?<![\w.,])()([01]\d|2[0-3])([0-5]\d)(?:( hours| ?hrs)\b|(?= ?(?:GMT|UTC)\b))", _army_time
+    ),
+    rule(
+        r"(?<![\w.,-])(0\d)([0-5]\d) ?- ?([01]\d|2[0-4])([0-5]\d)(?![\w-])",
+        lambda m: f"{clock(m[1], m[2])} to {clock(m[3], m[4])}",
+    ),
+    rule(
+        r"(?<![\w.,])(\d\d?)\.(00|15|30|45) ?- ?(\d\d?)\.(00|15|30|45)(?![\w.])",
+        r"\1:\2-\3:\4",
+    ),
+    rule(r"(?<![\w.])([01]?\d|2[0-3])h([0-5]\d)(?! ?m|\w)", lambda m: clock(m[1], m[2])),
+    rule(
+        rf"\b((?:(?:{DAY})\.?,? |(?:[Oo]n|[Bb]y|[Dd]ue|[Ss]ince|[Uu]ntil) ))"
+        r"(1[0-2]|0?[1-9]|[12]\d|3[01])/(3[01]|[12]\d|0?[1-9])(?![\w/]|\.\d| of\b)(?<!9/11)",
+        _day_and_month,
+    ),
+    rule(rf"(?<![\w-])(\d{{1,2}})-({SHORT_MONTH_NAMES})-(\d{{4}}|\d\d)(?![\w-])", _named_month),
+    rule(r"(?<![\w-])(\d\d)-(\d\d)-(\d{4})(?![\w-])", _slashed),
+    rule(rf"(?<![\w/])(\d\d?)/(?=\d\d? (?:{MONTH_NAMES})\b)", r"\1-"),
+    rule(
+        rf"\b((?:{MONTH_NAMES})\.? (?:'\d\d|\d{{4}})) ?- ?(?=(?:\d\d? )?(?:{MONTH_NAMES})\b)",
+        r"\1 to ",
+    ),
+    rule(
+        rf"\b({any_of(name.capitalize() for name in SHORT_MONTHS)})\.? (?='\d\d\b)",
+        lambda m: f"{full_month(m[1])} ",
+    ),
+    rule(
+        r"(?i)\b(noon|midnight|dawn|dusk|sunrise) ?- ?(?=\d|noon|midnight|dusk|sunset)", r"\1 to "
+    ),
     rule(rf"(?<![\w.,])(\d\d?)\.([0-5]\d)(?= ?{HALF_DAY})", r"\1:\2"),
     rule(rf"(?<![\w.])(\d\d?) ({MONTH_NAMES})\.? ?- ?(?=\d\d? (?:{MONTH_NAMES})\b)", r"\1 \2 to "),
     rule(rf"\b({MONTH_NAMES})\.? (\d\d?) ?- ?(?=(?:{MONTH_NAMES})\b)", r"\1 \2 to "),
@@ -139,12 +201,17 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(
         rf"\b({DAY_OF_A_WEEK})\.?(?: ?- ?)({DAY_OF_A_WEEK})\b\.?",
-        lambda m: f"{DAYS.get(m[1].lower(), m[1])} to {DAYS.get(m[2].lower(), m[2])}",
+        lambda m: f"{_day(m[1])} to {_day(m[2])}",
     ),
     rule(rf"\b({any_of(name.capitalize() for name in MONTHS)})-(?=({MONTH_NAMES})\b)", r"\1 to "),
     rule(
         rf"(?<!\b[Tt]he )\b({DAY_NAMES})(?:\.(?= ?[,\w]|$)|(?=,? [A-Z\d]))",
         lambda m: DAYS[m.group(1).lower()] + " ",
+    ),
+    rule(rf"\b({SURE_DAYS})\b(?!\.)(?= [a-z&]|[,;)]|$)", lambda m: DAYS[m[1].lower()]),
+    rule(
+        r"\b([Oo]n|[Uu]ntil|[Bb]y|[Ff]rom|next|last|every|each|&|and) (Mon|Wed|Sat|Sun)\b(?=\W|$)",
+        lambda m: f"{m[1]} {DAYS[m[2].lower()]}",
     ),
     rule(r"(?i)\bdec\. (?=places?\b)", "decimal "),
     rule(r"\b(\d{4}-\d\d-\d\d)T(?=\d\d:\d\d)", r"\1 "),
@@ -159,7 +226,9 @@ RULES: tuple[Rule, ...] = (
         r"\1 to ",
     ),
     rule(r"(?<![\w.,:])1:(?=[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{3,8}(?!\w))", "one to "),  # a scale
-    rule(rf"\b(\d\d?):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?: ?({HALF_DAY}))?(?: ([ECMP])T\b)?", _time),
+    rule(
+        rf"\b(\d\d?):(\d\d)(?::(\d\d(?:\.\d{{1,6}})?))?(?: ?({HALF_DAY}))?(?: ([ECMP])T\b)?", _time
+    ),
     rule(
         rf"(?<![\w.])(\d\d?) ?({HALF_DAY})",
         lambda m: f" {cardinal(m.group(1))} {half_day(m.group(2))} ",

@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     *acronyms.BEFORE_NUMBERS,
     *signs.BEFORE_NUMBERS,
     *numbers.THOUSANDS,
+    *numbers.SHARED,
     *quantities.MONEY,
     *quantities.MEASURES,
     *numbers.RULES,

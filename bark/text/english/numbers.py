@@ -14,7 +14,7 @@ NUMBER = rf"{WHOLE}(?:\.\d{{1,{LONGEST}}})?"  # without groups, so that rules ma
 ORDINAL_MARK = r"(?:st|nd|rd|th)"
 YEARS = range(1100, 2100)  # four digits that are read as a year wherever they stand
 IRREGULAR_PLURALS = {"penny": "pence", "yen": "yen", "won": "won", "foot": "feet", "inch": "inches"}
-UNCHANGED = ("hertz", "baht", "rand", "p s i", "horsepower")
+UNCHANGED = ("hertz", "baht", "rand", "p s i", "horsepower", "c c", "percent", "molar", "dozen")
 
 
 def cardinal(digits: str) -> str:
@@ -77,7 +77,7 @@ def plural(unit: str, number: str = "2") -> str:
     """Return `unit` as it follows `number`: "mile per hour" → "miles per hour"."""
     if number == "1":
         return unit
-    head, per, rest = unit.partition(" per ")
+    head, per, rest = unit.partition(" of " if " of " in unit else " per ")
     *front, last = head.split()
     if last in IRREGULAR_PLURALS:
         last = IRREGULAR_PLURALS[last]
@@ -95,10 +95,22 @@ def _decade(match: re.Match[str]) -> str:
     return f" {cardinal(century) if century else ''} {tens} "
 
 
-ROUND = {"10": "tens", "100": "hundreds", "1000": "thousands", "1,000": "thousands"}
+ROUND = {"10": "tens", "100": "hundreds", "1000": "thousands", "1,000": "thousands",
+         "10,000": "tens of thousands", "100,000": "hundreds of thousands"}  # fmt: skip
 SHARES = {2: "half", 4: "quarter"}
 DENOMINATORS = frozenset([*range(2, 21), 25, 30, 32, 40, 50, 60, 64, 100, 1000])
 SET_PAIRS = frozenset({"24/7", "50/50", "20/20", "9/11", "60/40", "80/20"})
+
+
+def _out_of(match: re.Match[str]) -> str:
+    return f"{amount(match.group(1))} out of {cardinal(match.group(2))}"
+
+
+def _several(number: str) -> str:
+    """Return "twenty twos", "sixties", "sixes"."""
+    if number.endswith("y"):
+        return number[:-1] + "ies"
+    return number + ("es" if number.endswith("x") else "s")
 
 
 def _fraction(match: re.Match[str]) -> str:
@@ -116,7 +128,8 @@ def _fraction(match: re.Match[str]) -> str:
 def _between(match: re.Match[str]) -> str:
     """Read the dash between two numbers: "minus" in a calculation, else "to"."""
     text, first, last = match.string, match.start(), match.end()
-    nearby = text[max(0, first - 24) : last + 24]
+    nearby = re.split(r"[;,()]", text[max(0, first - 24) : first])[-1]
+    nearby += re.split(r"[;,()]", text[last : last + 24])[0]
     if "=" in nearby:
         return " minus "
     before = re.search(rf"{NUMBER}$", text[max(0, first - LONGEST) : first])
@@ -168,10 +181,57 @@ def _named_year(match: re.Match[str]) -> str:
 
 FIRST: tuple[Rule, ...] = (  # before any other rule looks at digits
     rule(rf"\d{{{LONGEST + 1},}}", lambda m: f" {by_digit(m.group())} "),
+    rule(r"\+ ?/ ?-", "±"),
+    rule(r"~ ?(?=[\d.$£€])", " about "),
+    rule(r"(?<=[\da-z])- (?=(?:to|and|or) )", " "),  # 3- to 4-day
+    rule(r"\b(T)-(?=\d)", r"\1 minus "),
 )
 THOUSANDS: tuple[Rule, ...] = (  # after telephone numbers and dates
     rule(r"(?<![\w.,'/:-])[1-9]\d{0,2}(?:(?: \d{3}){1,5}|(?:'\d{3}){1,5})(?![\w])", _with_commas),
     rule(r"(?<![\w.,])[1-9]\d{0,2}(?:\.\d{3}){2}(?![\w.])", _with_commas),
+    rule(
+        r"(?<![\w.,])([1-9]\d{0,2}(?:\.\d{3}){1,4}),(\d\d)(?![\w,])",
+        lambda m: f"{m[1].replace('.', '')}.{m[2]}",
+    ),
+    rule(r"(€ ?\d{1,6}),(\d\d)(?![\w,])", r"\1.\2"),
+    rule(r"(?<![\w.,])(\d{1,3}),(\d{1,2})(?= ?(?:€|%|°|EUR\b|[kcm]m\b|kg\b))", r"\1.\2"),
+)
+NUMBERED = (
+    "routes?|road|highway|exit|seats?|gate|room|flat|unit|row|platform|building|terminal|floor|line|"
+    "track|suite|page|figure|table|section|class|grade|size|channel|bus|house|apartment"
+)
+SHARED: tuple[Rule, ...] = (  # a hyphen or a stroke that joins a number to what stands beside it
+    rule(r"(?<![\w/])((?:1[1-9]|20)?\d0s) ?[-/] ?(?='?\d{2,4}s\b)", r"\1 to "),
+    rule(r"\b([Tt]he )'?00s\b", r"\1two thousands"),
+    rule(r"\b((?:1\d|20)\d\d) ?- ?(?=(?:present|now|today|date)\b)", r"\1 to "),
+    rule(r"(?i)\b(number )(\d{1,3})-(?=\d{3,8}(?![\w-]))", r"\1\2, "),
+    rule(r"\b([A-Z]{2,6}-\d{1,6})-(?=\d)", r"\1 "),
+    rule(r"\bx86-(?=64)", "x86 "),
+    rule(
+        r"(?i)\b(lap|page|part|day|game|round|step|slide|week) (\d{1,3})/(?=\d{1,3}\b)",
+        r"\1 \2 of ",
+    ),
+    rule(r"(?<![\w/])(\d{1,2}/\d{1,2})(?:th|rd|nd)s?\b", r"\1"),
+    rule(
+        rf"(?i)\b({NUMBERED}) (\d{{1,4}})((?-i:[A-Z]))\b",
+        lambda m: f"{m[1]} {m[2]} {'ay' if m[3] == 'A' else m[3]}",
+    ),
+    rule(r"(?<![\w/-])(\d{1,3})-(?=\d{1,2}/\d{1,2}(?![\w/]))", r"\1 "),
+    rule(
+        r"(?<![\d/])([2-9]|12)/([248]|16)(?=[ -](?:time|meter|metre|beat|rhythm)\b)",
+        lambda m: f"{cardinal(m[1])} {cardinal(m[2])}",
+    ),
+    rule(r"(?<![\w/.])(\d{1,2}\.\d)/(5|10|100)(?![\w/])", _out_of),
+    rule(r"(?<![\w/.])(\d{1,3})/(\1|5|10|100)(?= (?:stars?|rating|points|marks|score)\b)", _out_of),
+    rule(r"(?<![\w/.])(5|10|100)/(\1)(?![\w/])", _out_of),
+    rule(
+        r"(?i)\b((?:code|pin|passcode|otp)(?: is|:)? )(\d{4,8})(?![\w.,-])",
+        lambda m: m[1] + by_digit(m[2]),
+    ),
+    rule(
+        r"(?<=[A-Za-z]-)(\d{1,3})s\b",  # under-5s, B-52s
+        lambda m: f" {_several(cardinal(m[1]))} ",
+    ),
 )
 RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w])(1[1-9]|20)(\d)0'?s\b", _decade),
@@ -200,6 +260,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<=\d)/(?=\d|[A-Za-z]\b)", " over "),
     rule(r"(?<![\w.,-])\d{1,8}(?:-\d{1,8}){2,8}(?![\w-])", lambda m: by_groups(m.group())),
     rule(r"(?<![\w.,-])24-7(?![\w-])", " twenty four seven "),
+    rule(r"(?<![\w/])24/7/365(?!\w)", " twenty four seven three sixty five "),
     rule(r"(?<=\d)! ?(?=[=+*/])", " factorial "),
     rule(r"(?<=\d)(?: - | ?-|- )(?=\d)", _between),
     rule(r"(?<=[A-Za-z)]) {1,2}- (?=\d|[a-z]\b)", _taken_away),
@@ -209,7 +270,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<!\w)'0(\d)(?!\d)", lambda m: f" oh {by_digit(m.group(1))} "),
     rule(
         r"(?i)\b(in|since|by|until|till|from|before|after|around|circa|year|to) (10[1-9]\d)"
-        r"(?![\w,.%]|-)",
+        r"(?![\w%-]|[,.]\d)",
         lambda m: f"{m.group(1)} {year(m.group(2))} ",
     ),
     rule(rf"({NUMBER})'s\b", lambda m: f" {plain(m[1])}'s "),

@@ -6,67 +6,24 @@ import re
 
 from .numbers import LONGEST, NUMBER, amount, cardinal, plural
 from .rules import Rule, any_of, rule
-
-CURRENCIES = {  # sign: unit, hundredth
-    "$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent"), "¥": ("yen", ""),
-    "₹": ("rupee", "paisa"), "₩": ("won", ""), "₽": ("ruble", "kopeck"), "₺": ("lira", ""),
-    "₿": ("bitcoin", ""), "₴": ("hryvnia", ""), "₫": ("dong", ""), "₪": ("shekel", ""),
-    "₦": ("naira", ""), "₱": ("peso", ""),
-}  # fmt: skip
-DOLLARS = {
-    "US": "u s", "A": "australian", "AU": "australian", "C": "canadian", "CA": "canadian",
-    "HK": "hong kong", "NZ": "new zealand", "S": "singapore",
-}  # fmt: skip
-CODES = {
-    "USD": "u s dollar", "EUR": "euro", "GBP": "pound", "JPY": "yen", "CHF": "swiss franc",
-    "CAD": "canadian dollar", "AUD": "australian dollar", "INR": "rupee", "CNY": "yuan",
-    "SEK": "swedish krona", "NOK": "norwegian krone", "DKK": "danish krone", "RUB": "ruble",
-    "KRW": "won", "MXN": "mexican peso", "BRL": "brazilian real", "HKD": "hong kong dollar",
-    "NZD": "new zealand dollar", "SGD": "singapore dollar", "BTC": "bitcoin", "ZAR": "rand",
-    "PLN": "zloty", "TRY": "lira", "THB": "baht",
-}  # fmt: skip
-SCALES = {"k": "thousand", "m": "million", "mn": "million", "bn": "billion", "tn": "trillion",
-          "b": "billion", "t": "trillion"}  # fmt: skip
-UNITS = {
-    "km": "kilometer", "m": "meter", "cm": "centimeter", "mm": "millimeter", "um": "micrometer",
-    "nm": "nanometer", "mi": "mile", "yd": "yard", "ft": "foot", "nmi": "nautical mile",
-    "kg": "kilogram", "g": "gram", "mg": "milligram", "ug": "microgram", "mcg": "microgram",
-    "lb": "pound", "lbs": "pound", "oz": "ounce", "L": "liter", "l": "liter", "ml": "milliliter",
-    "cl": "centiliter", "dl": "deciliter", "gal": "gallon", "Hz": "hertz", "kHz": "kilohertz",
-    "MHz": "megahertz", "GHz": "gigahertz", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte",
-    "TB": "terabyte", "PB": "petabyte", "kbps": "kilobit per second", "Mbps": "megabit per second",
-    "Gbps": "gigabit per second", "W": "watt", "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt",
-    "mW": "milliwatt", "kWh": "kilowatt hour", "MWh": "megawatt hour", "Wh": "watt hour",
-    "V": "volt", "kV": "kilovolt", "mV": "millivolt", "mA": "milliamp", "mAh": "milliamp hour",
-    "dB": "decibel", "hPa": "hectopascal", "kPa": "kilopascal", "psi": "p s i", "kJ": "kilojoule",
-    "mmHg": "millimeter of mercury", "kcal": "kilocalorie", "ppm": "part per million",
-    "mph": "mile per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour",
-    "mpg": "mile per gallon", "rpm": "revolution per minute", "fps": "frame per second",
-    "dpi": "dot per inch", "px": "pixel", "ms": "millisecond", "us": "microsecond",
-    "ns": "nanosecond", "sec": "second", "secs": "second", "min": "minute", "mins": "minute",
-    "tsp": "teaspoon", "tbsp": "tablespoon", "h": "hour", "hr": "hour", "hrs": "hour",
-    "hp": "horsepower", "Ah": "amp hour", "kbit": "kilobit", "Mbit": "megabit", "Gbit": "gigabit",
-    "sq ft": "square foot", "sq mi": "square mile",
-    "sq km": "square kilometer", "sq m": "square meter", "cu ft": "cubic foot",
-}  # fmt: skip
-EXACT = frozenset(
-    {"us", "mi", "gal", "hr", "hrs", "Ah"}
-)  # in capitals, or with a capital, they mean others
-ALONE = (
-    "lb ml tsp tbsp km kg cm mph mpg kWh GHz MHz kHz kW MB GB TB".split()
-)  # not oz: Oz is a name
-PER = {"h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "d": "day"}
-PER_WORDS = "second minute hour day night week month year person head student mile gallon unit"
-LENGTHS = frozenset("millimeter centimeter meter kilometer inch foot yard mile".split())
-LOWER = {**{name.lower(): unit for name, unit in UNITS.items() if len(name) > 1}}
-SIGN = f"[{''.join(CURRENCIES)}]"
-SCALE = r"(?: (?:thousand|million|billion|trillion)\b|(?:k|K|M|B|m|[bmt]n|b)\b)"
-UNIT = "|".join(
-    [
-        f"(?i:{any_of(name for name in UNITS if len(name) > 1 and name not in EXACT)})",
-        any_of([name for name in UNITS if len(name) == 1] + sorted(EXACT)),
-    ]
+from .units import (
+    ALONE,
+    CODES,
+    COUNTED,
+    CURRENCIES,
+    DOLLARS,
+    LENGTHS,
+    PER,
+    PER_WORDS,
+    SCALES,
+    SPELLINGS,
+    UNITS,
+    VESSELS,
 )
+
+SIGN = f"[{''.join(CURRENCIES)}]"
+SCALE = r"(?:[ -](?:thousand|million|billion|trillion|crore|lakh)\b| ?[bmt]n\b|(?:k|K|M|B|T|m|b)\b)"
+UNIT = any_of(SPELLINGS)
 NO_NOUN = (
     "of in on at for per a an the to and or is was are were will would can could with by from as "
     "than that which who when while if but so more less off each apiece up down away long wide "
@@ -99,7 +56,7 @@ def _money(match: re.Match[str]) -> str:
 
 def _sum(match: re.Match[str], number: str, scale: str | None, unit: str, hundredth: str) -> str:
     whole, _, cents = number.partition(".")
-    scale = (scale or "").strip().lower()
+    scale = (scale or "").strip(" -").lower()
     noun = describes_a_noun(match)
     if scale or (cents and not (hundredth and len(cents) == 2)):
         scaled = f" {SCALES.get(scale, scale)}" if scale else ""
@@ -114,6 +71,15 @@ def _sum(match: re.Match[str], number: str, scale: str | None, unit: str, hundre
     )
 
 
+def _same_scale(match: re.Match[str]) -> str:
+    """Leave the first sign out of "$1.2 to $1.5 million", whose scale holds for both."""
+    sign, first, rest = match.groups()
+    second = re.search(_SIDE, rest)
+    if second is None or float(first) > float(second.group()):
+        return match.group()
+    return f"{first}{rest}"
+
+
 def _code_first(match: re.Match[str]) -> str:
     return _sum(match, match.group(2), match.group(3), CODES[match.group(1)], "")
 
@@ -123,8 +89,8 @@ def _code_last(match: re.Match[str]) -> str:
 
 
 def unit_name(symbol: str) -> str:
-    """Return the singular of a unit's symbol; capitals count only where they must."""
-    return UNITS.get(symbol) or LOWER[symbol.lower()]
+    """Return the singular of a unit's symbol."""
+    return SPELLINGS[symbol]
 
 
 def _measure(match: re.Match[str]) -> str:
@@ -142,6 +108,18 @@ def _measure(match: re.Match[str]) -> str:
         unit += f" per {under}"
     name = unit if describes_a_noun(match) else plural(unit, number)
     return f"{number} {name}{squared} " if per else f"{number} {name} "
+
+
+def _per_and_per(match: re.Match[str]) -> str:
+    return f"{match.group(1)} per {PER.get(match.group(2)) or SPELLINGS.get(match.group(2), 'day')}"
+
+
+def _bare_unit(match: re.Match[str]) -> str:
+    symbol, per, power = match.groups()
+    under = PER.get(per) or SPELLINGS.get(per, per)
+    if power:
+        under = f"{'square' if power == '2' else 'cubic'} {under}"
+    return f"{plural(unit_name(symbol))} per {under} "
 
 
 def _one_unit(match: re.Match[str]) -> str:
@@ -185,14 +163,61 @@ def _feet(match: re.Match[str]) -> str:
     return f" {cardinal(feet)} {plural('foot', feet)} {amount(inches)} {plural('inch', inches)} "
 
 
+def _feet_or_minutes(match: re.Match[str]) -> str:
+    first, second = match.groups()
+    if float(second) < INCHES_OF_A_FOOT:
+        return _feet(match)
+    return (
+        f" {cardinal(first)} {plural('minute', first)} {amount(second)} {plural('second', second)} "
+    )
+
+
+def _inches(match: re.Match[str]) -> str:
+    """Read 6" as inches, unless the mark closes a quotation."""
+    before = match.string[max(0, match.start() - QUOTED) : match.start()]
+    if before.rpartition("\n")[2].count('"') % 2:
+        return match.group()
+    name = "inch" if describes_a_noun(match) else plural("inch", match.group(1))
+    return f" {match.group(1)} {name} "
+
+
+def _same_or_per(match: re.Match[str]) -> str:
+    """Read the stroke of 5 L/100 km as "per"; 200g/7oz is the same twice."""
+    number, symbol, second = match.groups()
+    per = " per " if second.replace(",", "").strip("0") == "1" else ", "
+    return f"{number} {plural(unit_name(symbol), number)}{per}"
+
+
+INCHES_OF_A_FOOT = 12
+QUOTED = 240  # letters in front of an inch mark in which a quotation may begin
 _START = r"(?<![\w.,])"
+_SIDE = r"\d{1,4}(?:\.\d{1,2})?"
+_SPACED_UNIT = any_of(name for name in SPELLINGS if len(name) > 1)
+_WARMTH = (
+    r"near|lows?|highs?|hit|hits|reach(?:ed|es|ing)?|below|above|around|about|of|minus|"
+    r"(?:up|down|rise|rose|fall|fell|drop|dropped|climb|climbed|soar|soared|warm|heat|cool) to"
+)
 MONEY: tuple[Rule, ...] = (
     rule(rf"(?<=\d) ?/ ?(?=(?:{'|'.join(PER_WORDS.split())})\b)", " per "),
     rule(rf"(?<![\w.])-(?={SIGN} ?\.?\d)", " minus "),
     rule(rf"(?<![{''.join(CURRENCIES)}\d.,])({NUMBER}) ?({SIGN})(?! ?\d)", r"\2\1"),
     rule(rf"({SIGN}) ?({NUMBER}) ?- ?(?=\d)", r"\2 to \1"),
+    rule(
+        rf"({SIGN})(\d{{1,3}}(?:\.\d{{1,2}})?)((?: (?:to|and|or) | ?- ?)\1\d{{1,3}}(?:\.\d{{1,2}})?"
+        r"(?: (?:m|b|tr)illion| ?[bmt]n)\b)",
+        _same_scale,
+    ),
     rule(rf"(?<=[\dkKmMbBn]) ?- ?(?={SIGN})", " to "),
+    rule(
+        rf"((?:{SIGN} ?{NUMBER}(?:{SCALE})?|\bcents)) ?/({_SPACED_UNIT})(?![\w/])",
+        lambda m: f"{m[1]} per {unit_name(m[2])} ",
+    ),
     rule(rf"({SIGN} ?{NUMBER}(?:{SCALE})?)/(?=[a-z]{{2,12}}\b)", r"\1 per "),
+    rule(
+        rf"({SIGN})/(?:({_SPACED_UNIT})|(?=[a-z]))",
+        lambda m: f" {plural(CURRENCIES[m[1]][0])} per {unit_name(m[2]) if m[2] else ''} ",
+    ),
+    rule(r"\bRs\.? ?(?=\d)", "₹"),
     rule(rf"({SIGN}) ?(?=\.\d)", r"\g<1>0"),
     rule(rf"(?:\b({any_of(DOLLARS)})(?=\$))?({SIGN}) ?({NUMBER})({SCALE})?", _money),
     rule(rf"\b({any_of(CODES)}) ?({NUMBER})({SCALE})?", _code_first),
@@ -200,12 +225,44 @@ MONEY: tuple[Rule, ...] = (
     rule(rf"{SIGN}", lambda m: f" {plural(CURRENCIES[m.group()][0])} "),
 )
 MEASURES: tuple[Rule, ...] = (
+    rule(
+        rf"(?<=\d)( ?(?:{UNIT})) ({UNIT}|{any_of(PER)})\^-([123])(?!\d)",  # km s⁻¹
+        lambda m: f"{m[1]}/{m[2]}" + (f"^{m[3]}" if m[3] != "1" else ""),
+    ),
+    rule(r"\b(sq|cu|fl)\. ?(?=(?:ft|in|mi|m|km|yd|oz)\b)", r"\1 "),
+    rule(r"(?<=\d)(?:in(?![\w-])|-in\.?(?= [a-z]))", " inches"),
+    rule(rf"({_START}\d{{3}})([CF])\b", r"\1°\2"),
+    rule(rf"({_START}\d{{1,3}} ?- ?\d{{1,3}})([CF])\b", r"\1°\2"),
+    rule(rf"(?i:(\b(?:{_WARMTH}) |(?<!\w)-)(\d{{1,2}}))([CF])\b", r"\1\2°\3"),
+    rule(rf"({_START}\d\d)([CF])(?= ?[/(]\d{{2,3}}°?[CF])", r"\1°\2"),
+    rule(r"\b(\d{1,3}) ?degrees ([CF])\b", r"\1°\2"),
+    rule(r"(°[CF] ?[(/] ?-?\d{1,3})([CF])\b", r"\1°\2"),
+    rule(rf"(?<=\d)( ?(?:{UNIT})/(?:{UNIT}))/({UNIT}|{any_of(PER)}|day)(?!\w)", _per_and_per),
+    rule(r"(?<=\d) y(?=[,;)]|$| (?!=|[-+*/]))", " years"),
+    rule(r"(?<![\d/])((?:\d{1,2} and )?\d/\d|1) c\. (?=[a-z])", r"\1 cup "),
+    rule(r"(\d) c\. (?=[a-z])", r"\1 cups "),
+    rule(r"(?<![\w.,])(\d{1,18}) s(?![\w'])", r"\1 seconds "),
     rule(rf"({NUMBER}) ?(bn|tn)\b", lambda m: f"{m[1]} {SCALES[m[2]]} "),
     rule(r"(\d\.\d{1,2})m (?=[a-z]{3,20}s\b|people\b|children\b)", r"\1 million "),
+    rule(rf"(?<=\d)m (?=(?:{COUNTED})\b)", " million "),
+    rule(r"(?<=\d)pc(?!\w)", " percent "),
+    rule(r"(?<=\d)pp(?!\w)", " percentage points "),
+    rule(
+        r"(?<![\w.,])(\d{1,3})s (?=(?:timer|delay|video|clip|ad|rest|break|lead)\b)", r"\1 second "
+    ),
+    rule(
+        rf"({NUMBER})([MBT]) (?=[a-z]{{3,20}}s\b|people\b|children\b|women\b|men\b)",
+        lambda m: f"{m[1]} {SCALES[m[2].lower()]} ",
+    ),
+    rule(r"(?<=\d)x ?(?=/|(?:an?|per|daily|weekly|monthly)\b)", " times "),
+    rule(
+        rf"{_START}(\d{{1,2}}) ?[x×] ?({NUMBER}) ?({UNIT}) (?=(?:{VESSELS})\b)",
+        lambda m: f"{m[1]} {m[2]} {unit_name(m[3])} ",
+    ),
     rule(r"(?<![\w.])(\d{1,2}) ?st (?=\d{1,2} ?(?:lb|pound))", r"\1 stone "),
     rule(r"(?<![\w.^])-(?=\.?\d)", " minus "),
     rule(r"\b(\d{1,2})(\d\d)([pi])\b", _scan_lines),
-    rule(r"\bay (3)([1-8]0)(?!\d)()", lambda m: f" ay{_scan_lines(m)}"),
+    rule(r"\bay (3)([1-8]0)(?!\d)()-?", lambda m: f" ay{_scan_lines(m)}"),
     rule(r"(?<=\bBoeing )(7)(\d7)()\b-?", _scan_lines),
     rule(r"(?<=\bBoeing's )(7)(\d7)()\b-?", _scan_lines),
     rule(r"\b(7)(\d7)( (?:jet|jumbo|airliner|plane|aircraft)s?)\b", _scan_lines),
@@ -220,18 +277,34 @@ MEASURES: tuple[Rule, ...] = (
     ),
     rule(r"(\d{1,3})° ?(\d{1,2}(?:\.\d{1,9})?)' ?(?:(\d{1,2}(?:\.\d{1,9})?)\" ?)?()", _position),
     rule(rf"({NUMBER}) ?°(?: ?([CFK])\b)?", _degrees),
-    rule(r"(?<![\w'])(\d{1,2})' ?(\d{1,2}(?:\.\d)?)\"", _feet),
+    rule(
+        rf"({_SIDE})(?:'|ft) ?[x×] ?({_SIDE})(?:'|ft)(?!\w)",
+        lambda m: f"{m[1]} feet by {m[2]} feet ",
+    ),
+    rule(
+        rf"({_SIDE})(?:\"|in) ?[x×] ?({_SIDE})(?:\"|in)(?!\w)",
+        lambda m: f"{m[1]} inches by {m[2]} inches ",
+    ),
+    rule(r"(?<![\w'])(\d{1,2})' ?(\d{1,2}(?:\.\d)?)\"", _feet_or_minutes),
+    rule(r"(?<![\w'])([3-8])'(\d|1[01])(?![\w'\".,]|-\d)", _feet),
+    rule(
+        r"(?<![\w'.])(\d{1,3})'(?= (?:tall|high|long|wide|deep|by|of)\b)",
+        lambda m: f"{m[1]} {plural('foot', m[1])} ",
+    ),
     rule(r"(?<![\w'])(\d{1,3}) ?ft\.? (\d{1,2}) ?in\b\.?", _feet),
     rule(r"\b([Aa]n?) (\d{1,3}(?:\.\d)?)\" ?(?=[A-Za-z])", r"\1 \2 inch "),
     rule(r"(?<!\d )(?<!\d and )(?<![\w./\"])(\d{1,2}/\d{1,2})\"(?!\w)", r"\1 inch "),
+    rule(rf"(?<![\w.,/])({_SIDE})\"(?!\w)", _inches),
     rule(
-        rf"({NUMBER})-({UNIT})(?![\w^/'-])\.?",
+        rf"(?<![A-Za-z]-)({NUMBER})-({UNIT})(?![\w^/'])(?!-(?!old|long|high|wide|deep))\.?",
         _one_unit,
     ),
+    rule(rf"(?<=\d)( ?(?:{_SPACED_UNIT})\.?) ?- ?(?={NUMBER} ?(?:{UNIT})(?!\w))", r"\1 to "),
+    rule(r"(?<![\w.])(\d{1,2}) ?h ?- ?(?=\d{1,2} ?h\b)", r"\1 hours to "),
     rule(rf"(?<!\d )(?<!\d and )(?<![\d./])(\d{{1,2}}/\d{{1,2}}) ?({UNIT})(?![\w^/])", _one_unit),
     rule(
-        rf"({NUMBER}) ?({UNIT})/(?=\d{{1,4}} ?(?:{UNIT})(?![\w^/]))",  # 5 L/100 km
-        lambda m: f"{m[1]} {plural(unit_name(m[2]), m[1])} per ",
+        rf"({NUMBER}) ?({UNIT})/(?=({NUMBER})(?: and \d/\d)? ?(?:{UNIT})(?![\w^/]))",
+        _same_or_per,
     ),
     rule(
         rf"(?<=\d) ?[x×] ?(?={NUMBER} ?(?:{UNIT})(?![\w^/]))",  # 4×400 m, 2 × 3 cm
@@ -253,9 +326,17 @@ MEASURES: tuple[Rule, ...] = (
     ),
     rule(r"\b(meters|feet|inches|centimeters|millimeters|pixels) {1,2}x ?(?=\d)", r"\1 by "),
     rule(rf"\b([Oo]ne|an?|per) ({any_of(ALONE)})(?![\w'^])", _one_unit),
-    rule(r"\bkm/h\b", "kilometers per hour"),
-    rule(rf"\b({any_of(ALONE)})(?![\w'^])", lambda m: plural(unit_name(m.group()))),
+    rule(
+        rf"(?<![\w/])({_SPACED_UNIT})/({UNIT}|{any_of(PER)}|{any_of(PER_WORDS.split())})"
+        r"(?:\^([23]))?(?![\w/^])",
+        _bare_unit,
+    ),
+    rule(
+        rf"(?<=[a-z]s) ?/ ?({_SPACED_UNIT}|{any_of(PER_WORDS.split())})(?![\w/'])",
+        lambda m: f" per {SPELLINGS.get(m[1], m[1])} ",
+    ),
+    rule(rf"\b(?!GB\b)({any_of(ALONE)})(?![\w'^])", lambda m: plural(unit_name(m.group()))),
     rule(rf"(?<![\w.,-])(\d{{4,{LONGEST}}}) ({any_of({*UNITS.values()})})", _as_amount),
-    rule(r"(?<![\w.,])(\d{1,18}\.\d{1,18}|\d{0,17}[1-9]) ?s(?!\w)", r"\1 seconds "),
+    rule(r"(?<![\w.,])(?<![A-Za-z]-)(\d{1,18}\.\d{1,18}|\d{0,17}[1-9]) ?s(?!\w)", r"\1 seconds "),
     rule(r"%", " percent "),
 )

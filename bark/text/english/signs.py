@@ -7,8 +7,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from .quantities import CURRENCIES
+from .acronyms import letters_of
 from .rules import Rule, any_of, rule
+from .units import CURRENCIES
 
 SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-", strict=True))
 PLAIN = {
@@ -25,6 +26,8 @@ NAMED = {  # said by name wherever they stand
     "÷": "divided by", "≤": "is less than or equal to", "≥": "is greater than or equal to",
     "≠": "is not equal to", "≈": "is approximately", "≡": "is identical to", "±": "plus or minus",
     "√": "square root of", "∞": "infinity", "∑": "sum of", "∏": "product of", "∫": "integral of",
+    "♯": "sharp", "♭": "flat", "∀": "for all", "∃": "there is", "¬": "not", "⇒": "implies",
+    "∝": "is proportional to", "∅": "the empty set", "⊂": "is a subset of", "∴": "therefore",
     "∂": "partial", "∈": "in", "∩": "and", "∪": "or", "→": "to", "←": "from", "×": "times",
     "&": "and", "+": "plus", "=": "equals", "@": "at", "#": "number", "°": "degrees",
 }  # fmt: skip
@@ -38,6 +41,8 @@ GREEK = dict(
 )
 COMPARED = {"<": "is less than", ">": "is greater than", "<=": "is less than or equal to",
             ">=": "is greater than or equal to", "!=": "is not equal to"}  # fmt: skip
+BOUNDS = {"<": "less than", ">": "more than", "<=": "at most", ">=": "at least",
+          "≤": "at most", "≥": "at least"}  # fmt: skip
 KEPT = frozenset("°×") | CURRENCIES.keys() | NAMED.keys()
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff]")
 SIGNS_OF_A_WORD = 2  # in scripts without spaces, about
@@ -52,7 +57,8 @@ def fold(text: str) -> tuple[str, tuple[str, ...]]:
     """
     text = unicodedata.normalize("NFC", text)
     text = re.sub(f"[{''.join(SUPERSCRIPTS)}]+", _raised, text)
-    text = re.sub(r"[µμ](?=[mgslLFHA]\b)", "u", text)
+    text = re.sub(r"[µμ](?=(?:[mgslLFHAVM]|mol)\b)", "u", text)
+    text = re.sub(r"(?<=\d) ?([kM]?)[ΩΩ](?!\w)", r" \1ohm", text)
     text = _GREEK_LETTER.sub(_greek, text)
     text = re.sub(r"(?<=\d) ?(?=[¼-¾⅐-⅞])", " and ", text)  # 1½
     kept: list[str] = []
@@ -91,6 +97,9 @@ def visible(char: str) -> bool:
 
 
 def _raised(match: re.Match[str]) -> str:
+    if charged := re.fullmatch(r"([²³⁴⁵⁶⁷⁸⁹]?)([⁺⁻])", match.group()):  # an ion, Fe³⁺
+        count = f" {SUPERSCRIPTS[charged[1]]}" if charged[1] else ""
+        return f"{count} {'plus' if charged[2] == '⁺' else 'minus'} "
     return "^" + "".join(SUPERSCRIPTS[char] for char in match.group())
 
 
@@ -130,18 +139,18 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![<>=!-])(<=|>=|!=)(?![<>=])", lambda m: f" {COMPARED[m.group()]} "),
     rule(r"(?<![<>=-])([<>])(?![<>=])", lambda m: f" {COMPARED[m.group()]} "),
     rule(r"[<>]", " "),
-    rule(r"~ ?(?=\d)", " about "),
     rule(r"·", " "),
     rule(f"[{re.escape(''.join(NAMED))}]", lambda m: f" {NAMED[m.group()]} "),
     rule(r"(?<= )w/o(?= )|^w/o(?= )", "without"),
-    rule(r"(?<= )w/(?= ?\w)", "with "),
+    rule(r"(?<![\w/.])w/(?= {0,3}\w)", "with "),
     rule(r"(?i)\band/or\b", "and or"),
     rule(r"(?<=[A-Z][A-Z])/(?=[A-Z]{2})", " "),
+    rule(r"\b([A-Z])/([A-Z])\b", lambda m: f"{letters_of(m[1])} {letters_of(m[2])}"),
     rule(r"(?<=[A-Za-z])/(?=[A-Za-z])", " slash "),
     rule(r" -{1,3} |--+", ", "),
 )
 BEFORE_NUMBERS: tuple[Rule, ...] = (
-    rule(r"~ ?(?=[\d.$£€])", " about "),
+    rule(r"((?:^|[a-z]{2} |\())(<=|>=|[<>≤≥]) ?(?=[\d$£€])", lambda m: f"{m[1]} {BOUNDS[m[2]]} "),
     rule(r"\b(UTC|GMT) ?-(?=\d)", r"\1 minus "),
     rule(rf"\b({any_of(('C', 'F', 'G', 'D', 'A'))})#(?!\w)", lambda m: f" {_letter(m)} sharp "),
     rule(r"\b([A-F])\+(?![\w+])", lambda m: f" {_letter(m)} plus "),
