@@ -27,13 +27,15 @@ UNIT = any_of(SPELLINGS)
 NO_NOUN = (
     "of in on at for per a an the to and or is was are were will would can could with by from as "
     "than that which who when while if but so more less off each apiece up down away long wide "
-    "tall high deep tax today now later ago"
+    "tall high deep tax today now later ago until till since after before during while"
 ).split()
-_ARTICLE = re.compile(r"(?:^|\W)(?:[Aa]n?|[Ee]very|[Pp]er) $")
+_ARTICLE = re.compile(r"(?:^|\W)(?:[Aa]n?|[Pp]er|[Aa]n? \d{1,3}-[a-z]{3,5},) $")
 _THE = re.compile(r"(?:^|\W)(?:[Tt]he|[Tt]h(?:is|at)|[Hh]is|[Hh]er|[Ii]ts|[Oo]ur|[Tt]heir|[Mm]y) $")
 _THING = re.compile(
     r"[ -](?:question|bill|deal|fine|prize|fund|budget|bailout|mark|loan|note|coin|reward|project|"
-    r"lawsuit|settlement|investment|house|car|contract|target|limit|race|run|walk|drive|bag|line)\b"
+    r"lawsuit|settlement|investment|house|car|contract|target|limit|race|run|walk|drive|bag|line|"
+    r"contract|battery|stage|trail|route|journey|trip|stretch|tower|screen|engine|motor|cable|"
+    r"pipe|bridge|tunnel|gap|radius|zone|section|laser|lamp|charger|tank|pool|hole|hike|course)\b"
 )
 _NOUN = re.compile(rf"[ -](?!(?:{'|'.join(NO_NOUN)})\b)[a-z]")
 
@@ -41,7 +43,7 @@ _NOUN = re.compile(rf"[ -](?!(?:{'|'.join(NO_NOUN)})\b)[a-z]")
 def describes_a_noun(match: re.Match[str]) -> bool:
     """Tell whether the measure stands before a noun, "a 10 kg bag", where its unit is singular."""
     text, first, last = match.string, match.start(), match.end()
-    before = text[max(0, first - 7) : first]
+    before = text[max(0, first - 14) : first]
     article = _ARTICLE.search(before) and _NOUN.match(text, last)
     return bool(article or (_THE.search(before) and _THING.match(text, last)))
 

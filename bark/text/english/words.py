@@ -69,7 +69,9 @@ WRITTEN_SHORT = {  # in messages, in small letters
     "cuz": "because",
 }  # fmt: skip
 SHORT_FORMS = any_of(form for word in WRITTEN_SHORT for form in (word, word.capitalize()))
-SPELLED_SHORT = frozenset("idk omw imo imho afaik ikr ily idc irl asap fyi eta diy ceo faq".split())
+SPELLED_SHORT = frozenset(
+    "idk omg omw imo imho afaik ikr ily idc irl asap fyi eta diy ceo faq".split()
+)
 STATES = {  # as newspapers shorten them, behind a comma, a hyphen or a bracket
     "Ala": "alabama", "Ariz": "arizona", "Ark": "arkansas", "Calif": "california",
     "Colo": "colorado", "Conn": "connecticut", "Del": "delaware", "Fla": "florida",
@@ -261,7 +263,11 @@ RULES: tuple[Rule, ...] = (
         rf"\b({RULER}) (?=[IVX])({NUMERAL})(?<! I)(?!\w|'[^s])",
         _ruler,
     ),
-    rule(rf"\b({RULER}) (I)(?= of | and |[,.;:)]|$)", _ruler),
+    rule(
+        rf"\b({RULER}) (I)(?= (?:of|and|became|was|died|ruled|reigned|married|gave|granted) "
+        r"|[,.;:)]|$)",
+        _ruler,
+    ),
     rule(
         r"\b((?:[A-Z][a-z]{2,30}) )(?=[IVX]{2})([IVX]{2,6})(?!\w|'[^s])",
         lambda m: _heading(m) if re.fullmatch(NUMERAL, m.group(2)) else m.group(),

@@ -13,23 +13,28 @@ READ = PhoneTokenizer().read
 HERE = Path(__file__).parent
 
 
-def pairs(half: str) -> list[tuple[str, str]]:
+def pairs(half: str) -> list[tuple[str, list[str]]]:
+    """Return each text and the ways of saying it that are right."""
     lines = (HERE / f"pairs_{half}.tsv").read_text("utf-8").splitlines()
-    return [(text, said) for text, said in (line.split("\t") for line in lines)]
+    return [(text, said) for text, *said in (line.split("\t") for line in lines)]
 
 
-@pytest.mark.parametrize(("half", "least"), [("seen", 0.99), ("unseen", 0.98)])
+@pytest.mark.parametrize(
+    ("half", "least"), [("seen", 0.99), ("unseen", 0.98), ("first_sight", 0.97)]
+)
 def test_pairs_of_written_and_spoken_text(half: str, least: float) -> None:
     """No failure of the unseen pairs was looked at while rules were written: the first 235 came
     before the rules, 112 after them, and 108 more after those were mended: of these 107 were right
     at first sight, and all of the 39 that came last. The last 173 seen pairs are 152, of which 136
-    were right at first sight, and 21 written with the rules for the others.
+    were right at first sight, and 21 written with the rules for the others; then come 253 of
+    kinds that the next rules were written for. Those of `first_sight` were written and committed
+    after all rules and read once: 199 of 205 were right (97.1 %); four kinds were mended then.
     """
     wanted = pairs(half)
     wrong = [
         f"{text} -> {got}, not {said}"
         for text, said in wanted
-        if (got := READ(text).words.replace(",", "")) != said
+        if (got := READ(text).words.replace(",", "")) not in said
     ]
     assert len(wanted) >= 200
     assert 1 - len(wrong) / len(wanted) >= least, "\n".join(wrong)
