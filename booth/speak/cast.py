@@ -1,6 +1,6 @@
 """Who speaks: the voices of a request, found by name or cloned from a recording."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,8 +9,8 @@ from bark.errors import VoiceError
 from bark.speech import reference_of
 from bark.storage.files import expand
 from bark.text.dialogue import Turn
-from bark.tokens import TokenLayout
-from bark.voice.names import check_marked
+from bark.tokens import BARK, TokenLayout
+from bark.voice.names import check_marked, is_suno_preset
 from bark.voice.voice import Voice, VoiceLike
 from booth.takes.take import save_voice, slug
 from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
@@ -82,7 +82,7 @@ def cast(request: SpeakRequest, model: Model, ask: Ask | None = None) -> Cast:
         stored = coqui_voice(request.speaker, [request.voice_dir], clone, model.layout, model.name)
         reference = None if stored is None else str(stored)
     else:
-        reference = request.voice or (None if request.speaker == RANDOM else request.speaker)
+        reference = _plain_name(request)
     reference = None if reference is None else absolute(reference)
     voice = None if reference is None else _resolved(model, reference)
     return Cast(voice, reference, voices, references)
@@ -97,6 +97,29 @@ def with_marked(model: Model, who: Cast, turns: Sequence[Turn], allow_paths: boo
         voices={**who.voices, **found},
         references={**who.references, **{name: absolute(name) for name in found}},
     )
+
+
+def check_voices(request: SpeakRequest, model: Model, scripts: Iterable[Sequence[Turn]]) -> None:
+    """Find every voice that a request and its texts name; clone and download none.
+
+    Raises
+    ------
+    VoiceError
+        If a name is unknown, a voice is broken, or a text names a path and may not.
+    """
+    names = list(request.voices.values())
+    if request.recording is None and (request.voice or not request.voice_dir):
+        names += [name for name in (_plain_name(request),) if name]
+    for turn in (turn for turns in scripts for turn in turns):
+        if turn.speaker and turn.speaker not in request.voices:
+            names.append(check_marked(turn.speaker, request.allow_paths))
+    for name in dict.fromkeys(names):
+        if not (model.layout == BARK and is_suno_preset(name)):
+            _resolved(model, absolute(name))
+
+
+def _plain_name(request: SpeakRequest) -> str | None:
+    return request.voice or (None if request.speaker == RANDOM else request.speaker)
 
 
 def cloner(model: Model, consent: str | None, ask: Ask | None = None) -> CloneRecording:

@@ -30,7 +30,7 @@ from booth.takes.take import Take, workshop
 from booth.voices.library import RANDOM, Library
 from hubert.judge import TakeJudge
 
-from .cast import Ask, Cast, cast, label_of, with_marked
+from .cast import Ask, Cast, cast, check_voices, label_of, with_marked
 from .job import Job, drift_of, judge_of, keep, last_take, perform, stem_of
 from .plan import Planner, plan
 from .replay import replay
@@ -144,15 +144,18 @@ def model_of(request: SpeakRequest) -> dict[str, Any]:
 
 def show_plan(request: SpeakRequest) -> list[str]:
     """Return, line by line, what a request would make; needs a tokenizer, no weights."""
+    _check_files(request)
     name = model_of(request)["name"]
-    planner = planner_of(find_model(name))
+    files = find_model(name)
+    planner = planner_of(files)
+    plans = [plan(text, request, planner) for text in request.texts]
+    check_voices(request, files, plans)
     named = str(request.recording or request.voice or request.speaker or "")
     voice = None if named in ("", RANDOM) else named
     lines = []
-    for number, text in enumerate(request.texts):
+    for number, (text, turns) in enumerate(zip(request.texts, plans, strict=True)):
         first = number * request.iterations
         seed = "SEED" if request.seed is None else take_seed(request.seed, first)
-        turns = plan(text, request, planner)
         seconds = sum(estimate_seconds(turn.text) for turn in turns)
         times = f"{request.iterations} takes of " if request.iterations > 1 else ""
         parts = f"{len(turns)} part{'s' if len(turns) > 1 else ''}"

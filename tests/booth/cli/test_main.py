@@ -413,12 +413,31 @@ def test_plans_need_no_weights(bark: Any, tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_mark_is_found_before_the_first_take(
-    bark: Any, heard: list[dict[str, Any]], tmp_path: Path
+@pytest.mark.parametrize("show", [(), ("--dry_run",), ("--text_splits_only",)])
+@pytest.mark.parametrize(
+    ("text", "flags", "message"),
+    [
+        ("First text.---[voice:nobody] Second text.", (), "nobody"),
+        ("Hello. [voice:/etc/passwd.npz] Hi.", (), "names a voice, not a path"),
+        ("Hello. [voice:/nowhere/a.npz] Hi.", ("--allow_paths",), "no file"),
+        ("Hello.", ("--history_prompt", "nobody"), "nobody"),
+        ("Hello.", ("--history_prompt", "nowhere.npz"), "no file nowhere.npz"),
+        ("ANA: Hello.", ("--voices", "ANA=nobody"), "nobody"),
+    ],
+)
+def test_an_unknown_voice_is_found_before_the_first_take(
+    bark: Any,
+    heard: list[dict[str, Any]],
+    tmp_path: Path,
+    show: Any,
+    text: str,
+    flags: Any,
+    message: str,
 ) -> None:
-    (tmp_path / "two.txt").write_text("First text.---[voice:nobody] Second text.")
-    monkey = bark("--prompt_file", str(tmp_path / "two.txt"), "--prompt_file_separator", "---")
-    assert monkey.code == 2 and "nobody" in monkey.err[0] and not heard
+    (tmp_path / "two.txt").write_text(text)
+    file = str(tmp_path / "two.txt")
+    done = bark("--prompt_file", file, "--prompt_file_separator", "---", *flags, *show)
+    assert done.code == 2 and message in done.err[0] and not heard and not done.out
 
 
 def test_dialogue(bark: Any, loaded: Bark, heard: list[dict[str, Any]], tmp_path: Path) -> None:
