@@ -25,13 +25,16 @@ from booth.cli.convert import build_parser as convert_parser
 from booth.cli.main import main
 from booth.cli.options import parse_options
 from tests.conftest import ROOT
+from tests.pairs import write_material
 from tests.suno_files import add_codec, suno_folder
 
 GUIDE = "docs/coming-from.md"
-NEEDS_WEIGHTS = (
-    "_use_small",
-    "hubert.train",
-)  # Suno's, or a folder of pairs, which other tests make
+NEEDS_WEIGHTS = ("_use_small",)  # Suno's
+QUANTIZER = {  # gitmylo's steps in their order, and the sizes of a test
+    "hubert.prepare": "--hubert nano --test 0.3 --validation 0.3",
+    "hubert.train": "--steps 4 --validate-every 2 --hidden-size 16 --batch 2",
+    "hubert.evaluate": "",
+}
 PARSERS: dict[str, Callable[[list[str]], Any]] = {
     "check": lambda words: check.build_parser().parse_args(words),
     "convert-voice": lambda words: swap.build_parser().parse_args(words),
@@ -122,12 +125,16 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # seconds: 33 commands, each as if typed
 def test_the_guide_can_be_followed(desk: Path) -> None:
     """In its order, with nano for Suno's weights and for the clips of newcomers' names."""
-    followed = 0
+    followed, quantizer = 0, {}
     for words in commands(GUIDE):
         line = " ".join(words)
         if any(name in line for name in NEEDS_WEIGHTS) or len(words) < 3:
+            continue
+        if words[0] == "python" and words[2] in QUANTIZER:
+            quantizer[words[2]] = words[3:]
             continue
         if words[0] == "python":
             if "training.finetune" not in line or "--steps" in line:
@@ -142,7 +149,12 @@ def test_the_guide_can_be_followed(desk: Path) -> None:
             words += ["--model", "nano"]
         assert main(words) == 0, line
         followed += 1
-    assert followed >= 25
+    assert followed >= 25 and quantizer.keys() == QUANTIZER.keys()
+    write_material(Path("gitmylo/pairs"), [f"pair{number}" for number in range(12)])
+    os.chdir("gitmylo")
+    for name, sizes in QUANTIZER.items():
+        assert command_module(name).main([*quantizer[name], *sizes.split()]) == 0, name
+    os.chdir(desk)
     assert {path.suffix for path in desk.glob("take*")} == {".wav", ".npz", ".json"}
     assert Path("me.npz").exists() and Path("bark_voices/ana/speaker.npz").exists()
 

@@ -21,7 +21,7 @@ from bark.stages.base import per_item
 from bark.stages.coarse import coarse_steps
 from bark.stages.progress import Progress, Watch
 from bark.stages.seeds import check_seed, new_seed
-from bark.text.reading import refuse_lossy, tell_lost
+from bark.text.reading import Reading, refuse_lossy, tell_lost
 from bark.text.tidy import TextTokenizer, fit_tokens, tidy
 from bark.tokens import TokenLayout
 from bark.voice.names import check_made_for, token_family
@@ -239,6 +239,10 @@ class Bark(Chain):
         watch = Watch.of(progress, cancel)
         pieces = stream_text(self, text, voice, new_seed(seed), latency, watch, settings)
         return postprocessed_stream(pieces, self.layout.sample_rate, postprocess)
+
+    def read(self, text: str) -> Reading:
+        """Return the words that the model would say, and those of the text that it cannot say."""
+        return self.tokenizer.read(tidy(text))
 
     # ---- the stages, one by one ------------------------------------------------------------------
 

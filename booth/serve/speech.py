@@ -87,8 +87,15 @@ class SpeechRequest(BaseModel):
         return chosen | ({"lossy": True} if self.lossy else {})
 
 
-def job_of(asked: SpeechRequest, context: Context) -> SpeechJob:
-    """Return a request as a job of the engine; refuse what cannot be spoken."""
+class ReadingRequest(BaseModel):
+    """A text that is to be seen before it is heard."""
+
+    model: str | None = None
+    input: str
+
+
+def check_text(asked: SpeechRequest | ReadingRequest, context: Context) -> None:
+    """Refuse a request for another model, and a text that is too long for one answer."""
     check_model(asked.model, context)
     most = context.settings.text_letters
     if len(asked.input) > most:
@@ -99,6 +106,11 @@ def job_of(asked: SpeechRequest, context: Context) -> SpeechJob:
             param="input",
             code="string_above_max_length",
         )
+
+
+def job_of(asked: SpeechRequest, context: Context) -> SpeechJob:
+    """Return a request as a job of the engine; refuse what cannot be spoken."""
+    check_text(asked, context)
     for turn in parse_dialogue(asked.input):
         if turn.speaker is not None:
             check_name(turn.speaker)  # no path
@@ -107,6 +119,20 @@ def job_of(asked: SpeechRequest, context: Context) -> SpeechJob:
     return SpeechJob(
         asked.input, voice, new_seed(asked.seed), asked.settings, asked.best_of, asked.latency
     )
+
+
+@router.post("/v1/audio/reading")
+async def read_text(asked: ReadingRequest, request: Request) -> dict[str, Any]:
+    """Tell how a text would be read, as ``bark --show_reading`` does."""
+    context = context_of(request)
+    check_text(asked, context)
+    reading = await to_thread.run_sync(context.engine.bark.read, asked.input)
+    return {
+        "words": reading.words,
+        "lost": reading.lost,
+        "left_out": reading.dropped,
+        "share_lost": reading.share_lost,
+    }
 
 
 @router.post("/v1/audio/speech")

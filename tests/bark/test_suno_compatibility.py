@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,24 @@ def test_the_whole_chain_on_a_tiny_model(tiny_bark: Path, tmp_path: Path) -> Non
         "two words", history_prompt=str(tmp_path / "take.npz"), silent=True, seed=1
     )
     assert again.shape[0] > 0 and not np.array_equal(again, audio)
+
+
+def test_a_reload_in_one_thread_leaves_the_others_what_they_had(tiny_bark: Path) -> None:
+    bark.preload_models(path=tiny_bark)
+    alone = generation.generate_text_semantic("two words", silent=True, seed=1)
+    reloads = iter(range(5))
+
+    def reload_or_speak(number: int) -> np.ndarray | None:
+        if number:
+            return generation.generate_text_semantic("two words", silent=True, seed=1)
+        for _ in reloads:
+            bark.preload_models(path=tiny_bark, force_reload=True)
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        spoken = list(pool.map(reload_or_speak, range(24)))[1:]
+    assert next(reloads, None) is None
+    assert all(np.array_equal(tokens, alone) for tokens in spoken if tokens is not None)
 
 
 def test_the_codec_is_loaded_alone(tiny_bark: Path) -> None:
