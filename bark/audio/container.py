@@ -15,6 +15,7 @@ STREAMED = 0x7FFF_F000  # sizes from here on were written before the length was 
 OGG_PAGE = 27 + 255 + 255 * 255  # bytes, at most
 MOST_TAGS = 8  # and runs of zeros before the sound of an mp3 or aac file
 MOST_ZEROS = 1 << 20  # bytes of such a run
+FLAC_SAMPLES = (1 << 36) - 1  # of the whole file; 0 where it was written before that was known
 NATIVE_WAV = {1, 2, 3, 6, 7, 0x11, 0x31, 0xFFFE}  # format tags that libsndfile decodes by itself
 FALLBACKS = {b"RIFF": "wav", b"OggS": "ogg", b"FORM": "aiff", b"caff": "caf", b"fLaC": "flac"}
 
@@ -109,6 +110,8 @@ def _demuxer(head: bytes) -> str | None:
         return "asf"
     if head[:5] == b"#!AMR":
         return "amr"
+    if head[:4] == b"fLaC" and not int.from_bytes(head[21:26], "big") & FLAC_SAMPLES:
+        return "flac"  # libsndfile loses the end of such a stream
     return "aac" if _is_adts(head) else None
 
 

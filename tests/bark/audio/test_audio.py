@@ -351,6 +351,17 @@ def test_a_wav_written_to_a_pipe_has_no_length_and_loads(tmp_path):
     assert len(load_audio(path, 24_000)) == 24_000
 
 
+def test_a_flac_written_to_a_pipe_has_no_length_and_loads(tmp_path):
+    pytest.importorskip("av", reason="needs PyAV: .[media]")
+    path = write(tmp_path / "a.flac", tone())
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # STREAMINFO: the 36-bit number of samples
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    assert open_audio(path).frames == 24_000
+    assert len(load_audio(path, 24_000)) == 24_000
+
+
 def test_a_flac_that_claims_64_billion_samples_allocates_nothing(tmp_path):
     path = write(tmp_path / "a.flac", tone())
     data = bytearray(path.read_bytes())
