@@ -17,7 +17,7 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import BaseModel, Field
 
 from bark.audio.read import open_audio
-from bark.errors import StorageError
+from bark.errors import SettingError, StorageError
 from bark.storage.atomic import atomic_write, atomic_write_text
 from bark.storage.json import encode, read_as
 from hubert.consent import Consent as Statement
@@ -71,7 +71,10 @@ def statement_of(given: str | None, context: Context) -> Statement:
             "consent: a recorded one is sent to /v1/audio/voice_consents, and its id given here",
             param="consent",
         )
-    return require_consent(given or None)
+    try:
+        return require_consent(given or None)
+    except SettingError as error:
+        raise ApiError(400, str(error), param="consent") from error
 
 
 @router.post("/v1/audio/voice_consents")

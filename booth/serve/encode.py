@@ -1,8 +1,8 @@
 """Encodes speech while it is made: samples piece by piece to the bytes of a file, with the AI mark.
 
 A stream is not known to its end when it begins. mp3, opus, aac and pcm need no length; a wav says
-that it has none, as those of other speech servers do. A flac without a length is refused by
-libsndfile, so flac alone is kept until it is whole.
+that it has none, as those of other speech servers do. A flac may say so too, but what reads by
+libsndfile then loses its end or refuses it, so flac alone is kept until it is whole.
 
 Before it is encoded, speech may go through steps that the request names. They are looked up among
 those that are installed, never imported by a path, and get no argument from a request: that may be
@@ -31,11 +31,14 @@ class Format(NamedTuple):
     codec: str = ""
     sample: str = "fltp"  # FFmpeg's sample format
     options: Mapping[str, str] = {}
+    encoder: Mapping[str, Any] = {}  # set on it, beside what it does by itself
     whole: bool = False  # sent when all of it is there
 
 
 FORMATS = {  # those of OpenAI
-    "mp3": Format("audio/mpeg", "mp3", "libmp3lame", options={"write_xing": "0"}),
+    "mp3": Format(
+        "audio/mpeg", "mp3", "libmp3lame", options={"write_xing": "0"}, encoder={"bit_rate": 64_000}
+    ),  # LAME alone would take 32 000, half of what opus and aac have
     "opus": Format("audio/ogg", "ogg", "libopus", options={"page_duration": "200000"}),
     "aac": Format("audio/aac", "adts", "aac", options={"write_id3v2": "1"}),
     "flac": Format("audio/flac", "flac", "flac", "s16", whole=True),
@@ -117,7 +120,9 @@ class Encoder:
             self._file, "w", format=self.format.container, options=dict(self.format.options)
         )
         self._out.metadata.update(tags)
-        self._stream = self._out.add_stream(self.format.codec, rate=sample_rate, layout="mono")
+        self._stream = self._out.add_stream(
+            self.format.codec, rate=sample_rate, layout="mono", **self.format.encoder
+        )
 
     def add(self, piece: np.ndarray) -> bytes:
         """Return the bytes that are ready when the samples (n,) float32 are added."""

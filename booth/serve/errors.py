@@ -16,6 +16,7 @@ from bark.errors import (
     MissingModelError,
     SilentError,
     StorageError,
+    TextError,
     out_of_memory,
     printable,
 )
@@ -93,7 +94,8 @@ def as_api_error(error: BaseException) -> ApiError:
         status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
         again = {Stopping: 5, QueueFull: getattr(error, "seconds", None)}.get(type(error))
         headers = {} if again is None else {"Retry-After": str(again)}
-        return ApiError(status, str(error), headers=headers)
+        param = "input" if isinstance(error, TextError) else None
+        return ApiError(status, str(error), param=param, headers=headers)
     if isinstance(error, HTTPException):
         if isinstance(error.__cause__, ApiError):  # met while FastAPI read the body
             return error.__cause__

@@ -1,7 +1,8 @@
 """``/v1/audio/voices``: list, clone, rename, hear, fetch and delete voices; examine a recording."""
 
 import time
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from anyio import to_thread
@@ -10,6 +11,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from bark.audio.write import AI_TAG, encode_audio
+from bark.errors import VoiceError
 from bark.pipeline import Bark
 from bark.voice.names import check_name, is_suno_preset
 from bark.voice.voice import Voice
@@ -23,6 +25,7 @@ from .speech import SpeechRequest, job_of, until_gone
 from .uploads import report_of
 
 router = APIRouter()
+Made = TypeVar("Made")
 Seconds = Annotated[float | None, Form(ge=0)]
 HEARD = 512  # frames of a preview: what the fine stage hears
 
@@ -69,7 +72,7 @@ async def create_voice(
     if audio_sample is None:
         raise ApiError(400, "audio_sample: a recording is missing", param="audio_sample")
     statement = await to_thread.run_sync(statement_of, consent, context)
-    await to_thread.run_sync(context.library.check_free, name)
+    await _named(context, lambda: context.library.check_free(name))
     async with context.desk.saved(audio_sample) as path:
         report, _ = await context.desk.examined(path, start, end)
         cloner = await context.desk.cloner(context.engine.bark, language)
@@ -79,7 +82,7 @@ async def create_voice(
             )
         )
     layout = context.engine.bark.layout
-    file = await to_thread.run_sync(context.library.keep, made.voice, name, layout)
+    file = await _named(context, lambda: context.library.keep(made.voice, name, layout))
     findings = [finding.to_dict() for finding in made.findings]
     return (
         _described(Entry(check_name(name), "own", file))
@@ -93,7 +96,7 @@ async def keep_take(asked: TakeRequest, request: Request) -> dict[str, Any]:
     """Speak a take again, by its seed, and keep it as a voice."""
     context = context_of(request)
     context.engine.check_room()
-    await to_thread.run_sync(context.library.check_free, asked.name)
+    await _named(context, lambda: context.library.check_free(asked.name))
     job = await to_thread.run_sync(job_of, asked, context)
     handle = await context.engine.submit(job, context.find)
 
@@ -103,7 +106,8 @@ async def keep_take(asked: TakeRequest, request: Request) -> dict[str, Any]:
 
     await until_gone(spoken(), handle, request)
     layout = context.engine.bark.layout
-    file = await to_thread.run_sync(context.library.keep, handle.stream.voice, asked.name, layout)
+    spoken_voice = handle.stream.voice
+    file = await _named(context, lambda: context.library.keep(spoken_voice, asked.name, layout))
     return _described(Entry(check_name(asked.name), "own", file)) | {"seed": job.seed}
 
 
@@ -169,7 +173,7 @@ async def rename_voice(voice: str, asked: NewName, request: Request) -> dict[str
         file = context.library.rename(own.name, asked.name)
         return _described(Entry(check_name(asked.name), "own", file))
 
-    return await to_thread.run_sync(rename)
+    return await _named(context, rename)
 
 
 @router.delete("/v1/audio/voices/{voice:path}")
@@ -178,6 +182,15 @@ async def delete_voice(voice: str, request: Request) -> dict[str, Any]:
     context = context_of(request)
     await to_thread.run_sync(lambda: context.library.delete(_own(voice, context).name))
     return {"id": voice, "object": "audio.voice.deleted", "deleted": True}
+
+
+async def _named(context: Context, work: Callable[[], Made]) -> Made:
+    """Do what gives a voice its name; an error is one of the name, and tells no folder of ours."""
+    try:
+        return await to_thread.run_sync(work)
+    except VoiceError as error:
+        told = str(error).replace(f"{context.library.home}/", "")
+        raise ApiError(400, told, param="name") from error
 
 
 def _decoded(bark: Bark, voice: Voice) -> np.ndarray:
