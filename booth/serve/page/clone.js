@@ -253,7 +253,8 @@ async function clone() {
     consent = readConsent();
   } catch (error) {
     fault(places.consent, error);
-    ($("clone-form").querySelector(":checked") ?? $("consent").querySelector("input")).focus();
+    const [box, missing] = [$("consent"), ".nested:not([hidden]) input"];
+    (box.querySelector(missing) ?? box.querySelector("input")).focus();
     return;
   }
   if (!name) {

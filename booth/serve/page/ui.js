@@ -22,6 +22,8 @@ export function fault(element, error, again) {
     button.onclick = () => { clear(element); again(); };
   }
   element.hidden = false;
+  const folded = element.closest("details");
+  if (folded) folded.open = true;
   const field = described(element);
   if (field) {
     field.setAttribute("aria-invalid", "true");
@@ -112,6 +114,5 @@ export function made(template) {
 /** Show on a button whether its player plays. */
 export function showPlaying(button, on, what) {
   button.classList.toggle("on", on);
-  button.querySelector("use").setAttribute("href", on ? "#icon-pause" : "#icon-play");
   button.setAttribute("aria-label", `${on ? "Pause" : what[0]} ${what[1]}`);
 }

@@ -23,6 +23,8 @@ TEXT = "Good morning to all of you."
 STORY = "There was a fox once.\nclara: It was red.\nbruno: And it was hungry.\n"
 STILL = 2.0  # s, for which progress may stand still
 TICK = 0.2  # s
+TOUCH = 44  # px, of what a finger is to meet
+FIELDS = ":is(input[type=text], input[type=number], select, textarea):visible"
 WAIT = 120_000  # ms; the machine may be busy
 
 expect.set_options(timeout=WAIT)
@@ -126,11 +128,17 @@ def test_a_voice_is_cloned_heard_renamed_exported_and_deleted(page: Page, tmp_pa
     page.click("#clone-go")
     expect(page.locator("#consent-fault")).to_contain_text("whose voice")
     expect(page.locator("#cloned")).to_be_hidden()
+    page.get_by_label("Someone else’s, and I have their permission or a licence.").check()
+    page.click("#clone-go")
+    expect(page.get_by_label("Who gave it, and where is it written?")).to_be_focused()
     page.get_by_label("Nobody’s: a machine made it.").check()
     expect(page.locator("#consent-fault")).to_be_hidden()
     page.click("#clone-go")
     never_stands_still(page, "#clone-work", page.locator("#cloned"))
     expect(page.locator("#cloned-name")).to_have_text("robin")
+    page.get_by_role("button", name="Listen to it").click()
+    expect(page.locator("#cloned-listen.on")).to_be_visible()
+    expect(page.locator("#cloned-fault")).to_be_hidden()
 
     row = page.locator("#voices-own .voice", has_text="robin")
     row.locator(".play").click()
@@ -146,6 +154,9 @@ def test_a_voice_is_cloned_heard_renamed_exported_and_deleted(page: Page, tmp_pa
         row.get_by_role("button", name="Export").click()
     voice = Voice.load(saved(exported.value, tmp_path))
     assert voice.info["consent"] == "synthetic"
+    row.get_by_role("button", name="Delete").click()
+    page.keyboard.press("Enter")  # what is not read deletes nothing
+    expect(page.get_by_role("dialog")).to_be_hidden()
     row.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
@@ -294,10 +305,13 @@ def test_a_text_that_is_too_long_is_told_at_its_field(page: Page, faults: list[s
 def test_a_loudness_that_cannot_be_is_told_at_its_field(page: Page, faults: list[str]) -> None:
     for room, field in (("speak", "loudness"), ("long", "long-loudness")):
         enter(page, room)
-        page.locator(f"details:has(#{field}) > summary").click()
+        more = page.locator(f"details:has(#{field}) > summary")
+        more.click()
         page.fill(f"#{field}", "5")
+        more.click()  # the fault opens it
         page.fill(f"#{room}-text", "One.")
         page.click(f"#{room}-go")
+        expect(page.locator(f"#{field}-fault")).to_be_visible()
         expect(page.locator(f"#{field}-fault")).to_contain_text("allowed: -60 to 0 LUFS")
         assert "400" in faults.pop()
 
@@ -334,6 +348,8 @@ def test_every_room_is_accessible_and_fits_a_phone(page: Page, scheme: Any) -> N
         for more in page.locator("details:not([open]) > summary:visible").all():
             more.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for field in page.locator(FIELDS).all():
+            assert field.evaluate("element => element.offsetHeight") >= TOUCH, field
         found = axe.Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
 
