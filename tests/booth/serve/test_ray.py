@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("ray")
 import httpx
 import uvicorn
+from filelock import FileLock
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
 
@@ -186,13 +188,21 @@ SCRIPT = {
 ONE = {"input": "one", "voice": "alba", "seed": 3, "response_format": "pcm"}
 
 
+TWO = pytest.mark.parametrize("cluster", [{"replicas": 2}], indirect=True)
+ONE_OR_TWO = pytest.mark.parametrize("cluster", [{"most_replicas": 2}], indirect=True)
+
+
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Path]]:
-    """Two replicas on a cluster of this machine, and a client of the front."""
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[httpx.Client, Path]]:
+    """Replicas on a cluster of this machine, and a client of the front."""
     folder = tmp_path_factory.mktemp("shared")
     settings = ServeSettings(
-        "nano", device="cpu", replicas=2, voices=folder / "voices", jobs=folder / "jobs"
+        "nano", device="cpu", voices=folder / "voices", jobs=folder / "jobs", **request.param
     )
+    alone = FileLock(Path(tempfile.gettempdir(), "bark-test-ray.lock"))  # of all test processes
+    alone.acquire()
     try:
         app = create_front(settings, deploy(settings))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
@@ -207,6 +217,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cl
         thread.join()
     finally:
         close()
+        alone.release()
 
 
 def spoken(client: httpx.Client, asked: dict[str, Any]) -> tuple[str, bytes]:
@@ -224,6 +235,20 @@ def several(client: httpx.Client, count: int) -> list[tuple[str, bytes]]:
         return list(pool.map(lambda _: spoken(client, ONE), range(count)))
 
 
+@ONE_OR_TWO
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_requests_that_wait_bring_a_second_replica(cluster: tuple[httpx.Client, Path]) -> None:
+    client, _ = cluster
+    found: dict[str, bytes] = {}
+    end = time.monotonic() + 600
+    while len(found) < 2:
+        assert time.monotonic() < end
+        found |= dict(several(client, 12))
+    assert len(set(found.values())) == 1
+
+
+@TWO
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_either_replica_gives_the_same_bytes(cluster: tuple[httpx.Client, Path]) -> None:
@@ -238,6 +263,7 @@ def test_either_replica_gives_the_same_bytes(cluster: tuple[httpx.Client, Path])
     assert len(set.union(*found.values())) == 1
 
 
+@TWO
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_replica_loses_no_request_that_had_not_begun_and_no_job(
