@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from bark.errors import BarkError
 from bark.extras import from_extra
 from booth.voices.library import Library
 
@@ -215,14 +216,31 @@ def deploy(settings: ServeSettings) -> Any:
     try:
         ray.init(address="auto", logging_level=logging.WARNING)
     except ConnectionError:
-        ray.init(
-            include_dashboard=False, object_store_memory=OBJECTS, logging_level=logging.WARNING
-        )
+        _start_here()
     ray.serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
     deployed = ray.serve.deployment(**options(settings, ray.cluster_resources()))(Replica)
     each = replace(settings, engine="local", **_folders(settings))
     handle = ray.serve.run(deployed.bind(each), name=NAME, route_prefix=None)
     return handle.options(method_name="answer", stream=True)
+
+
+def _start_here() -> None:
+    """Start a cluster of this machine alone.
+
+    Raises
+    ------
+    BarkError : if Ray does not start.
+    """
+    import ray
+
+    try:
+        ray.init(
+            include_dashboard=False, object_store_memory=OBJECTS, logging_level=logging.WARNING
+        )
+    except Exception as error:  # Ray's own, of no class: a node has 30 s to start
+        raise BarkError(
+            "Ray did not start", got=error, fix="Start it first, by `ray start --head`"
+        ) from error
 
 
 def options(settings: ServeSettings, resources: dict[str, float]) -> dict[str, Any]:

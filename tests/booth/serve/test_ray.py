@@ -21,6 +21,7 @@ from filelock import FileLock
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
 
+from bark.errors import BarkError
 from bark.storage.locks import owner
 from booth.serve.config import ServeSettings
 from booth.serve.ray import TRIES, Asked, close, create_front, deploy, options
@@ -246,6 +247,15 @@ def test_requests_that_wait_bring_a_second_replica(cluster: tuple[httpx.Client, 
         assert time.monotonic() < end
         found |= dict(several(client, 12))
     assert len(set(found.values())) == 1
+
+
+def test_that_ray_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(address: str | None = None, **_: Any) -> None:
+        raise ConnectionError("no cluster") if address else Exception("timed out\nduring startup")
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(BarkError, match=r"^Ray did not start: got timed out.* `ray start --head`"):
+        deploy(ServeSettings(model="nano"))
 
 
 @TWO
