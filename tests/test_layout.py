@@ -4,6 +4,9 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,7 @@ FORBIDDEN = {
 }
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -87,25 +91,12 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
-def imported(path: Path, *, run_at_import: bool = False) -> set[str]:
-    """Full names of the modules that a file imports, relative imports resolved.
-
-    With `run_at_import` those alone that are read when the file is: none inside functions, none for types.
-    """
+def imported(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, relative imports resolved."""
     here = path.relative_to(ROOT).parent.parts
-    tree = parsed(path)
-    tree.body = [node for node in tree.body if not is_command(node)]
-    late = {
-        node
-        for outer in ast.walk(tree)
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
-        or (isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING")
-        for node in ast.walk(outer)
-    }
+    tree = ast.Module([node for node in parsed(path).body if not is_command(node)], [])
     names: set[str] = set()
     for node in ast.walk(tree):
-        if run_at_import and node in late:
-            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -136,29 +127,40 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_run_downwards(path: Path) -> None:
+def check(rule: Callable[[Path], Iterable[str]], paths: Iterable[Path] = FILES) -> None:
+    """Fail with every fault that a rule finds, a line each, beginning with the file."""
+    faults = sorted(f"{name_of(path)}: {fault}" for path in paths for fault in rule(path))
+    assert not faults, "\n".join(faults)
+
+
+def upward_imports(path: Path) -> Iterator[str]:
     package = path.relative_to(ROOT).parts[0]
     tops = {name.split(".")[0] for name in imported(path)}
-    assert not tops & FORBIDDEN
-    if is_front_door(path):
-        pytest.skip("the front doors may point up")
-    assert not tops & ABOVE[package]
+    above = set() if is_front_door(path) else ABOVE[package]
+    yield from (f"imports {top}" for top in tops & (FORBIDDEN | above))
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_floors_inside_a_package(path: Path) -> None:
-    package, *rest = path.relative_to(ROOT).with_suffix("").parts
-    if rest[0] in ("__init__", "__main__"):
-        pytest.skip("front doors name everything")
+def test_imports_run_downwards() -> None:
+    check(upward_imports)
+
+
+def imports_between_floors(path: Path) -> Iterator[str]:
+    package, own, *_ = path.relative_to(ROOT).with_suffix("").parts
+    if own in ("__init__", "__main__"):  # front doors name everything
+        return
     floor = {room: level for level, rooms in enumerate(FLOORS[package]) for room in rooms}
-    own = rest[0]
-    assert own in floor, "a new room: give it a floor in FLOORS"
+    if own not in floor:
+        yield f"{own} is a new room: give it a floor in FLOORS"
+        return
     for name in imported(path):
         top, _, below = name.partition(".")
         room = below.split(".")[0]
-        if top == package and room and room != own:
-            assert floor[room] < floor[own], f"{own} imports {room}, which is not below it"
+        if top == package and room and room != own and floor[room] >= floor[own]:
+            yield f"imports {room}, which is not below {own}"
+
+
+def test_floors_inside_a_package() -> None:
+    check(imports_between_floors)
 
 
 def circle_in(arrows: dict[str, set[str]]) -> list[str]:
@@ -206,33 +208,40 @@ def test_no_module_and_no_folder_imports_in_a_circle() -> None:
 
 
 def test_folders_stay_small() -> None:
-    for folder in {path.parent for path in FILES}:
-        files = [path for path in folder.glob("*.py") if not is_front_door(path)]
-        files = [path for path in files if path.name != "__init__.py"]
-        assert len(files) <= MOST_FILES, folder
+    counted = Counter(
+        path.parent for path in FILES if not is_front_door(path) and path.name != "__init__.py"
+    )
+    large = {name_of(folder): count for folder, count in counted.items() if count > MOST_FILES}
+    assert not large
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_files_and_functions_stay_small(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def oversize(path: Path) -> Iterator[str]:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    if lines > MAX_LINES:
+        yield f"{lines} lines"
     for node in ast.walk(parsed(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            assert (node.end_lineno or 0) - node.lineno + 1 <= MAX_FUNCTION, node.name
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > MAX_FUNCTION:
+                yield f"{node.name} has {lines} lines"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_module_level_names_are_constants(path: Path) -> None:
-    if path.name == "generation.py":
-        pytest.skip("the one home of mutable module state")
+def test_files_and_functions_stay_small() -> None:
+    check(oversize)
+
+
+CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*|_?[A-Z][A-Za-z0-9]*|logger|router|__\w+__")
+
+
+def module_variables(path: Path) -> Iterator[str]:
     for node in parsed(path).body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        for target in targets:
-            if isinstance(target, ast.Name):
-                name = target.id
-                constant = re.fullmatch(
-                    r"_?[A-Z][A-Z0-9_]*|_?[A-Z][A-Za-z0-9]*|logger|router|__\w+__", name
-                )
-                assert constant, f"{name} is not a constant, a type, the logger or the routes"
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if isinstance(target, ast.Name) and not CONSTANT.fullmatch(target.id):
+                yield target.id
+
+
+def test_module_level_names_are_constants_types_the_logger_or_routes() -> None:
+    check(module_variables, (path for path in FILES if path.name != "generation.py"))
 
 
 def test_every_torch_load_is_weights_only_and_pickle_stays_off() -> None:
@@ -250,9 +259,9 @@ def test_every_torch_load_is_weights_only_and_pickle_stays_off() -> None:
 
 def test_home_folders_are_found_in_one_place() -> None:
     """`expand` turns an unknown user or an absent HOME into our error; pathlib raises its own."""
-    told = {"bark/storage/files.py", "bark/audio/read.py"}  # the door itself, and one that catches
+    homes = {"bark/storage/files.py", "bark/audio/read.py"}  # the door itself, and one that catches
     for path in FILES:
-        if path.relative_to(ROOT).as_posix() not in told:
+        if path.relative_to(ROOT).as_posix() not in homes:
             assert ".expanduser(" not in path.read_text("utf-8"), path
 
 
@@ -328,10 +337,36 @@ WIDE = {  # signatures that are somebody else's, or that an editor should show w
 }
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_public_functions_take_few_arguments(path: Path) -> None:
+def wide_functions(path: Path) -> Iterator[str]:
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             count = sum(argument.arg not in ("self", "cls") for argument in given)
-            assert count <= MOST_ARGUMENTS or node.name in WIDE, node.name
+            if count > MOST_ARGUMENTS and node.name not in WIDE:
+                yield f"{node.name} takes {count}"
+
+
+def test_public_functions_take_few_arguments() -> None:
+    check(wide_functions)
+
+
+def test_a_broken_rule_is_told_with_file_and_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules above find nothing in this tree; here they find what they are for."""
+    bad = tmp_path / "hubert" / "encoder.py"
+    bad.parent.mkdir()
+    arguments = ", ".join(f"a{n}" for n in range(9))
+    bad.write_text(
+        "import pickle\nimport booth\nfrom hubert.clone import clone_voice\nstate = {}\n"
+        f"def wide({arguments}):\n" + "    pass\n" * 400
+    )
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    monkeypatch.setitem(MODULES, "hubert.clone", tmp_path / "hubert" / "clone.py")
+    with pytest.raises(AssertionError, match="hubert/encoder.py: imports booth"):
+        check(upward_imports, [bad])
+    assert sorted(upward_imports(bad)) == ["imports booth", "imports pickle"]
+    assert list(imports_between_floors(bad)) == ["imports clone, which is not below encoder"]
+    assert list(oversize(bad)) == ["405 lines", "wide has 401 lines"]
+    assert list(module_variables(bad)) == ["state"]
+    assert list(wide_functions(bad)) == ["wide takes 9"]
