@@ -28,6 +28,8 @@ from bark.audio.samples import channels_of
 from bark.checkpoints.find import find_model
 from bark.codec.base import Codec
 from bark.devices import choose_device
+from bark.errors import MissingFileError
+from bark.storage.files import expand
 from bark.storage.hub import fetch_all
 from bark.tokens import BARK, TokenLayout
 from bark.version import __version__
@@ -35,7 +37,7 @@ from bark.voice.names import made_by
 from bark.voice.voice import Voice
 
 from .consent import check_consent
-from .encoder import SemanticEncoder, hub_files
+from .encoder import QUANTIZER_FILES, SemanticEncoder, hub_files
 from .features import SAMPLE_RATE
 from .reference import Finding, Report, examine
 from .reference.clean import cleaned
@@ -46,6 +48,43 @@ logger = logging.getLogger(__name__)
 # the pair is Gradio's
 Recording = str | Path | np.ndarray | torch.Tensor | tuple[int, np.ndarray] | Source
 AT_ONCE = 600.0  # s; a longer recording is decoded block by block, twice
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The window of a recording that is cloned, read before any model is needed."""
+
+    audio: np.ndarray  # (N,) float32
+    rate: int  # Hz
+    name: str  # of the file, or "samples"
+    sha256: str  # of the file's bytes, or of the samples
+    report: Report
+
+
+def excerpt(
+    recording: Recording,
+    *,
+    sample_rate: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    report: Report | None = None,
+) -> Excerpt:
+    """Examine a recording and return the window to clone; `report` if that is done already.
+
+    Raises
+    ------
+    AudioError, MissingFileError
+        As `clone_voice`.
+    """
+    with open_file(recording) if isinstance(recording, (str, Path)) else nullcontext() as opened:
+        source = open_source(recording, sample_rate, file=opened)
+        if report is None:
+            if source.duration <= AT_ONCE:
+                source = source.held()
+            report = examine(source, start=start, end=end)
+        audio = report.channels.mixed(source.part(report.start, report.end))
+        name = "samples" if source.path is None else source.path.name
+        return Excerpt(audio, source.rate, name, _sha256(recording, source, opened), report)
 
 
 @dataclass(frozen=True)
@@ -109,9 +148,23 @@ class Cloner:
             codec = files.load_codec().to(codec_where)
         return cls(encoder, codec, files.layout, str(model), language)
 
+    @staticmethod
+    def check(
+        model: str | Path = "large",
+        language: str = "en",
+        quantizer: str | Path | None = None,
+        device: str | torch.device = "auto",
+    ) -> None:
+        """Refuse arguments that `from_pretrained` cannot use; nothing is fetched or loaded."""
+        choose_device(device)
+        hub_files(model, language, quantizer)
+        named = quantizer is None or str(quantizer) in QUANTIZER_FILES
+        if not named and not expand(str(quantizer)).is_file():
+            raise MissingFileError(f"no file {quantizer}")
+
     def clone(
         self,
-        recording: Recording,
+        recording: Recording | Excerpt,
         *,
         sample_rate: int | None = None,
         start: float | None = None,
@@ -125,27 +178,22 @@ class Cloner:
 
         Parameters
         ----------
+        recording : may be an `excerpt`, which has its window.
         report : of the recording, if it is examined already; its window is taken.
         """
         consent = check_consent(consent) if consent else None
         denoiser = None if denoiser is None else step_of(denoiser)
-        with (
-            open_file(recording) if isinstance(recording, (str, Path)) else nullcontext()
-        ) as opened:
-            source = open_source(recording, sample_rate, file=opened)
-            if report is None:
-                if source.duration <= AT_ONCE:
-                    source = source.held()
-                report = examine(source, start=start, end=end)
-            window = report.channels.mixed(source.part(report.start, report.end))
-            digest = _sha256(recording, source, opened)
+        cut = recording
+        if not isinstance(cut, Excerpt):
+            cut = excerpt(cut, sample_rate=sample_rate, start=start, end=end, report=report)
+        window, report = cut.audio, cut.report
         done: tuple[str, ...] = ()
         if clean or denoiser is not None:
-            made = cleaned(window, source.rate, report.measures, denoiser)
+            made = cleaned(window, cut.rate, report.measures, denoiser)
             window, done = made.audio, made.done
 
         def heard(rate: int) -> np.ndarray:
-            return check_audio(resample(window, source.rate, rate), f"{source.name}: ")
+            return check_audio(resample(window, cut.rate, rate), f"{cut.name}: ")
 
         semantic = self.encoder.encode(heard(SAMPLE_RATE), SAMPLE_RATE)
         fine = self.codec.encode(heard(self.codec.sample_rate))  # (8, T)
@@ -153,8 +201,8 @@ class Cloner:
         if self.encoder.note:
             findings += (Finding("language", self.encoder.note),)
         info = {
-            "source": "samples" if source.path is None else source.path.name,
-            "source_sha256": digest,
+            "source": cut.name,
+            "source_sha256": cut.sha256,
             "start": f"{report.start:.3f}",
             "end": f"{report.end:.3f}",
             "seconds": f"{report.seconds:.3f}",
@@ -242,19 +290,22 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     SettingError
         If Bark does not speak the language.
     """
-    consent = check_consent(consent) if consent else None  # before anything is loaded
+    consent = check_consent(consent) if consent else None  # before anything is read
+    pair = isinstance(recording, tuple) and bool(recording) and isinstance(recording[0], int)
+    one = pair or not isinstance(recording, (list, tuple))
+    recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
+    if encoder is None:
+        Cloner.check(model, language, quantizer, device)
+    cuts = [excerpt(each, sample_rate=sample_rate, start=start, end=end) for each in recordings]
     cloner = Cloner.from_pretrained(
         model, language, quantizer=quantizer, encoder=encoder, codec=codec, device=device,
         dtype=dtype,
     )  # fmt: skip
-    pair = isinstance(recording, tuple) and bool(recording) and isinstance(recording[0], int)
-    one = pair or isinstance(recording, (str, Path, np.ndarray, torch.Tensor))
-    recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
-    options: dict[str, Any] = {
-        "sample_rate": sample_rate, "start": start, "end": end, "consent": consent,
-        "clean": clean, "denoiser": denoiser,
-    }  # fmt: skip
-    voices = [cloner.clone(each, **options).said(each).voice for each in recordings]
+    how: dict[str, Any] = {"consent": consent, "clean": clean, "denoiser": denoiser}
+    voices = [
+        cloner.clone(cut, **how).said(each).voice
+        for each, cut in zip(recordings, cuts, strict=True)
+    ]
     return voices[0] if one else voices
 
 

@@ -160,9 +160,7 @@ class ModelFiles:
         )
 
     def load(self, stage: str, dtype: torch.dtype | None = None) -> Any:
-        """Load the network of "semantic", "coarse" or "fine" on the CPU; `dtype` None
-        is float32.
-        """
+        """Load the network of a stage on the CPU; `dtype` None is float32."""
         if stage not in STAGES:
             raise SettingError("stage", repr(stage), ", ".join(STAGES))
         network = load_stage(self.path(stage), stage, dtype)
@@ -175,6 +173,8 @@ class ModelFiles:
         """Find a voice for this model, as `bark.Bark.resolve_voice` does, without loading the
         model; `strict` and `stage` as in `Voice.load`.
         """
+        if isinstance(voice, str) and voice in self.places:  # a preset that is to be fetched
+            self.path(voice)
         found = resolve_voice(
             voice, self.layout, model_folder=self.voices, strict=strict, stage=stage
         )
@@ -253,9 +253,7 @@ def stage_file(path: Path, stage: str) -> ModelFiles:
 
 
 def hf_layout(config: Mapping[str, Any], where: str = "generation_config.json") -> TokenLayout:
-    """Read the token layout from Hugging Face's generation settings; what they leave
-    out is Bark's.
-    """
+    """Read the token layout from Hugging Face's generation settings; the rest is Bark's."""
     values = {}
     for section, names in HF_LAYOUT.items():
         stated = config.get(section, {}) if section else config

@@ -214,25 +214,33 @@ def _triples(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield unicodedata.normalize("NFC", name), path
 
 
-def preset_files(name: str, layout: TokenLayout) -> list[Path]:
-    """Return the three files of one of Suno's presets, fetched from the model hub.
+def preset_wanted(name: str, layout: TokenLayout) -> list[tuple[str, str]]:
+    """Return repository and file of the three arrays of one of Suno's presets.
 
     Raises
     ------
     VoiceError : the model with this layout is not Suno's, so the preset's tokens mean nothing to
         it.
-    MissingFileError : it lists all files that cannot be had.
     """
     if layout.semantic_vocab != BARK.semantic_vocab:
         raise VoiceError(
             f"{name!r} is a preset of Suno's models, and this one understands other tokens",
             fix="Speak with the model large or small, or choose one of this model's voices",
         )
+    return [(SUNO_REPOSITORY, f"speaker_embeddings/{name}{suffix}") for suffix in _PART_SUFFIXES]
+
+
+def preset_files(name: str, layout: TokenLayout) -> list[Path]:
+    """Return the three files of one of Suno's presets, fetched from the model hub.
+
+    Raises
+    ------
+    VoiceError : as `preset_wanted`.
+    MissingFileError : it lists all files that cannot be had.
+    """
     from bark.storage.hub import fetch_all
 
-    return fetch_all(
-        [(SUNO_REPOSITORY, f"speaker_embeddings/{name}{suffix}") for suffix in _PART_SUFFIXES]
-    )
+    return fetch_all(preset_wanted(name, layout))
 
 
 def list_voices(folders: Iterable[Path]) -> dict[str, Path]:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,19 +43,21 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
         from .refine import clone_refined
 
         return clone_refined(options, places[sources[0]], consent)
-    from hubert.clone import Cloner
+    from hubert.clone import Cloner, excerpt
 
-    cloner = Cloner.from_pretrained(
-        options.model, options.language, quantizer=options.quantizer, device=options.device,
-        dtype=options.dtype,
-    )  # fmt: skip
+    Cloner.check(options.model, options.language, options.quantizer, options.device)
+
+    @cache
+    def cloner() -> Cloner:
+        return Cloner.from_pretrained(
+            options.model, options.language, quantizer=options.quantizer, device=options.device,
+            dtype=options.dtype,
+        )  # fmt: skip
 
     def clone(path: Path) -> "tuple[str, tuple[Finding, ...]]":
-        made = cloner.clone(
-            path, start=options.start, end=options.end, consent=consent,
-            clean=options.clean, denoiser=options.denoiser,
-        )  # fmt: skip
-        saved = made.voice.save(places[path], cloner.layout)
+        cut = excerpt(path, start=options.start, end=options.end)  # before models are sought
+        made = cloner().clone(cut, consent=consent, clean=options.clean, denoiser=options.denoiser)
+        saved = made.voice.save(places[path], cloner().layout)
         cleaned = f", cleaned: {', '.join(made.cleaned)}" if made.cleaned else ""
         tokens = len(made.voice.semantic)
         return f"{saved}: {tokens} tokens from {made.report}{cleaned}", made.findings

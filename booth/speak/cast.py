@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from bark.checkpoints.find import ModelFiles, Place
 from bark.errors import VoiceError
 from bark.speech import reference_of
 from bark.storage.files import expand
 from bark.text.dialogue import Turn
 from bark.tokens import BARK, TokenLayout
-from bark.voice.names import check_marked, is_suno_preset
+from bark.voice.names import check_marked, find_voice, is_suno_preset, places_of, preset_wanted
 from bark.voice.voice import Voice, VoiceLike
 from booth.takes.take import save_voice, slug
 from booth.voices.coqui_folder import CloneRecording, coqui_voice, inside, is_current
@@ -64,8 +65,41 @@ def label_of(reference: str | None, dialogue: bool) -> str:
     return slug(path.parent.name if path.name == "speaker.npz" else path.stem)
 
 
-def cast(request: SpeakRequest, model: Model, ask: Ask | None = None) -> Cast:
-    """Find or clone the voices that the options name.
+def with_presets(files: ModelFiles, names: Iterable[str]) -> ModelFiles:
+    """Return a model's files with those of Suno's presets that may have to be fetched as well, so
+    that one error lists everything that is missing.
+    """
+    wanted = {name: Place(None, tuple(preset_wanted(name, files.layout))) for name in names}
+    return replace(files, places={**files.places, **wanted})
+
+
+def read_voices(
+    request: SpeakRequest, files: ModelFiles, known: dict[str, Voice]
+) -> tuple[ModelFiles, dict[str, Voice]]:
+    """Read the voices that a request names, and refuse those of other models, before the model is
+    sought.
+
+    Parameters
+    ----------
+    known : those that have been read already, by `absolute`.
+
+    Returns
+    -------
+    The files, with those of Suno's presets, and the voices by `absolute`.
+    """
+    named = {absolute(name) for name in (_named(request), *request.voices.values()) if name}
+    presets = {name for name in named if is_suno_preset(name) and not find_voice(name, places_of())}
+    found = {name: _resolved(files, name, known) for name in sorted(named - presets)}
+    return with_presets(files, presets), found
+
+
+def cast(
+    request: SpeakRequest,
+    model: Model,
+    ask: Ask | None = None,
+    known: Mapping[str, Voice] | None = None,
+) -> Cast:
+    """Find or clone the voices that the options name; `known` have been read by `read_voices`.
 
     Raises
     ------
@@ -73,7 +107,8 @@ def cast(request: SpeakRequest, model: Model, ask: Ask | None = None) -> Cast:
         If a voice is to be cloned and nobody says whose it is.
     """
     references = {name: absolute(reference) for name, reference in request.voices.items()}
-    voices = {name: _resolved(model, reference) for name, reference in references.items()}
+    known = known or {}
+    voices = {name: _resolved(model, reference, known) for name, reference in references.items()}
     clone = cloner(model, request.consent, ask)
     reference: str | None
     if request.recording is not None:
@@ -82,9 +117,9 @@ def cast(request: SpeakRequest, model: Model, ask: Ask | None = None) -> Cast:
         stored = coqui_voice(request.speaker, [request.voice_dir], clone, model.layout, model.name)
         reference = None if stored is None else str(stored)
     else:
-        reference = _plain_name(request)
+        reference = _named(request)
     reference = None if reference is None else absolute(reference)
-    voice = None if reference is None else _resolved(model, reference)
+    voice = None if reference is None else _resolved(model, reference, known)
     return Cast(voice, reference, voices, references)
 
 
@@ -107,19 +142,13 @@ def check_voices(request: SpeakRequest, model: Model, scripts: Iterable[Sequence
     VoiceError
         If a name is unknown, a voice is broken, or a text names a path and may not.
     """
-    names = list(request.voices.values())
-    if request.recording is None and (request.voice or not request.voice_dir):
-        names += [name for name in (_plain_name(request),) if name]
+    names = [name for name in (*request.voices.values(), _named(request)) if name]
     for turn in (turn for turns in scripts for turn in turns):
         if turn.speaker and turn.speaker not in request.voices:
             names.append(check_marked(turn.speaker, request.allow_paths))
     for name in dict.fromkeys(names):
         if not (model.layout == BARK and is_suno_preset(name)):
             _resolved(model, absolute(name))
-
-
-def _plain_name(request: SpeakRequest) -> str | None:
-    return request.voice or (None if request.speaker == RANDOM else request.speaker)
 
 
 def cloner(model: Model, consent: str | None, ask: Ask | None = None) -> CloneRecording:
@@ -129,12 +158,13 @@ def cloner(model: Model, consent: str | None, ask: Ask | None = None) -> CloneRe
     loaded: list[Any] = []
 
     def clone(recording: Path) -> Voice:
-        statement = require_consent(consent, ask)
-        if not loaded:
-            from hubert.clone import Cloner
+        from hubert.clone import Cloner, excerpt
 
+        statement = require_consent(consent, ask)
+        cut = excerpt(recording)  # before models are sought: it may be no recording
+        if not loaded:
             loaded.append(Cloner.from_pretrained(model.name))
-        return loaded[0].clone(recording, consent=statement).said(recording).voice
+        return loaded[0].clone(cut, consent=statement).said(recording).voice
 
     return clone
 
@@ -165,8 +195,15 @@ def absolute(reference: str) -> str:
     return reference_of(reference) or reference
 
 
-def _resolved(model: Model, reference: str) -> Voice:
-    voice = model.resolve_voice(reference)
+def _named(request: SpeakRequest) -> str | None:
+    """Return the one voice that a request names, if it is neither cloned nor one of a folder."""
+    if request.voice is not None or request.voice_dir is not None:
+        return request.voice
+    return None if request.speaker == RANDOM or request.recording else request.speaker
+
+
+def _resolved(model: Model, reference: str, known: Mapping[str, Voice] | None = None) -> Voice:
+    voice = model.resolve_voice((known or {}).get(reference, reference))
     if voice is None:
         raise VoiceError("no voice is named", repr(reference))
     return voice

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bark.audio.postprocess import Step, step_of
+from bark.audio.read import open_audio
 from bark.checkpoints.find import ModelFiles, find_model
 from bark.devices import offload_wanted, small_wanted
 from bark.errors import MissingFileError, SettingError
@@ -25,12 +26,15 @@ from bark.text.dialogue import Turn
 from bark.text.reading import tell_lost
 from bark.text.split import estimate_seconds
 from bark.text.tidy import tidy
+from bark.voice.voice import Voice
 from booth.takes.runs import identity, open_run
 from booth.takes.take import Take, workshop
-from booth.voices.library import RANDOM, Library
+from booth.voices.library import RANDOM, Library, model_here
 from hubert.judge import TakeJudge
 
-from .cast import Ask, Cast, cast, check_voices, label_of, with_marked
+from .cast import (
+    Ask, Cast, absolute, cast, check_voices, label_of, read_voices, with_marked,
+)  # fmt: skip
 from .job import Job, drift_of, judge_of, keep, last_take, perform, stem_of
 from .plan import Planner, plan
 from .replay import replay
@@ -123,12 +127,14 @@ def speak_unkept(
     return perform(work.bark, job, bars=work.bars, judge=work.judge, drift=work.drift)
 
 
-def model_of(request: SpeakRequest) -> dict[str, Any]:
+def model_of(request: SpeakRequest, known: dict[str, Voice] | None = None) -> dict[str, Any]:
     """Return the arguments of ``Bark.from_pretrained`` that a request means.
 
-    Without a model it is the one that the voice was made for, else Suno's.
+    Without a model it is the one that the voice was made for, else Suno's. A voice that was read
+    for that is kept in `known`.
     """
-    name = request.model or _made_for(request.voice) or ("small" if small_wanted() else "large")
+    name = request.model or _made_for(request.voice, {} if known is None else known)
+    name = name or ("small" if small_wanted() else "large")
     if Path(name).is_dir():
         name = str(Path(name).resolve())
     return {
@@ -194,10 +200,13 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
     """Plan every part, find the voices, load the model: first what is quick."""
     _check_files(request)
     steps = tuple(step_of(step) for step in request.postprocess)
-    model = model_of(request)
+    known: dict[str, Voice] = {}
+    model = model_of(request, known)
     if bark is None and request.model is None:
         model["name"] = _affordable(model["name"], ask)
     files = replace(find_model(model["name"]), name=model["name"])
+    if bark is None:
+        files, known = read_voices(request, files, known)
     planner = planner_of(files) if bark is None else Planner(bark.name, bark.layout, bark.tokenizer)
     plans = [(text, plan(text, request, planner)) for text in request.texts]
     scripts = tuple(script for script in plans for _ in range(request.iterations))
@@ -207,7 +216,7 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
     if request.kept:
         with workshop(expand(request.folder)):
             pass  # it can be written: better to know before the work
-    who = cast(request, bark or files, ask)
+    who = cast(request, bark or files, ask, known)
     for _, turns in scripts:
         with_marked(bark or files, who, turns, request.allow_paths)  # before the first take
     bark = bark or Bark.from_pretrained(**model)
@@ -217,12 +226,14 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
 
 
 def _check_files(request: SpeakRequest) -> None:
-    """Say which file that was named is not there, before any model is sought."""
+    """Say which file that was named is not there, or no recording, before any model is sought."""
     voices = [voice for voice in (request.voice, *request.voices.values()) if voice]
     named = [Path(voice) for voice in voices if voice.lower().endswith(".npz")]
     for path in [*named, *([request.recording] if request.recording else [])]:
         if not expand(path).exists():
             raise MissingFileError(f"no file {path}")
+    if request.recording is not None:
+        open_audio(request.recording)  # raises what is wrong with it
 
 
 def _affordable(name: str, ask: Ask | None) -> str:
@@ -297,11 +308,13 @@ def _identity(request: SpeakRequest, bark: Bark, who: Cast, scripts: Sequence[Sc
     return identity(asked)
 
 
-def _made_for(voice: str | None) -> str | None:
+def _made_for(reference: str | None, known: dict[str, Voice]) -> str | None:
     """Return the model that a voice was made for, if it says so and can be found."""
-    if voice is None:
+    voice = None if reference is None else Library().read(reference)
+    if reference is None or voice is None:
         return None
-    model = Library().model_of(voice)
+    known[absolute(reference)] = voice
+    model = model_here(voice)
     if model is not None:
-        logger.info("speaking with %s, for which %s was made", model, voice)
+        logger.info("speaking with %s, for which %s was made", model, reference)
     return model

@@ -117,15 +117,17 @@ class Library:
         }
         return facts | {"consent": "unknown"} | voice.info
 
-    def model_of(self, name_or_path: str) -> str | None:
-        """Return the Bark that a voice was made for; None if it is not told or not here."""
+    def read(self, name_or_path: str) -> Voice | None:
+        """Read a voice that has a file; None is one of Suno's presets."""
         if is_suno_preset(name_or_path):
             return None
-        path = (
-            Path(name_or_path) if name_or_path.lower().endswith(".npz") else self.find(name_or_path)
-        )
-        model = Voice.load(path).info.get("model")
-        return model if model is not None and is_here(model) else None
+        is_path = name_or_path.lower().endswith(".npz")
+        return Voice.load(Path(name_or_path) if is_path else self.find(name_or_path))
+
+    def model_of(self, name_or_path: str) -> str | None:
+        """Return the Bark that a voice was made for; None if it is not told or not here."""
+        voice = self.read(name_or_path)
+        return None if voice is None else model_here(voice)
 
     def add(self, path: str | Path, name: str | None = None) -> Path:
         """Copy a voice file into the library under a new name (its own if None) and return the
@@ -216,6 +218,12 @@ class Library:
                 fix="Choose another name or delete it",
             )
         return final
+
+
+def model_here(voice: Voice) -> str | None:
+    """Return the Bark that a voice was made for, if it says so and that one may be loaded."""
+    model = voice.info.get("model")
+    return model if model is not None and is_here(model) else None
 
 
 def _layout_of(voice: Voice) -> TokenLayout:
