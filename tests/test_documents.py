@@ -95,6 +95,27 @@ def test_every_command_is_understood(name: str, least: int) -> None:
     assert understood >= least
 
 
+def headings(text: str) -> set[str]:
+    """Return the anchors that a code-hosting page gives to the headings of a document."""
+    found = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in found}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+    broken = []
+    for page in [*pages, ROOT / "bark" / "nano" / "REPORT.md"]:
+        text = page.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", text):
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            if not target.exists() or (
+                anchor and anchor not in headings(target.read_text(encoding="utf-8"))
+            ):
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert not broken
+
+
 def test_the_table_of_constants_is_true() -> None:
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", GUIDE))
     rows = re.findall(r"\| `([A-Z_]+)` \| ([\d .]+?)(?: Hz)? (?=\|)", text)

@@ -49,6 +49,15 @@ class LongTake(Savable):
         info = spoken_info(self.model, text, self.seed, own, self.family)
         return replace(voice, info=info)
 
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """Numbers of the parts that filled the longest utterance: their ends may be missing."""
+        chosen = self.settings
+        if chosen.get("max_duration_s") is not None or not chosen.get("allow_early_stop", True):
+            return ()  # they were to last so long
+        most = self.layout.max_semantic
+        return tuple(part.number for part in self.parts if len(part.tokens.semantic) >= most)
+
     def record(self) -> dict[str, Any]:
         """Return all that it takes to speak this again, as ``bark replay`` reads it."""
         voices = {

@@ -21,11 +21,7 @@ class Reading:
     dropped: tuple[str, ...] = ()  # stage directions and markup that are left out, in order
     visible: int = 0  # words of the text, marks left out not counted
     missing: int = 0  # of them, those that are lost
-
-    @property
-    def share_lost(self) -> float:
-        """The share of the visible words that cannot be said, 0 to 1."""
-        return self.missing / self.visible if self.visible else 0.0
+    note: str | None = None  # what else is to be told
 
 
 def refuse_lossy(readings: Iterable[Reading]) -> None:
@@ -43,10 +39,12 @@ def refuse_lossy(readings: Iterable[Reading]) -> None:
 
 
 def tell_lost(reading: Reading, text: str) -> None:
-    """Say in one line what of a text is not spoken."""
+    """Say, in one line each, what of a text is not spoken, and its note."""
     for words, why in ((reading.lost, "cannot be said"), (reading.dropped, "left out")):
         if words:
             logger.warning("%r: %s: %s", text[:40], why, _some(words))
+    if reading.note:
+        logger.warning("%r: %s", text[:40], reading.note)
 
 
 def _some(words: tuple[str, ...]) -> str:

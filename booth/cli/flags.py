@@ -133,6 +133,7 @@ FLAGS = (
         "long text",
         ("split_by_words", whole(0), "a part every N words", (), 0),
         ("split_by_lines", whole(0), "a part every N lines", (), 0),
+        ("allow_cut", TRUTH, "no failure where the end of a part may be missing", (), False),
         ("split_character_goal_length", whole(10), "aim at parts of N characters"),
         ("split_character_max_length", whole(10), "no part over N characters"),
         (

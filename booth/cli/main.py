@@ -65,10 +65,24 @@ def speak_command(words: Sequence[str]) -> int:
     if not request.kept:
         spoken = speak_unkept(request, ask=ask_at_terminal, progress=shown)
         _to_stdout(spoken, request.format, request.postprocess)
-        return 0
+        return _finished(spoken.unfinished, options.allow_cut)
+    code = 0
     for take in speak(request, ask=ask_at_terminal, progress=shown):
         _print([str(take.audio)])
-    return 0
+        code = code or _finished(take.unfinished, options.allow_cut)
+    return code
+
+
+def _finished(unfinished: Sequence[int], allow_cut: bool) -> int:
+    """Return the exit code of a take, a failure if the end of a part may be missing."""
+    if not unfinished or allow_cut:
+        return 0
+    numbers = ", ".join(map(str, unfinished))
+    return complain(
+        "bark",
+        f"the end of part {numbers} may be missing. Split the text, try another seed, or say "
+        "--allow_cut",
+    )
 
 
 def voices_command(words: Sequence[str]) -> int:

