@@ -1,4 +1,4 @@
-"""A wheel built from the tree carries everything it needs: it works in an empty folder, without the checkout."""
+"""An sdist, and the wheel built from it, carry everything: they work in an empty folder, without the checkout."""
 
 import os
 import subprocess
@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.pairs import make_dataset
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built and unpacked where nothing else is."""
+    """The wheel, built from the sdist and unpacked where nothing else is."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     listed = subprocess.run(
@@ -27,17 +28,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file() and not name.startswith(("tests/", "runs/")):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(folder),
-    ]
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
     subprocess.run([*command, str(source)], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -78,6 +69,15 @@ def test_training_answers_from_the_wheel(installed: Path, tmp_path: Path) -> Non
     for module in ("hubert.train", "training.finetune", "training.nano"):
         done = run(installed, tmp_path, "-m", module, "--help")
         assert done.returncode == 0 and f"python -m {module}" in done.stdout, done.stderr
+
+
+def test_a_quantizer_is_trained_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="the training extra is not installed")
+    make_dataset(tmp_path / "pairs", 12)
+    words = "hubert.train pairs --out run --steps 2 --validate-every 1 --hidden-size 8 --batch 2"
+    done = run(installed, tmp_path, "-m", *words.split(), "--device", "cpu")
+    assert done.returncode == 0 and "written: " in done.stdout, done.stderr
+    assert (tmp_path / "run" / "quantizer.pth").is_file()
 
 
 SHORT = "import sys, booth.demo as demo; demo.PARAGRAPH = 'Yes.'; sys.exit(demo.main(sys.argv[1:]))"

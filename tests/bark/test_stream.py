@@ -11,8 +11,8 @@ from bark.errors import Cancelled, SettingError, TextError, VoiceError
 from bark.longform import speak_long
 from bark.stages.coarse import coarse_steps
 
-SENTENCE = "Good morning to you all."
-LONGER = "The sun began to shine, and the traveller took off his cloak."
+SENTENCE = "Good morning."
+LONGER = "The sun began to shine, and the traveller rose."
 
 
 def joined(pieces: object) -> np.ndarray:
