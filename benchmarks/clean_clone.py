@@ -21,7 +21,7 @@ import soundfile
 from bark.audio.postprocess import step_of
 from bark.pipeline import Bark
 from hubert.clone import Cloner
-from hubert.likeness import Likeness
+from hubert.likeness import VoiceEmbedder
 
 from .doctor import KINDS, RATE, Degradation, added
 
@@ -54,13 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     denoiser = None if options.denoiser is None else step_of(options.denoiser)
-    bark, likeness = Bark.from_pretrained(options.model), Likeness()
+    bark, embed = Bark.from_pretrained(options.model), VoiceEmbedder()
     cloner, rate = Cloner.from_pretrained(options.model, codec=bark.codec), bark.layout.sample_rate
     gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for number, folder in enumerate(sorted(p for p in options.folder.iterdir() if p.is_dir())):
         files = sorted(folder.glob("*.flac"), key=lambda path: -path.stat().st_size)
         audio = soundfile.read(files[0])[0]
-        unheard = [likeness(soundfile.read(path)[0], RATE) for path in files[1:6]]
+        unheard = [embed(soundfile.read(path)[0], RATE) for path in files[1:6]]
         rng = np.random.default_rng([options.seed, number])
         for kind in options.kinds:
             copy = COPIES[kind](audio, rng, []).astype(np.float32)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for how in ({}, {"clean": True, "denoiser": denoiser}):
                 voice = cloner.clone(copy, sample_rate=RATE, **how).voice
                 said = bark.generate_batch(SAID, voice, seeds=range(len(SAID)))
-                alike = [likeness(one.audio, rate) @ other for one in said for other in unheard]
+                alike = [embed(one.audio, rate) @ other for one in said for other in unheard]
                 found.append(float(np.mean(alike)))
             gains[kind].append((found[0], found[1]))
             print(f"{folder.name:12}{kind:16}{found[0]:7.3f}{found[1]:7.3f}", flush=True)

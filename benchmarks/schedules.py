@@ -19,7 +19,7 @@ import torch
 from bark import Bark, Voice
 from bark.storage.weights import weights_digest
 from hubert.judge import Aligner, own_words, spoken_words
-from hubert.likeness import Likeness
+from hubert.likeness import VoiceEmbedder
 from training.engine.metrics import edit_distance
 from training.nano.report.measures import figure
 
@@ -87,7 +87,7 @@ def run(texts: Sequence[str], keep: Path | None) -> dict[str, dict[str, list[flo
     print(
         ", ".join(f"{name} {digest}" for name, digest in digests(barks[EXACT]).items()), flush=True
     )
-    plain, likeness, aligner = barks[EXACT], Likeness(), Aligner()
+    plain, embed, aligner = barks[EXACT], VoiceEmbedder(), Aligner()
     words = [spoken_words(text) for text in texts]
     hear = [own_words(text) for text in texts]
     found: dict[str, dict[str, list[float]]] = {}
@@ -95,11 +95,11 @@ def run(texts: Sequence[str], keep: Path | None) -> dict[str, dict[str, list[flo
         voice = plain.resolve_voice(name)
         if voice is None:
             raise SystemExit(f"nano has no voice {name}")
-        own = likeness(plain.decode(voice.fine))
+        own = embed(plain.decode(voice.fine))
         for way, clips in speak(barks, texts, voice):
             scores = found.setdefault(way, {score: [] for score in SCORES})
             for said, listen, audio in zip(words, hear, clips, strict=True):
-                scores["likeness"].append(float(likeness(audio) @ own))
+                scores["likeness"].append(float(embed(audio) @ own))
                 scores["clarity"].append(aligner.clarity(said, audio))
                 scores["words wrong"].append(edit_distance(said, listen(audio)) / len(said))
             print(f"{name}, {way}", flush=True)

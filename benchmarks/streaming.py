@@ -16,7 +16,7 @@ import numpy as np
 from bark import Bark, Voice
 from bark.voice.names import NANO_VOICES
 from hubert.judge import own_words, spoken_words
-from hubert.likeness import Likeness
+from hubert.likeness import VoiceEmbedder
 from training.engine.metrics import edit_distance
 
 VOICES = ("alba", "bruno", "clara")
@@ -27,7 +27,9 @@ TEXTS = (
 )
 
 
-def measure(bark: Bark, likeness: Likeness, voice: str, text: str, seed: int, latency: str) -> dict:
+def measure(
+    bark: Bark, embed: VoiceEmbedder, voice: str, text: str, seed: int, latency: str
+) -> dict:
     """Speak one text and return its figures."""
     begin, first, pieces = time.perf_counter(), 0.0, []
     for piece in bark.stream(text, voice, seed=seed, latency=latency):  # type: ignore[arg-type]
@@ -35,7 +37,7 @@ def measure(bark: Bark, likeness: Likeness, voice: str, text: str, seed: int, la
         pieces.append(piece)
     whole, audio = time.perf_counter() - begin, np.concatenate(pieces)
     known = Voice.load(NANO_VOICES / f"{voice}.npz", bark.layout)
-    similarity = float(likeness(audio) @ likeness(bark.decode(known.fine)))
+    similarity = float(embed(audio) @ embed(bark.decode(known.fine)))
     words = spoken_words(text)
     wrong = edit_distance(words, own_words(text)(audio)) / len(words)
     return {"share": first / whole, "first": first, "similarity": similarity, "wrong": wrong}
@@ -46,12 +48,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--texts", type=int, default=12, help="utterances for each way")
     options = parser.parse_args()
-    bark, likeness = Bark.from_pretrained("nano", device="cpu"), Likeness()
+    bark, embed = Bark.from_pretrained("nano", device="cpu"), VoiceEmbedder()
     found: dict[str, list[dict]] = {"exact": [], "low": []}
     for index in range(options.texts):
         voice, text = VOICES[index % len(VOICES)], TEXTS[index % len(TEXTS)]
         for latency, rows in found.items():
-            rows.append(measure(bark, likeness, voice, text, index, latency))
+            rows.append(measure(bark, embed, voice, text, index, latency))
     print("| latency | first sound / whole time | first sound, s | similarity | words wrong |")
     print("|---|---|---|---|---|")
     for latency, rows in found.items():

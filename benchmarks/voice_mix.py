@@ -20,7 +20,7 @@ import numpy as np
 
 from bark.pipeline import Bark
 from bark.voice import Voice, mix_voices
-from hubert.likeness import Likeness
+from hubert.likeness import VoiceEmbedder
 
 PRESETS = ("alba", "bruno", "clara", "dario", "edith", "felix", "greta", "hugo")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -42,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--texts", type=int, default=2, help="that each mix says, up to 3")
     options = parser.parse_args(argv)
-    bark, likeness = Bark.from_pretrained(options.model), Likeness()
+    bark, embed = Bark.from_pretrained(options.model), VoiceEmbedder()
     rate = bark.layout.sample_rate
 
     def sound(voice: Voice, texts: Sequence[str], seed: int) -> np.ndarray:
         """Return the mean embedding of a voice that says texts."""
         made = bark.generate_batch(texts, voice, seeds=range(seed, seed + len(texts)))
-        mean = np.mean([likeness(one.audio, rate) for one in made], axis=0)
+        mean = np.mean([embed(one.audio, rate) for one in made], axis=0)
         return mean / np.linalg.norm(mean)
 
     voices = [Voice.load(bark.voices_folder / f"{name}.npz") for name in PRESETS]

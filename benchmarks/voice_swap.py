@@ -21,7 +21,7 @@ from bark.audio.read import load_audio
 from bark.pipeline import Bark
 from hubert.clone import Cloner
 from hubert.convert import convert_voice
-from hubert.judge import Likeness, Recogniser
+from hubert.judge import Recogniser, VoiceEmbedder
 from training.engine.metrics import edit_distance
 
 RATE = 24_000  # Hz
@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each clip")
     parser.add_argument("--clips", type=int, default=1, help="of each speaker")
     options = parser.parse_args(argv)
-    bark, phones, likeness = Bark.from_pretrained(options.model), Recogniser(None), Likeness()
+    bark, phones, embed = Bark.from_pretrained(options.model), Recogniser(None), VoiceEmbedder()
     cloner = Cloner.from_pretrained(options.model, codec=bark.codec)
-    own_sound = [likeness(bark.decode(bark.resolve_voice(name).fine), RATE) for name in PRESETS]
+    own_sound = [embed(bark.decode(bark.resolve_voice(name).fine), RATE) for name in PRESETS]
     rows: list[dict[str, float]] = []
     for number, folder in enumerate(sorted(p for p in options.folder.iterdir() if p.is_dir())):
         files = sorted(folder.glob("*.flac"), key=lambda path: -path.stat().st_size)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for to in (voice, PRESETS[target])
             )  # fmt: skip
             truth = phones(source, RATE)
-            before, after = likeness(source, RATE), likeness(swapped, RATE)
+            before, after = embed(source, RATE), embed(swapped, RATE)
             rows.append(
                 {
                     "phones": len(truth),

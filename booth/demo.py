@@ -87,12 +87,12 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
 
 def _judged(reference: "np.ndarray", speech: "np.ndarray", text: str, rate: int) -> list[str]:
     """Say how alike the voices are and which words are heard, where those tools are installed."""
-    from hubert.judge import Likeness, own_words
+    from hubert.judge import VoiceEmbedder, own_words
 
     found = []
     with suppress(MissingFileError):
-        likeness = Likeness()
-        alike = float(likeness(reference, rate) @ likeness(speech, rate))
+        embed = VoiceEmbedder()
+        alike = float(embed(reference, rate) @ embed(speech, rate))
         found.append(f"likeness to the reference {alike:.2f} (resemblyzer)")
     with suppress(MissingFileError, TextError):  # in other scripts there is nothing it could hear
         heard = " ".join(own_words(text)(speech, rate))

@@ -302,10 +302,8 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
         dtype=dtype,
     )  # fmt: skip
     how: dict[str, Any] = {"consent": consent, "clean": clean, "denoiser": denoiser}
-    voices = [
-        cloner.clone(cut, **how).said(each).voice
-        for each, cut in zip(recordings, cuts, strict=True)
-    ]
+    pairs = zip(recordings, cuts, strict=True)
+    voices = [cloner.clone(cut, **how).said(each).voice for each, cut in pairs]
     return voices[0] if one else voices
 
 

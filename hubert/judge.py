@@ -16,7 +16,7 @@ from bark.pipeline import Bark
 from bark.text.english.phones import PAUSE, PhoneTokenizer
 from bark.voice.voice import Voice
 
-from .likeness import INSTALL
+from .likeness import INSTALL, VoiceEmbedder
 from .likeness import Likeness as Likeness
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class TakeJudge:
     """
 
     def __init__(self, bark: Bark) -> None:
-        self.bark, self.likeness, self.aligner = bark, Likeness(), Aligner()
+        self.bark, self.embed, self.aligner = bark, VoiceEmbedder(), Aligner()
         self.known: dict[str, np.ndarray] = {}  # embeddings of voices
 
     def __call__(self, text: str, voice: Voice | None, takes: Sequence[np.ndarray]) -> list[float]:
@@ -195,10 +195,10 @@ class TakeJudge:
     def alike(self, audio: np.ndarray, voice: Voice) -> float:
         """Return the cosine of (N,) audio to the sound of a voice's codes."""
         rate = self.bark.layout.sample_rate
-        return float(self.likeness(audio, rate) @ self._embedding(voice))
+        return float(self.embed(audio, rate) @ self._embedding(voice))
 
     def _embedding(self, voice: Voice) -> np.ndarray:
         if voice.digest not in self.known:
             audio = self.bark.decode(voice.fine)
-            self.known[voice.digest] = self.likeness(audio, self.bark.layout.sample_rate)
+            self.known[voice.digest] = self.embed(audio, self.bark.layout.sample_rate)
         return self.known[voice.digest]

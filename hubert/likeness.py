@@ -99,7 +99,7 @@ class Embedder:
         return spectrum.abs().square().T @ self.filters
 
 
-class Likeness(Embedder):
+class VoiceEmbedder(Embedder):
     """Voice embeddings; the product of two is their cosine.
 
     Raises
@@ -146,6 +146,9 @@ class Likeness(Embedder):
         votes = np.convolve(heard, np.ones(SMOOTHED, int))[SMOOTHED // 2 :][:count]
         near = np.convolve(votes > SMOOTHED // 2, np.ones(2 * KEPT + 1, int))[KEPT:][:count]
         return audio[np.repeat(near > 0, VAD_WINDOW)]
+
+
+Likeness = VoiceEmbedder  # its name in training.nano
 
 
 def _part_starts(samples: int) -> list[int]:

@@ -59,7 +59,7 @@ def nano() -> "Bark":
 
 @pytest.fixture(autouse=True)
 def fresh_accelerate() -> Iterator[None]:
-    """Let no test hand on its device and number type: accelerate keeps them as long as a process lives."""
+    """Let no test hand on its device and dtype: accelerate keeps them as long as a process lives."""
     yield
     if state := sys.modules.get("accelerate.state"):
         state.AcceleratorState._reset_state(True)

@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from tests.conftest import ROOT
 from tests.pairs import make_dataset
@@ -78,6 +82,15 @@ def test_a_quantizer_is_trained_from_the_wheel(installed: Path, tmp_path: Path) 
     done = run(installed, tmp_path, "-m", *words.split(), "--device", "cpu")
     assert done.returncode == 0 and "written: " in done.stdout, done.stderr
     assert (tmp_path / "run" / "quantizer.pth").is_file()
+
+
+def test_nothing_in_the_metadata_refuses_python_3_14() -> None:
+    """Neither ours nor that of what the core needs; which wheels there are: docs/measured.md."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "3.14" in SpecifierSet(project["requires-python"])
+    for wanted in map(Requirement, project["dependencies"]):
+        allowed = metadata.metadata(wanted.name)["Requires-Python"]
+        assert "3.14" in SpecifierSet(allowed or ""), wanted.name
 
 
 SHORT = "import sys, booth.demo as demo; demo.PARAGRAPH = 'Yes.'; sys.exit(demo.main(sys.argv[1:]))"

@@ -18,7 +18,7 @@ from bark.errors import AudioError, MissingFileError, MissingModelError, Setting
 from bark.storage.hub import fetch_all
 from bark.text.distance import edit_distance
 from hubert.judge import Aligner, english_words
-from hubert.likeness import Likeness
+from hubert.likeness import VoiceEmbedder
 
 RATE = 16_000  # Hz, of both networks
 WAVLM, WHISPER = "microsoft/wavlm-base-plus-sv", "openai/whisper-base"
@@ -55,11 +55,11 @@ class Resemblyzer:
     """Resemblyzer's speaker encoder, as `hubert.likeness` runs it."""
 
     def __init__(self) -> None:
-        self.likeness = Likeness()
+        self.embedder = VoiceEmbedder()
 
     def embed(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """Return the unit embedding (256,)."""
-        return self.likeness(audio, sample_rate)
+        return self.embedder(audio, sample_rate)
 
 
 class Pocketsphinx:

@@ -41,6 +41,7 @@ def test_the_bundled_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     printed = capsys.readouterr().out
     check(tmp_path, printed)
     assert "2 parts" in printed
+    assert len(printed.splitlines()) <= 12
 
 
 @pytest.mark.usefixtures("short")

@@ -13,15 +13,15 @@ import pytest
 from bark.audio.read import load_audio
 from bark.errors import AudioError, CheckpointError, MissingFileError
 from hubert import likeness
-from hubert.likeness import Likeness, find_weights, main
+from hubert.likeness import VoiceEmbedder, find_weights, main
 from tests.conftest import ROOT
 from tests.judges import skip_without_judges
 
 
 @pytest.fixture(scope="module")
-def judge() -> Likeness:
+def judge() -> VoiceEmbedder:
     skip_without_judges()
-    return Likeness()
+    return VoiceEmbedder()
 
 
 def speech(shared: Path) -> list[np.ndarray]:
@@ -32,7 +32,7 @@ def speech(shared: Path) -> list[np.ndarray]:
 
 
 def test_its_embeddings_are_resemblyzers(
-    judge: Likeness, shared: Path, takes: list[np.ndarray]
+    judge: VoiceEmbedder, shared: Path, takes: list[np.ndarray]
 ) -> None:
     """Also after other clips: the detector of speech starts afresh with each."""
     theirs = pytest.importorskip("resemblyzer")
@@ -44,7 +44,7 @@ def test_its_embeddings_are_resemblyzers(
     np.testing.assert_allclose(judge(takes[0], 24_000), wanted, atol=1e-5)
 
 
-def test_a_clip_is_like_itself(judge: Likeness) -> None:
+def test_a_clip_is_like_itself(judge: VoiceEmbedder) -> None:
     random = np.random.default_rng(0)
     time = np.arange(48_000) / 24_000
     low, high = (

@@ -18,11 +18,6 @@ from booth.serve.config import ServeSettings
 from booth.serve.engine import Engine
 
 
-@pytest.fixture(scope="session")
-def nano() -> Bark:
-    return Bark.from_pretrained("nano", device="cpu")
-
-
 @contextmanager
 def running(bark: Bark, **settings: Any) -> Iterator[tuple[str, Any]]:
     """Run a server on a free port; yields its address and its app."""
