@@ -33,7 +33,14 @@ from booth.voices.library import RANDOM, Library, model_here
 from hubert.judge import TakeJudge
 
 from .cast import (
-    Ask, Cast, absolute, cast, check_voices, label_of, read_voices, with_marked,
+    Ask,
+    Cast,
+    absolute,
+    cast,
+    check_voices,
+    label_of,
+    read_voices,
+    with_marked,
 )  # fmt: skip
 from .job import Job, drift_of, judge_of, keep, last_take, perform, stem_of
 from .plan import Planner, plan
