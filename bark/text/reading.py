@@ -23,6 +23,11 @@ class Reading:
     missing: int = 0  # of them, those that are lost
     note: str | None = None  # what else is to be told
 
+    @property
+    def share_lost(self) -> float:
+        """The share of the visible words that cannot be said, 0 to 1."""
+        return self.missing / self.visible if self.visible else 0.0
+
 
 def refuse_lossy(readings: Iterable[Reading]) -> None:
     """Refuse a text, read in pieces, of which over a third of the words cannot be said."""

@@ -132,6 +132,7 @@ async def read_text(asked: ReadingRequest, request: Request) -> dict[str, Any]:
         "lost": reading.lost,
         "left_out": reading.dropped,
         "share_lost": reading.share_lost,
+        "note": reading.note,
     }
 
 

@@ -15,6 +15,7 @@ def test_a_text_is_seen_as_it_will_be_heard(client: httpx.Client, nano: Bark) ->
         "lost": ["Привет"],
         "left_out": ["[laughs]"],
         "share_lost": 0.2,
+        "note": None,
     }
     reading = nano.read(TEXT)
     assert (reading.words, list(reading.lost)) == (answer["words"], answer["lost"])
