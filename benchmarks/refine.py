@@ -1,6 +1,6 @@
 """Whether refining a clone (`hubert.refine_voice`) makes it speak more like its speaker, on nano.
 
-    python -m benchmarks.refine [REAL] --out rows.jsonl [--takes 8] [--model nano]
+    python -m benchmarks.refine [REAL] --out rows.jsonl [--takes 8] [--voices NAME ...]
 
 REAL holds a folder for each real speaker; the first recording of 6 s or more is cloned and refined,
 the others are unheard. Ten held-out synthetic voices are made besides where flite is installed.
@@ -88,15 +88,19 @@ def cepstra(audio: np.ndarray) -> np.ndarray:
 
 
 def synthetic_voices() -> list[TestVoice]:
-    """Speak prompts and other utterances of the ten voices that nano never heard."""
+    """Speak prompts and other utterances, with their texts, of the ten voices that nano never
+    heard."""
     voices = []
     for index, recipe in enumerate(HELD_OUT):
         rng = random.Random(index)
         prompt: list[np.ndarray] = []
         while sum(map(len, prompt)) < PROMPT * RATE:
             prompt.append(speak(_text(rng, len(prompt)), recipe).audio)
-        others = tuple(speak(_text(rng, number), recipe).audio for number in range(UNHEARD))
-        voices.append(TestVoice(recipe.name, np.concatenate(prompt), others, ()))
+        texts = [_text(rng, number) for number in range(UNHEARD)]
+        others = tuple(speak(text, recipe).audio for text in texts)
+        kinds = (KINDS[number % len(KINDS)] for number in range(UNHEARD))
+        tests = tuple(zip(kinds, texts, others, strict=True))
+        voices.append(TestVoice(recipe.name, np.concatenate(prompt), others, tests))
     return voices
 
 
@@ -183,6 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="a line for each voice")
     parser.add_argument("--takes", type=int, default=8)
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--voices", nargs="+", help="only these; the others are still learned from")
     parser.add_argument("--no-synthetic", action="store_true")
     parser.add_argument("--report", action="store_true", help="only sum up what is in --out")
     options = parser.parse_args(argv)
@@ -204,7 +209,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # real and synthetic mixed, so that a run that was stopped has some of both
     for _, group, index in turns:
         voices = groups[group]
-        if any(row["name"] == voices[index].name for row in done):
+        wanted = options.voices is None or voices[index].name in options.voices
+        if not wanted or any(row["name"] == voices[index].name for row in done):
             continue
         base = cloner.clone(voices[index].prompt, sample_rate=RATE).voice
         found = measured(refiner, ears[group], voices, index, base, options.takes)
