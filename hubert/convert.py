@@ -2,7 +2,13 @@
 
 Semantic tokens hold what is said and when, hardly who says it. So they are read from the recording,
 and the coarse and fine stages speak them in the voice. Pieces of up to 12 s are cut in pauses; what
-lies between stretches of speech becomes silence of the same length."""
+lies between stretches of speech becomes silence of the same length. The command is
+``python -m hubert.convert``, or ``bark convert-voice``."""
+
+if __name__ == "__main__":  # the command reads its flags before torch is imported
+    from booth.cli.swap import main
+
+    raise SystemExit(main())
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -10,10 +10,10 @@ from bark.errors import StorageError
 from bark.storage.files import expand
 
 
-def build_parser() -> OneLineParser:
+def build_parser(prog: str = "bark convert-voice") -> OneLineParser:
     """Return the parser of ``bark convert-voice``."""
     parser = OneLineParser(
-        prog="bark convert-voice",
+        prog=prog,
         description="Say a recording again in another voice: same words, same rhythm.",
         epilog=commandline.EXIT_CODES,
     )
@@ -28,9 +28,18 @@ def build_parser() -> OneLineParser:
     return parser
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m hubert.convert``; return the exit code."""
+    return commandline.run("convert", lambda: _work(build_parser("python -m hubert.convert"), argv))
+
+
 def run(argv: Sequence[str]) -> int:
     """Do what ``bark convert-voice`` with these arguments asks; return the exit code."""
-    options = build_parser().parse_args(argv)
+    return _work(build_parser(), argv)
+
+
+def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
+    options = parser.parse_args(argv)
     target = expand(options.output)
     if target.exists():
         raise StorageError("already there", target, fix="Choose another name with -o")

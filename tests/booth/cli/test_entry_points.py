@@ -15,7 +15,7 @@ from booth.cli.main import uncollected
 from tests.conftest import ROOT
 
 COMMANDS = (
-    "bark", "bark.convert", "hubert", "hubert.clone", "hubert.synthesize", "hubert.prepare", "hubert.train",
+    "bark", "bark.convert", "hubert", "hubert.clone", "hubert.convert", "hubert.synthesize", "hubert.prepare", "hubert.train",
     "hubert.evaluate", "booth.demo", "booth.tts", "training.nano.corpus.corpus", "training.nano", "training.nano.report", "training.finetune.prepare",
     "training.finetune", "benchmarks.true_size", "benchmarks.decoding", "benchmarks.quantizer_report",
     "benchmarks.speed", "benchmarks.schedules",
@@ -86,6 +86,7 @@ print(json.dumps(said))
 DOORS = (
     "hubert",
     "hubert.clone",
+    "hubert.convert",
     "bark.convert",
     "booth.demo",
     "booth.tts",
