@@ -19,7 +19,7 @@ import bark
 from bark.audio.read import load_audio
 from bark.audio.write import save_audio
 from bark.convert import convert
-from booth.cli import check, replay, serve, swap, voices
+from booth.cli import check, drift, replay, serve, swap, voices
 from booth.cli.clone import build_parser as clone_parser
 from booth.cli.convert import build_parser as convert_parser
 from booth.cli.main import main
@@ -38,6 +38,7 @@ QUANTIZER = {  # gitmylo's steps in their order, and the sizes of a test
 PARSERS: dict[str, Callable[[list[str]], Any]] = {
     "check": lambda words: check.build_parser().parse_args(words),
     "convert-voice": lambda words: swap.build_parser().parse_args(words),
+    "drift": lambda words: drift.build_parser().parse_args(words),
     "clone": lambda words: clone_parser().parse_args(words),
     "convert": lambda words: convert_parser().parse_args(words),
     "replay": lambda words: replay.build_parser().parse_args(words),
@@ -76,7 +77,7 @@ def command_module(name: str) -> ModuleType:
         ("README.md", 3),
         (GUIDE, 28),
         ("training/README.md", 2),
-        ("docs/cloning.md", 6),
+        ("docs/cloning.md", 11),
         ("docs/serving.md", 2),
     ],
 )
