@@ -28,7 +28,7 @@ from bark.pipeline import Bark
 from bark.voice.voice import Voice
 from hubert.clone import Cloner
 from hubert.convert import convert_voice
-from hubert.judge import VoiceEmbedder, Recogniser
+from hubert.judge import Recogniser, VoiceEmbedder
 from training.engine.metrics import edit_distance
 from training.nano.corpus.texts import jsgf
 from training.nano.report.measures import centroid

@@ -16,8 +16,8 @@ from bark.pipeline import Bark
 from bark.text.english.phones import PAUSE, PhoneTokenizer
 from bark.voice.voice import Voice
 
-from .likeness import INSTALL, VoiceEmbedder
-from .likeness import Likeness as Likeness
+from .likeness import INSTALL
+from .likeness import VoiceEmbedder as VoiceEmbedder
 
 logger = logging.getLogger(__name__)
 

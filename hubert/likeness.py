@@ -148,9 +148,6 @@ class VoiceEmbedder(Embedder):
         return audio[np.repeat(near > 0, VAD_WINDOW)]
 
 
-Likeness = VoiceEmbedder  # its name in training.nano
-
-
 def _part_starts(samples: int) -> list[int]:
     """Return the first frame of each part of speech."""
     frames = -(-(samples + 1) // HOP)

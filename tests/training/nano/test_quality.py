@@ -12,7 +12,7 @@ import torch
 from bark.checkpoints.find import find_model
 from bark.errors import MissingFileError
 from bark.pipeline import Bark
-from hubert.judge import Likeness, Recogniser
+from hubert.judge import Recogniser, VoiceEmbedder
 from tests.conftest import ROOT
 from tests.judges import skip_without_judges
 from training.engine.metrics import edit_distance
@@ -61,7 +61,7 @@ def spoken() -> list[tuple[int, str, np.ndarray]]:
 
 
 def test_clones_are_nearest_to_their_own_voice(spoken: list[tuple[int, str, np.ndarray]]) -> None:
-    ears = Likeness()
+    ears = VoiceEmbedder()
     references = np.stack([ears(clip(f"{name}_reference")) for name in VOICES])
     found = [nearest_voice(ears(audio), references, voice) for voice, _, audio in spoken]
     assert np.mean([one.margin > 0 for one in found]) >= 0.85

@@ -19,7 +19,7 @@ from bark.text.english.phones import PhoneTokenizer
 from bark.voice.voice import Voice
 from hubert.clone import Cloner
 from hubert.encoder import hubert_folder
-from hubert.judge import Likeness, Recogniser
+from hubert.judge import Recogniser, VoiceEmbedder
 from training.engine.metrics import edit_distance
 from training.engine.progress import SILENT, Progress
 from training.nano.corpus.synthesis import SAMPLE_RATE
@@ -70,7 +70,7 @@ class Ears:
 
     def __init__(self) -> None:
         self.words = {kind: Recogniser(jsgf(kind)) for kind in ("digits", "number", "template")}
-        self.likeness = Likeness()
+        self.likeness = VoiceEmbedder()
 
     def word_errors(self, clips: Sequence[Clip], kinds: Sequence[str]) -> Figure:
         """Return the word error rate over clips of some kinds; trials are clips."""
