@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from bark.checkpoints.formats import to_hf_name
+from bark.checkpoints.load import FAST
 from bark.stages.coarse import CoarseStage
 from bark.stages.decoding import Decoder
 from bark.stages.fine import FineStage
@@ -43,6 +44,7 @@ SIZES = {
 }  # layers, heads, width
 GREEDY = Sampling(temperature=0)
 BASE = "transformers float32"  # what every other engine is compared with
+SMALL = "ours int8"
 BATCHES = (4, 8)  # sequences side by side
 STEPS = 10  # decoding steps in one measurement
 POSITION = 600  # of such a step: the middle of a coarse window with a voice
@@ -185,8 +187,13 @@ def _of_suno(network: Any, ids: torch.Tensor) -> dict[str, Work]:
     return {"coarse prefill": lambda: network(ids, False, None, None, True), "coarse step": step}
 
 
-def speech(network: Any, kind: str, seconds: float, voice: Voice, device: str) -> Work:
-    """Return the work of a whole stage on `seconds` of speech with a voice → its tokens."""
+def speech(
+    network: Any, kind: str, seconds: float, voice: Voice, device: str, fast: bool = False
+) -> Work:
+    """Return the work of a whole stage on `seconds` of speech with a voice → its tokens.
+
+    `fast` moves the coarse window as `Bark.from_pretrained(..., fast=True)` does.
+    """
     from transformers.models.bark import generation_configuration_bark as settings
 
     count = max(2, round(seconds * 49.9))
@@ -196,7 +203,10 @@ def speech(network: Any, kind: str, seconds: float, voice: Voice, device: str) -
     if isinstance(network, FineGPT):
         return lambda: FineStage(network).generate(codes, voice.fine, temperature=None)
     if isinstance(network, GPT) and kind == "Coarse":
-        return lambda: CoarseStage(network).generate(units, voice, sampling=GREEDY)
+        window = FAST.sliding_window_len if fast else None
+        return lambda: CoarseStage(network).generate(
+            units, voice, sampling=GREEDY, sliding_window_len=window
+        )
     if isinstance(network, GPT):
         return lambda: SemanticStage(network).generate(
             text, voice.semantic, sampling=GREEDY, allow_early_stop=False,
@@ -285,7 +295,12 @@ def speak(
         made = {
             n: e for n, e in engines(network, kind, device).items() if n in wanted or not wanted
         }
-        jobs = {n: keeping(n, speech(e, kind, seconds, voice, device)) for n, e in made.items()}
+        if SMALL in made:
+            made["ours fast"] = made[SMALL]
+        jobs = {
+            n: keeping(n, speech(e, kind, seconds, voice, device, n == "ours fast"))
+            for n, e in made.items()
+        }
         spent[f"{kind.lower()} stage"] = take_turns(jobs, rounds, clock, warm=True)
         if "ours float32" in kept:
             agree.append(np.mean(kept[BASE] == kept["ours float32"]))

@@ -83,7 +83,7 @@ class Bark(Chain):
         decoder : of the codes, instead of the model's own: "vocos" for Suno's models, a hub id, a
             folder or a file in Vocos' format.
         fast : on a CPU "int8" for networks that are wide enough to gain from it, unless `dtype`
-            says otherwise.
+            says otherwise; of Bark's layout, coarse windows that move by 120 tokens, not 60.
         **stages : take a stage from another model, as ``coarse="small"``.
 
         Raises

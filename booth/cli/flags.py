@@ -105,7 +105,13 @@ FLAGS = (
             (),
             "auto",
         ),
-        ("fast", TRUTH, "8-bit weights on a CPU where they pay: quicker, not as exact", (), False),
+        (
+            "fast",
+            TRUTH,
+            "8-bit weights on a CPU where they pay, longer windows: quicker, not as exact",
+            (),
+            False,
+        ),
         (
             "offload",
             TRUTH,
