@@ -83,6 +83,8 @@ def convert_voice(
     AudioError : it cannot be read, or holds no speech.
     VoiceError : there is no such voice.
     """
+    audio = load_audio(recording, SAMPLE_RATE, source_rate=sample_rate)
+    pieces = speech_pieces(audio)  # before a model is sought: it may hold no speech
     bark = model if isinstance(model, Bark) else Bark.from_pretrained(model)
     target = bark.resolve_voice(voice)
     if target is None:
@@ -90,8 +92,6 @@ def convert_voice(
     if encoder is None:
         encoder = SemanticEncoder.from_pretrained(bark.name, language)
     seed, settings = new_seed(seed), bark.check({})
-    audio = load_audio(recording, SAMPLE_RATE, source_rate=sample_rate)
-    pieces = speech_pieces(audio)
     parts: list[Part] = []
     for first in range(0, len(pieces), SIDE_BY_SIDE):
         group = pieces[first : first + SIDE_BY_SIDE]

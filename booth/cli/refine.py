@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from bark.audio.read import load_audio
+from bark.audio.read import load_audio, open_audio
 from bark.commandline import say
 from bark.errors import MissingFileError, SettingError, TakenError
 from bark.pipeline import Bark
@@ -36,6 +36,8 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
     if unknown := [name for name in names if name not in JUDGES]:
         raise SettingError("judge", unknown[0], ", ".join(JUDGES))
     texts = _texts(options.refine_texts, options.language)
+    for path in options.recordings:
+        open_audio(path)  # raises what is wrong with it
     speaker, hearer = load_judges(names)  # before a model is sought
     bark = Bark.from_pretrained(options.model, device=options.device, dtype=options.dtype)
     cloner = Cloner.from_pretrained(

@@ -46,11 +46,22 @@ def test_what_cannot_be_used_is_told_before_missing_files(
     assert told in error and "missing files" not in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "clone play.txt --consent self",
+        "clone play.txt --consent self --refine 2",
+        "convert-voice play.txt --voice v2/en_speaker_6 -o b.wav",
+    ],
+)
 def test_no_recording_is_told_before_the_files_of_a_model(
-    capsys: pytest.CaptureFixture[str],
+    words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["clone", "play.txt", "--consent", "self"]) == 2
+    assert main(words.split()) == 2
     assert "play.txt: is not recognised as audio" in capsys.readouterr().err
+
+
+def test_what_is_no_recording_at_all_is_our_error() -> None:
     with pytest.raises(ValueError, match="samples have the wrong shape or type"):
         clone_voice(None)  # type: ignore[call-overload]
 
