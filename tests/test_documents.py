@@ -55,7 +55,9 @@ def commands(name: str) -> list[list[str]]:
     blocks = [block for kind, block in re.findall(fenced, text, re.M | re.S) if kind != "python"]
     lines = [*spans, *(line for block in blocks for line in block.splitlines())]
     found = [
-        line.strip() for line in lines if re.match(r"\s*(bark (-|\w+ \S)|python -m \S+ \S)", line)
+        line.strip()
+        for line in lines
+        if re.match(r"\s*(bark (-|[\w-]+ \S)|python -m \S+ \S)", line)
     ]
     return [shlex.split(line, comments=True) for line in found if not line.endswith("--help")]
 
