@@ -38,7 +38,7 @@ class _Layer:
 
     norm_1: Operation
     query_key_value: Operation
-    attend: Callable[..., torch.Tensor]
+    attend: Callable[..., torch.Tensor]  # causal, from many positions
     attention_out: Addition
     norm_2: Operation
     feed_in: Operation
@@ -205,10 +205,12 @@ class _Network:
                     query = query.to(key.dtype)
             if length > 1 and index == len(self.layers) - 1:  # only the last position is asked for
                 query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
-            if bias is None:
-                attended = layer.attend(query, key, value, is_causal=query.shape[2] > 1)
-            else:
+            if bias is not None:
                 attended = _attend_with_bias(query, key, value, bias)
+            elif query.shape[2] > 1:
+                attended = layer.attend(query, key, value, is_causal=True)
+            else:
+                attended = F.scaled_dot_product_attention(query, key, value)
             attended = attended.transpose(1, 2).reshape(-1, width).to(x.dtype)
             x = layer.attention_out(x, attended)
             x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))

@@ -10,7 +10,7 @@ from bark.errors import VoiceError
 from bark.speech import reference_of
 from bark.storage.files import expand
 from bark.text.dialogue import Turn
-from bark.tokens import BARK, TokenLayout
+from bark.tokens import TokenLayout
 from bark.voice.names import check_marked, find_voice, is_suno_preset, places_of, preset_wanted
 from bark.voice.voice import Voice, VoiceLike
 from booth.takes.take import save_voice, slug
@@ -65,19 +65,14 @@ def label_of(reference: str | None, dialogue: bool) -> str:
     return slug(path.parent.name if path.name == "speaker.npz" else path.stem)
 
 
-def with_presets(files: ModelFiles, names: Iterable[str]) -> ModelFiles:
-    """Return a model's files with those of Suno's presets that may have to be fetched as well, so
-    that one error lists everything that is missing.
-    """
-    wanted = {name: Place(None, tuple(preset_wanted(name, files.layout))) for name in names}
-    return replace(files, places={**files.places, **wanted})
-
-
 def read_voices(
-    request: SpeakRequest, files: ModelFiles, known: dict[str, Voice]
+    request: SpeakRequest,
+    files: ModelFiles,
+    known: dict[str, Voice],
+    scripts: Iterable[Sequence[Turn]] = (),
 ) -> tuple[ModelFiles, dict[str, Voice]]:
-    """Read the voices that a request names, and refuse those of other models, before the model is
-    sought.
+    """Read the voices that a request and the marks in its texts name, before the model is sought;
+    none is cloned or downloaded.
 
     Parameters
     ----------
@@ -85,12 +80,22 @@ def read_voices(
 
     Returns
     -------
-    The files, with those of Suno's presets, and the voices by `absolute`.
+    The files, with those of Suno's presets, so that one error lists everything that is missing; and
+    the voices by `absolute`.
+
+    Raises
+    ------
+    VoiceError
+        If a name is unknown, a voice is broken or of another model, or a text names a path and may
+        not.
     """
-    named = {absolute(name) for name in (_named(request), *request.voices.values()) if name}
+    speakers = {turn.speaker for turns in scripts for turn in turns if turn.speaker}
+    marked = [check_marked(name, request.allow_paths) for name in speakers - set(request.voices)]
+    named = {absolute(n) for n in (_named(request), *request.voices.values(), *marked) if n}
     presets = {name for name in named if is_suno_preset(name) and not find_voice(name, places_of())}
     found = {name: _resolved(files, name, known) for name in sorted(named - presets)}
-    return with_presets(files, presets), found
+    wanted = {name: Place(None, tuple(preset_wanted(name, files.layout))) for name in presets}
+    return replace(files, places={**files.places, **wanted}), found
 
 
 def cast(
@@ -132,23 +137,6 @@ def with_marked(model: Model, who: Cast, turns: Sequence[Turn], allow_paths: boo
         voices={**who.voices, **found},
         references={**who.references, **{name: absolute(name) for name in found}},
     )
-
-
-def check_voices(request: SpeakRequest, model: Model, scripts: Iterable[Sequence[Turn]]) -> None:
-    """Find every voice that a request and its texts name; clone and download none.
-
-    Raises
-    ------
-    VoiceError
-        If a name is unknown, a voice is broken, or a text names a path and may not.
-    """
-    names = [name for name in (*request.voices.values(), _named(request)) if name]
-    for turn in (turn for turns in scripts for turn in turns):
-        if turn.speaker and turn.speaker not in request.voices:
-            names.append(check_marked(turn.speaker, request.allow_paths))
-    for name in dict.fromkeys(names):
-        if not (model.layout == BARK and is_suno_preset(name)):
-            _resolved(model, absolute(name))
 
 
 def cloner(model: Model, consent: str | None, ask: Ask | None = None) -> CloneRecording:

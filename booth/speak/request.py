@@ -32,7 +32,7 @@ class SpeakRequest:
     device: str = "auto"
     dtype: str = "auto"
     offload: bool = False
-    fast: bool = False  # 8-bit weights on a CPU, where they pay
+    fast: bool = False  # see `Bark.from_pretrained`
     decoder: str | None = None  # of the codes, instead of the model's own: "vocos"
 
     seed: int | None = None

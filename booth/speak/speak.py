@@ -32,16 +32,7 @@ from booth.takes.take import Take, workshop
 from booth.voices.library import RANDOM, Library, model_here
 from hubert.judge import TakeJudge
 
-from .cast import (
-    Ask,
-    Cast,
-    absolute,
-    cast,
-    check_voices,
-    label_of,
-    read_voices,
-    with_marked,
-)  # fmt: skip
+from .cast import Ask, Cast, absolute, cast, label_of, read_voices, with_marked
 from .job import Job, drift_of, judge_of, keep, last_take, perform, stem_of
 from .plan import Planner, plan
 from .replay import replay
@@ -162,7 +153,7 @@ def show_plan(request: SpeakRequest) -> list[str]:
     files = find_model(name)
     planner = planner_of(files)
     plans = [plan(text, request, planner) for text in request.texts]
-    check_voices(request, files, plans)
+    read_voices(request, files, {}, plans)
     named = str(request.recording or request.voice or request.speaker or "")
     voice = None if named in ("", RANDOM) else named
     lines = []

@@ -136,6 +136,22 @@ def test_cached_steps_are_close_to_the_whole_sequence(engine: str) -> None:
             assert error < 0.03 * wanted.abs().max()
 
 
+@torch.inference_mode()
+def test_steps_attend_in_float32_whatever_the_network_attends_with_elsewhere() -> None:
+    model, lengths = calm_gpt(), []
+
+    def attend(query: torch.Tensor, *others: torch.Tensor, **options: bool) -> torch.Tensor:
+        lengths.append(query.shape[2])
+        return nn.functional.scaled_dot_product_attention(query, *others, **options)
+
+    for block in model.transformer.h:
+        block.attn.attend = attend
+    decoder = Decoder(model, 1)
+    decoder.prefill(model.embed(torch.arange(9)[None]), EVERY)
+    decoder.step(torch.tensor([1]), EVERY)
+    assert set(lengths) == {9}
+
+
 @pytest.mark.parametrize("name", ["text", "coarse_bias", "fine"])
 @torch.inference_mode()
 def test_golden_checkpoints(golden: Path, name: str) -> None:
