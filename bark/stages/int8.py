@@ -4,8 +4,9 @@ Each weight matrix is quantised per output channel when the model is loaded, or 
 saved; activations are quantised per row as they come, symmetrically, so a row's result depends on
 that row alone: a sequence of a batch gets the numbers it gets alone. Full attention is computed in
 bfloat16 where the CPU can, causal attention where it has AMX, without which it gains nothing.
-Decoding steps attend in float32, in a third of the time; layer norms, the residual stream and the
-fine stage's embeddings and heads, which share their weights, stay in float32 too.
+Decoding steps attend in float32 (with AVX-512 a third of bfloat16's time); layer norms, the
+residual stream and the fine stage's embeddings and heads, which share their weights, are float32
+too.
 
 Which operator of torch multiplies (times are of whole stacks of `small`):
 - a few rows: FBGEMM's, the one under torch's dynamic quantisation, in the form that takes a fixed
