@@ -57,8 +57,8 @@ class Speaker:
         self, text: str, voice: Voice | None, *, seed: int, progress: Any, cancel: Any, **_: Any
     ) -> Spoken:
         with Watch.of(progress, cancel).bar("coarse", 10, "token") as bar:
-            if self.turns is not None:
-                self.turns.acquire(timeout=60)
+            while self.turns is not None and not self.turns.acquire(timeout=0.01):
+                bar.update(0)  # a part that is cancelled waits no longer
             bar.update()
         key = f"{text}{voice and voice.digest}{seed}"
         return Spoken(make(60 + len(text), seed=crc32(key.encode())))

@@ -106,12 +106,13 @@ def test_after_a_kill_it_goes_on_byte_for_byte(bark, done, tmp_path, cut):
 
 
 def test_pause_leaves_the_part_and_resume_speaks_the_same(bark, done, store):
-    name = create(store, bark)
-    work(store, bark, lambda: len(store.parts(name)) >= 1)
+    name, slow = create(store, bark), Speaker()
+    slow.turns = threading.Semaphore(2)  # the third part is at work when the worker stops
+    work(store, slow, lambda: len(store.parts(name)) == 2)
     store.pause(name)
     before = journal(store, name)
     state = see(store, bark, name)
-    assert state.status == "paused" and 1 <= state.parts_done < len(LINES)
+    assert state.status == "paused" and state.parts_done == 2
     other = create(store, bark, seed=6)
     finish(store, bark, other)  # a paused job holds nobody up, and is not worked on
     assert journal(store, name) == before
@@ -207,13 +208,15 @@ class Ear:
 
 def test_a_part_that_falls_out_is_spoken_again_also_after_a_kill(bark, tmp_path, monkeypatch):
     monkeypatch.setattr(worker_module, "PartListener", Ear)
-    kept = []
+    kept, slow = [], Speaker()
+    slow.turns = threading.Semaphore(1)
     for place in ("straight", "stopped"):
         store = JobStore(tmp_path / place)
         record = msgspec.structs.replace(record_of(bark, voice="alba"), drift="repair")
         name = store.create(record, [bark.resolve_voice("alba")])
         if place == "stopped":  # the next worker knows from the journal how the first part sounded
-            work(store, bark, lambda s=store, n=name: see(s, bark, n).parts_done >= 1)
+            work(store, slow, lambda s=store, n=name: see(s, bark, n).parts_done == 1)
+            assert see(store, bark, name).status != "done"
         finish(store, bark, name)
         parts = see(store, bark, name).parts
         assert [part.spoken for part in parts] == [1, 1, 2, 1]
