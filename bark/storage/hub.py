@@ -24,6 +24,16 @@ HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w.-]+)?"  # owner/name, or owner/name@re
 _STORAGE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
 _UNREACHABLE = "the hub cannot be reached"
 
+# What a repository's name alone means: the commits that every public project which pins them names.
+# The repositories that are not here have no second witness; their newest files are taken.
+REVISIONS = {
+    "suno/bark": "70a8a7d34168586dc5d028fa9666aceade177992",
+    "facebook/encodec_24khz": "c1dbe2ae3f1de713481a3b3e7c47f357092ee040",
+    "facebook/hubert-base-ls960": "dba3bb02fda4248b6e082697eee756de8fe8aa8a",
+    "bert-base-multilingual-cased": "3f076fdb1ab68d5b2880cb87a0886f315b8146f8",
+    "google-bert/bert-base-multilingual-cased": "3f076fdb1ab68d5b2880cb87a0886f315b8146f8",
+}
+
 Wanted = tuple[str, str]  # repository, or repository@revision, and a file of it
 
 
@@ -114,20 +124,24 @@ def cached(repo: str, file: str) -> Path | None:
 def _found(repo: str, file: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    try:
-        name, revision = _named(repo)
-        path = try_to_load_from_cache(name, file, cache_dir=cache_folder(), revision=revision)
-    except ValueError as error:  # huggingface_hub checks how a repository may be called
-        raise MissingFileError(
-            f"{repo!r} is no folder here and cannot be a hub id", fix=str(error)
-        ) from None
-    return Path(path) if isinstance(path, str) else None
+    name, revision = _named(repo)
+    # where none was named, what another program fetched is as good
+    for at in (revision,) if "@" in repo else (revision, None):
+        try:
+            path = try_to_load_from_cache(name, file, cache_dir=cache_folder(), revision=at)
+        except ValueError as error:  # huggingface_hub checks how a repository may be called
+            raise MissingFileError(
+                f"{repo!r} is no folder here and cannot be a hub id", fix=str(error)
+            ) from None
+        if isinstance(path, str):
+            return Path(path)
+    return None
 
 
 def _named(repo: str) -> tuple[str, str | None]:
     """Return a repository and its revision, None for the newest."""
     name, _, revision = repo.partition("@")
-    return name, revision or None
+    return name, revision or REVISIONS.get(name)
 
 
 def cache_folder() -> Path:

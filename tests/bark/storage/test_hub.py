@@ -32,7 +32,7 @@ class FakeHub(BaseHTTPRequestHandler):
 
     def answer(self, body):
         name = self.path.lstrip("/").split("?")[0].replace("/resolve/main/", ":")
-        name = name.replace("/resolve/v1/", "@v1:")
+        name = name.replace("/resolve/v1/", "@v1:").replace(f"/resolve/{COMMIT}/", f"@{COMMIT}:")
         self.faults.setdefault("requests", []).append(name)
         content = self.files.get(name)
         if content is None:
@@ -109,6 +109,22 @@ def test_download_and_then_no_more_network(server, cache):
     faults["requests"].clear()
     assert hub.fetch("me/model", "weights.bin") == path
     assert faults["requests"] == []
+
+
+def test_a_pinned_repository_is_fetched_at_its_commit(server, monkeypatch):
+    files, faults = server
+    files[f"me/model@{COMMIT}:weights.bin"] = b"pinned"
+    monkeypatch.setitem(hub.REVISIONS, "me/model", COMMIT)
+    path = hub.fetch("me/model", "weights.bin")
+    assert path.read_bytes() == b"pinned" and path.parent.name == COMMIT
+    assert set(faults["requests"]) == {f"me/model@{COMMIT}:weights.bin"}
+
+
+def test_what_another_program_fetched_serves_where_no_revision_was_named(server, monkeypatch):
+    newest = hub.fetch("me/model", "weights.bin")
+    monkeypatch.setitem(hub.REVISIONS, "me/model", "1" * 40)
+    assert hub.cached("me/model", "weights.bin") == newest
+    assert hub.cached("me/model@" + "1" * 40, "weights.bin") is None
 
 
 def test_a_revision_is_fetched_as_named_and_told(server, caplog):
