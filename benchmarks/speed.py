@@ -2,7 +2,7 @@
 
 limits: memory read, matrix products. small, large: the pieces of decoding, all engines in turns
 (`benchmarks.decoding`). speech: 5 s with a voice at the size of `small`, end to end, by
-transformers in float32 and by us in 8 bits, once each. memory: peaks in 8 bits while the files are
+transformers in float32 and by us in 8 bits. memory: peaks in 8 bits while the files are
 loaded and 2 s spoken (`benchmarks.true_size`). cloning: 10 s at the size of HuBERT base. nano: from
 its first import on (`training.nano.report.speed`). Weights are random at true sizes. After each
 part the tables go to DIR/speed.md, the figures to DIR/speed.json, a picture to DIR/speed.png; the
@@ -83,9 +83,8 @@ def shares(size: str, figures: Figures, read: float) -> Figures:
     layers, _, width = SIZES[size]
     found = {}
     for dtype, each in BYTES.items():
-        cached = 4 if dtype == "float32" else 2
         weights = each * (12 * layers * width**2 + 1024 * width)
-        state = cached * 2 * layers * (POSITION + STEPS / 2) * width
+        state = 4 * 2 * layers * (POSITION + STEPS / 2) * width  # float32 on every CPU
         seconds = figures["coarse step"][f"ours {dtype}"]["ms"] / 1e3
         found[dtype] = (weights + state) / seconds / GIGA / read
     return found
@@ -146,9 +145,9 @@ def sizes(size: str, rounds: int, suno: Path | None, read: float | None) -> Figu
     return found
 
 
-def speech() -> Figures:
-    """Return the whole way from text to codes, once by transformers and once by us."""
-    spent, _ = speak("small", SPEECH, 1, "cpu", time.perf_counter, (BASE, "ours int8"))
+def speech(rounds: int) -> Figures:
+    """Return the whole way from text to codes by transformers and by us, in turns."""
+    spent, _ = speak("small", SPEECH, rounds, "cpu", time.perf_counter, (BASE, "ours int8"))
     table, figures = report(spent)
     factors = {name: one["ms"] / 1e3 / SPEECH for name, one in figures["end to end"].items()}
     return {"stages": figures, "table": table, "Real-time factor": factors}
@@ -207,6 +206,10 @@ def draw(path: Path, pieces: Figures) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(pieces), figsize=(6 * len(pieces), 5), squeeze=False)
+    engines = dict.fromkeys(
+        name for jobs in pieces.values() for job in jobs.values() for name in job
+    )
+    colours = {name: f"C{number}" for number, name in enumerate(engines)}
     for axes, (size, jobs) in zip(panels[0], pieces.items(), strict=True):
         shown = [job for job in jobs if " of " not in job]
         names = list(dict.fromkeys(name for job in shown for name in jobs[job]))
@@ -215,7 +218,8 @@ def draw(path: Path, pieces: Figures) -> None:
                 k + number / (len(names) + 1) for k, job in enumerate(shown) if name in jobs[job]
             ]
             values = [jobs[job][name]["ratio"] for job in shown if name in jobs[job]]
-            axes.bar(places, values, 1 / (len(names) + 1), label=name)
+            width = 1 / (len(names) + 1)
+            axes.bar(places, values, width, label=name, color=colours[name])
         axes.set_xticks([k + 0.4 for k in range(len(shown))], shown, rotation=20, ha="right")
         axes.set_title(f"{size}: times as fast as {BASE}")
         axes.axhline(1, color="black", linewidth=0.5)
@@ -252,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
         "--only", nargs="+", choices=PARTS, help="parts; the others stay as they are"
     )
     parser.add_argument("--output", type=Path, default=Path("docs"), metavar="DIR")
-    parser.add_argument("--rounds", type=int, default=2, help="of the pieces of decoding")
+    parser.add_argument("--rounds", type=int, default=2, help="of small and speech")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer", type=peer, help="suno=CHECKOUT of its code", metavar="NAME=PATH")
     parser.add_argument("--quick", action="store_true", help="nano's size only, one round")
@@ -272,7 +276,7 @@ def main(argv: list[str] | None = None) -> int:
         "nano's size": lambda: sizes("nano", 1, options.peer, read()),
         "small": lambda: sizes("small", rounds, options.peer, read()),
         "large": lambda: sizes("large", 1, options.peer, read()),
-        "speech": speech,
+        "speech": lambda: speech(rounds),
         "memory": memory,
         "cloning": lambda: cloning(1),
         "nano": nano,
