@@ -17,6 +17,7 @@ from bark import Bark, Voice
 from bark.voice.names import NANO_VOICES
 from hubert.judge import own_words, spoken_words
 from hubert.likeness import VoiceEmbedder
+from hubert.refine.trial import Interval
 from training.engine.metrics import edit_distance
 
 VOICES = ("alba", "bruno", "clara")
@@ -61,6 +62,11 @@ def main() -> int:
         middle = [statistics.median(row[name] for row in rows) for name in ("share", "first")]
         print(
             f"| {latency} | {middle[0]:.2f} | {middle[1]:.2f} | {means[0]:.3f} | {means[1]:.3f} |"
+        )
+    for name in ("similarity", "wrong"):
+        pairs = zip(found["exact"], found["low"], strict=True)
+        print(
+            f"{name}, low less exact: {Interval.of([low[name] - one[name] for one, low in pairs])}"
         )
     return 0
 
