@@ -213,8 +213,8 @@ def complain(name: str, message: str, code: int = FAILED) -> int:
 
 
 def say(line: str, stream: Any = None) -> None:
-    """Print a line, whatever its letters: what moves the cursor or is not in the stream's encoding
-    is escaped.
+    """Print a line, above a progress bar if one is on the screen, whatever its letters: what moves
+    the cursor or is not in the stream's encoding is escaped.
 
     Standard output is looked up now, where tests replace it; one that is closed takes nothing.
     """
@@ -223,7 +223,13 @@ def say(line: str, stream: Any = None) -> None:
         return
     encoding = stream.encoding or "utf-8"
     line = plain(line).encode(encoding, "backslashreplace").decode(encoding)
-    print(line, file=stream, flush=True)
+    if "tqdm" not in sys.modules:
+        print(line, file=stream, flush=True)
+        return
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(stream):
+        print(line, file=stream, flush=True)
 
 
 def plain(text: str) -> str:

@@ -13,9 +13,10 @@ if __name__ == "__main__":  # the command reads its flags before torch is import
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError
@@ -34,6 +35,7 @@ from bark.checkpoints.formats import (
     to_hf_name,
 )
 from bark.stages.gpt import GPTConfig
+from bark.stages.progress import Progress, Watch
 from bark.storage.atomic import atomic_write, atomic_write_text, workshop
 from bark.storage.files import expand
 from bark.storage.json import encode
@@ -71,7 +73,17 @@ class Stage:
     weights: dict[str, torch.Tensor]
 
 
-def convert(source: str | Path, destination: str | Path, to: str, dtype: str | None = None) -> Path:
+Stages: TypeAlias = Iterator[tuple[str, Stage]]  # by name, each read when its turn comes
+
+
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    to: str,
+    dtype: str | None = None,
+    *,
+    progress: Progress = False,
+) -> Path:
     """Write a model in another layout.
 
     Parameters
@@ -80,6 +92,7 @@ def convert(source: str | Path, destination: str | Path, to: str, dtype: str | N
     destination : a folder that does not exist yet.
     to : "suno" (three ``.pt`` files), "hf" (loads in `transformers.BarkModel`) or "ours".
     dtype : "int8" (ours only), or None as it is.
+    progress : show a bar, or a function that is told how far it is.
 
     Returns
     -------
@@ -114,10 +127,8 @@ def convert(source: str | Path, destination: str | Path, to: str, dtype: str | N
             folder = shop / "model"
             folder.mkdir()
             try:
-                if to == "ours":
-                    _write_ours(files, folder, files.int8 or dtype == "int8")
-                else:
-                    {"suno": _write_suno, "hf": _write_hf}[to](files, folder)
+                small = to == "ours" and (files.int8 or dtype == "int8")
+                _WRITERS[to](files, _stages(files, small, Watch.of(progress)), folder)
                 _copy_extras(files, folder, "" if to == "hf" else "tokenizer")
             except (RuntimeError, SafetensorError) as error:  # torch's and safetensors' full disk
                 if out_of_memory(error):
@@ -155,7 +166,7 @@ def _check_expressible(files: ModelFiles, to: str) -> None:
         )
 
 
-def _read(files: ModelFiles, stage: str, small: bool = False) -> Stage:
+def _read(files: ModelFiles, stage: str, small: bool) -> Stage:
     """Read a stage as stored, after checking that it loads; `small` makes its matrices int8."""
     path = files.path(stage)
     config, weights = read_stage(path, stage)
@@ -165,10 +176,17 @@ def _read(files: ModelFiles, stage: str, small: bool = False) -> Stage:
     return Stage(config, kept)
 
 
-def _write_suno(files: ModelFiles, folder: Path) -> None:
+def _stages(files: ModelFiles, small: bool, watch: Watch) -> Stages:
+    with watch.bar("converting", len(STAGES), "stage", leave=False) as bar:
+        for stage in STAGES:
+            yield stage, _read(files, stage, small)
+            bar.update()
+
+
+def _write_suno(files: ModelFiles, stages: Stages, folder: Path) -> None:
     size = None
-    for stage, name in SUNO_NAMES.items():
-        read = _read(files, stage)
+    for stage, read in stages:
+        name = SUNO_NAMES[stage]
         size = ("_2" if read.config.n_embd >= LARGE_WIDTH else "") if size is None else size
         state = dict(read.weights)
         if stage == "fine":  # Suno's files hold a head and its table as one tensor under two names
@@ -188,15 +206,14 @@ def _write_suno(files: ModelFiles, folder: Path) -> None:
         _save(_codec_weights(files), folder / "codec.safetensors")
 
 
-def _write_hf(files: ModelFiles, folder: Path) -> None:
+def _write_hf(files: ModelFiles, stages: Stages, folder: Path) -> None:
     weights: dict[str, torch.Tensor] = {}
     config: dict[str, Any] = {
         "model_type": "bark",
         "architectures": ["BarkModel"],
         "initializer_range": 0.02,
     }
-    for stage in STAGES:
-        read = _read(files, stage)
+    for stage, read in stages:
         part = HF_PARTS[stage]
         weights.update(
             {f"{part}.{to_hf_name(name)}": tensor for name, tensor in read.weights.items()}
@@ -226,7 +243,7 @@ def _write_hf(files: ModelFiles, folder: Path) -> None:
     _write_json(folder / "generation_config.json", _generation_config(files))
 
 
-def _write_ours(files: ModelFiles, folder: Path, small: bool) -> None:
+def _write_ours(files: ModelFiles, stages: Stages, folder: Path) -> None:
     config: dict[str, Any] = {
         "format": "bark",
         "format_version": FORMAT_VERSION,
@@ -235,14 +252,16 @@ def _write_ours(files: ModelFiles, folder: Path, small: bool) -> None:
         "tokenizer": {"type": files.tokenizer_type},
         "defaults": dict(files.defaults),
     }
-    if small:
-        config["dtype"] = "int8"
-    for stage in STAGES:
-        read = _read(files, stage, small)
+    for stage, read in stages:
+        if any(tensor.dtype == torch.int8 for tensor in read.weights.values()):
+            config["dtype"] = "int8"
         config[stage] = asdict(read.config)
         _save(read.weights, folder / f"{stage}.safetensors")
     _write_json(folder / "config.json", config)
     files.load_codec().save(folder)  # type: ignore[attr-defined]
+
+
+_WRITERS = {"suno": _write_suno, "hf": _write_hf, "ours": _write_ours}
 
 
 def _codec_weights(files: ModelFiles) -> dict[str, torch.Tensor]:

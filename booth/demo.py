@@ -49,11 +49,12 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
 
     from .plots import figure, save_figure
 
+    shown = model != "nano" and sys.stderr.isatty()  # nano says a line every second or two
     bundled = resources.files("booth") / "samples" / "reference.flac"
     with resources.as_file(bundled) as sample:
         recording = reference if reference is not None else sample
-        bark = Bark.from_pretrained(model)
-        made = Cloner.from_pretrained(model).clone(
+        bark = Bark.from_pretrained(model, progress=shown)
+        made = Cloner.from_pretrained(model, progress=shown).clone(
             recording, consent="synthetic" if reference is None else None
         )
         start, end = made.report.start, made.report.end
@@ -65,7 +66,7 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
     )
     for finding in made.findings:
         print(f"         {finding.message}")  # noqa: T201
-    take = bark.generate(text, made.voice, seed=seed)
+    take = bark.generate(text, made.voice, seed=seed, progress=shown)
     rate = take.sample_rate
     take.save(folder / "demo.wav", record=False)
     seconds = sum(take.timings.values())
@@ -76,7 +77,7 @@ def run_demo(reference: Path | None, text: str, model: str, seed: int, folder: P
         figure({f"reference: {recording.name}": heard, text: take.audio}, rate), folder / "demo.png"
     )
     _show("picture", folder / "demo.png", "waveform and mel spectrogram of both")
-    paragraph = speak_long(bark, PARAGRAPH, made.voice, seed=seed)
+    paragraph = speak_long(bark, PARAGRAPH, made.voice, seed=seed, progress=shown)
     paragraph.save(folder / "demo_long.wav", record=False)
     _show(
         "long",

@@ -13,7 +13,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
@@ -29,6 +29,7 @@ from bark.checkpoints.find import find_model
 from bark.codec.base import Codec
 from bark.devices import choose_device
 from bark.errors import MissingFileError
+from bark.stages.progress import UNWATCHED, Progress, Watch
 from bark.storage.files import expand
 from bark.storage.hub import fetch_all
 from bark.tokens import BARK, TokenLayout
@@ -68,6 +69,7 @@ def excerpt(
     start: float | None = None,
     end: float | None = None,
     report: Report | None = None,
+    progress: Progress = False,
 ) -> Excerpt:
     """Examine a recording and return the window to clone; `report` if that is done already.
 
@@ -81,7 +83,7 @@ def excerpt(
         if report is None:
             if source.duration <= AT_ONCE:
                 source = source.held()
-            report = examine(source, start=start, end=end)
+            report = examine(source, start=start, end=end, progress=progress)
         audio = report.channels.mixed(source.part(report.start, report.end))
         name = "samples" if source.path is None else source.path.name
         return Excerpt(audio, source.rate, name, _sha256(recording, source, opened), report)
@@ -113,6 +115,7 @@ class Cloner:
     layout: TokenLayout = BARK
     model: str = "large"  # of which Bark, for the record
     language: str = "en"
+    watch: Watch = field(default=UNWATCHED, repr=False)  # who is told how far a clone is
 
     @classmethod
     def from_pretrained(
@@ -125,6 +128,7 @@ class Cloner:
         codec: Codec | None = None,
         device: str | torch.device = "auto",
         dtype: str = "auto",
+        progress: Progress = False,
     ) -> Self:
         """Load the parts that go with a Bark; a part that is given is used as it is.
 
@@ -134,19 +138,23 @@ class Cloner:
         language : of the recordings.
         quantizer : a quantizer file instead of the one for the language.
         dtype : of HuBERT's weights; "int8" on a CPU takes two thirds of the time.
+        progress : show bars of loading and cloning, or a function that is told how far it is.
         """
-        files = find_model(model)
+        files, watch = find_model(model), Watch.of(progress)
         where, codec_where = choose_device(device), choose_device(device, "codec")
         place = files.places["codec"]
         wanted = [] if encoder else hub_files(model, language, quantizer)
         fetch_all(wanted if codec or place.path else [*wanted, *place.wanted])
-        if encoder is None:
-            encoder = SemanticEncoder.from_pretrained(
-                model, language, quantizer=quantizer, device=where, dtype=dtype
-            )
-        if codec is None:
-            codec = files.load_codec().to(codec_where)
-        return cls(encoder, codec, files.layout, str(model), language)
+        with watch.bar("loading", 2, "part", leave=False) as bar:
+            if encoder is None:
+                encoder = SemanticEncoder.from_pretrained(
+                    model, language, quantizer=quantizer, device=where, dtype=dtype
+                )
+            bar.update()
+            if codec is None:
+                codec = files.load_codec().to(codec_where)
+            bar.update()
+        return cls(encoder, codec, files.layout, str(model), language, watch)
 
     @staticmethod
     def check(
@@ -185,7 +193,10 @@ class Cloner:
         denoiser = None if denoiser is None else step_of(denoiser)
         cut = recording
         if not isinstance(cut, Excerpt):
-            cut = excerpt(cut, sample_rate=sample_rate, start=start, end=end, report=report)
+            cut = excerpt(
+                cut, sample_rate=sample_rate, start=start, end=end, report=report,
+                progress=self.watch,
+            )  # fmt: skip
         window, report = cut.audio, cut.report
         done: tuple[str, ...] = ()
         if clean or denoiser is not None:
@@ -195,8 +206,11 @@ class Cloner:
         def heard(rate: int) -> np.ndarray:
             return check_audio(resample(window, cut.rate, rate), f"{cut.name}: ")
 
-        semantic = self.encoder.encode(heard(SAMPLE_RATE), SAMPLE_RATE)
-        fine = self.codec.encode(heard(self.codec.sample_rate))  # (8, T)
+        with self.watch.bar("cloning", 2, "encoder", leave=False) as bar:
+            semantic = self.encoder.encode(heard(SAMPLE_RATE), SAMPLE_RATE)
+            bar.update()
+            fine = self.codec.encode(heard(self.codec.sample_rate))  # (8, T)
+            bar.update()
         findings = report.findings
         if self.encoder.note:
             findings += (Finding("language", self.encoder.note),)
@@ -234,6 +248,7 @@ class CloneOptions(TypedDict, total=False):
     consent: str | None
     clean: bool
     denoiser: AnyStep | None
+    progress: Progress
 
 
 @overload
@@ -262,17 +277,16 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     consent: str | None = None,
     clean: bool = False,
     denoiser: AnyStep | None = None,
+    progress: Progress = False,
 ) -> Voice | list[Voice]:
     """Clone the voice of a recording; from a list of recordings, one voice each.
 
     Parameters
     ----------
     recording : an audio file, or samples (N,) or (N, channels) with their `sample_rate`.
-    model : the Bark that is to speak with it: ``"large"``, ``"small"``, ``"nano"``, a folder or a
-        hub id.
+    model : the Bark that is to speak with it, by name, folder or hub id.
     language : of the recording, such as ``"de"``.
-    start, end : seconds; by default the best ten seconds that end in a pause are taken
-        (`hubert.examine`).
+    start, end : seconds; by default the best ten seconds that end in a pause (`hubert.examine`).
     quantizer : a quantizer file instead of the community's for the language.
     encoder, codec : ready-made parts to use instead of loading them.
     device : where HuBERT and the codec run.
@@ -280,6 +294,7 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     consent : whose voice it is and why you may clone it (`hubert.consent`); kept in the voice.
     clean : take out rumble, the hum of the mains and a low level first.
     denoiser : clean, and send noisy recordings through this step (`bark.audio.postprocess`).
+    progress : True shows bars; a function is called with (stage, done, total).
 
     Raises
     ------
@@ -296,14 +311,15 @@ def clone_voice(  # type: ignore[misc]  # the overloads tell results apart; the 
     recordings: Sequence[Recording] = [recording] if one else recording  # type: ignore[list-item, assignment]
     if encoder is None:
         Cloner.check(model, language, quantizer, device)
-    cuts = [excerpt(each, sample_rate=sample_rate, start=start, end=end) for each in recordings]
+    part: dict[str, Any] = {"sample_rate": sample_rate, "start": start, "end": end}
+    cuts = [excerpt(each, **part, progress=progress) for each in recordings]
     cloner = Cloner.from_pretrained(
         model, language, quantizer=quantizer, encoder=encoder, codec=codec, device=device,
-        dtype=dtype,
+        dtype=dtype, progress=progress,
     )  # fmt: skip
     how: dict[str, Any] = {"consent": consent, "clean": clean, "denoiser": denoiser}
-    pairs = zip(recordings, cuts, strict=True)
-    voices = [cloner.clone(cut, **how).said(each).voice for each, cut in pairs]
+    made = (cloner.clone(cut, **how) for cut in cuts)
+    voices = [each.said(name).voice for each, name in zip(made, recordings, strict=True)]
     return voices[0] if one else voices
 
 

@@ -22,9 +22,9 @@ from bark.longform.join import join_audio
 from bark.longform.spoken import LongTake, Part
 from bark.pipeline import Bark
 from bark.speech import reference_of
-from bark.stages.progress import Progress
+from bark.stages.progress import Progress, Watch
 from bark.stages.seeds import new_seed, part_seed
-from bark.voice.voice import VoiceLike
+from bark.voice.voice import Voice, VoiceLike
 
 from .encoder import SemanticEncoder
 from .features import SAMPLE_RATE
@@ -85,24 +85,15 @@ def convert_voice(
     """
     audio = load_audio(recording, SAMPLE_RATE, source_rate=sample_rate)
     pieces = speech_pieces(audio)  # before a model is sought: it may hold no speech
-    bark = model if isinstance(model, Bark) else Bark.from_pretrained(model)
+    watch = Watch.of(progress)
+    bark = model if isinstance(model, Bark) else Bark.from_pretrained(model, progress=watch)
     target = bark.resolve_voice(voice)
     if target is None:
         raise VoiceError("no voice to convert to", fix="Name one")
     if encoder is None:
         encoder = SemanticEncoder.from_pretrained(bark.name, language)
     seed, settings = new_seed(seed), bark.check({})
-    parts: list[Part] = []
-    for first in range(0, len(pieces), SIDE_BY_SIDE):
-        group = pieces[first : first + SIDE_BY_SIDE]
-        numbers = range(first + 1, first + 1 + len(group))
-        seeds = [part_seed(seed, number) for number in numbers]
-        semantic = [encoder.encode(piece.of(audio)) for piece in group]
-        made = bark.speak_tokens(semantic, target, seeds=seeds, progress=progress)
-        parts += [
-            Part(number, "", None, own, 0, bark.decode(tokens.fine), tokens)
-            for number, own, tokens in zip(numbers, seeds, made, strict=True)
-        ]
+    parts = _spoken(pieces, audio, bark, encoder, target, seed, watch)
     rate = bark.layout.sample_rate
     joined = _laid_out(pieces, [part.audio for part in parts], len(audio) / SAMPLE_RATE, rate)
     return LongTake(
@@ -110,6 +101,32 @@ def convert_voice(
         settings=settings.to_dict(), spoken_in={None: target},
         references={None: reference_of(voice)}, crossfade=OVERLAP, source=bark.source,
     )  # fmt: skip
+
+
+def _spoken(
+    pieces: Sequence[Piece],
+    audio: np.ndarray,
+    bark: Bark,
+    encoder: SemanticEncoder,
+    target: Voice,
+    seed: int,
+    watch: Watch,
+) -> list[Part]:
+    """Say each piece of a recording (N,) at 16 kHz again, a few side by side."""
+    parts: list[Part] = []
+    with watch.bar("pieces", len(pieces), "piece") as bar:
+        for first in range(0, len(pieces), SIDE_BY_SIDE):
+            group = pieces[first : first + SIDE_BY_SIDE]
+            numbers = range(first + 1, first + 1 + len(group))
+            seeds = [part_seed(seed, number) for number in numbers]
+            semantic = [encoder.encode(piece.of(audio)) for piece in group]
+            made = bark.speak_tokens(semantic, target, seeds=seeds, progress=watch)
+            parts += [
+                Part(number, "", None, own, 0, bark.decode(tokens.fine), tokens)
+                for number, own, tokens in zip(numbers, seeds, made, strict=True)
+            ]
+            bar.update(len(group))
+    return parts
 
 
 def speech_pieces(audio: np.ndarray) -> list[Piece]:

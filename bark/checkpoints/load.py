@@ -11,6 +11,7 @@ from bark.errors import SettingError
 from bark.settings import Settings, instead
 from bark.stages.coarse import CoarseStage
 from bark.stages.fine import FineStage
+from bark.stages.progress import UNWATCHED, Watch
 from bark.stages.seeds import STAGES
 from bark.stages.semantic import SemanticStage
 from bark.tokens import BARK, TokenLayout
@@ -42,6 +43,7 @@ def load_parts(
     others: StageModels,
     decoder: str | None = None,
     fast: bool = False,
+    watch: Watch = UNWATCHED,
 ) -> dict[str, Any]:
     """Return the fields of a `bark.Bark`; see `bark.Bark.from_pretrained`.
 
@@ -55,19 +57,22 @@ def load_parts(
         raise SettingError("unknown argument", ", ".join(unknown), known, instead(unknown))
     files, places, dtype = find_model(name), part_devices(device), dtype_name(dtype)
     stages: dict[str, Any] = {}
-    for stage in STAGES:
-        other = cast("str | None", others.get(stage))
-        source = files if other is None else find_model(other)
-        check_same_layout(files.layout, source.layout, stage)
-        small = (
-            dtype == "auto"
-            and places[stage].type == "cpu"
-            and (source.int8 or (fast and _is_wide(source, stage)))
-        )
-        network = source.load(stage, choose_dtype("int8" if small else dtype, places[stage]))
-        placed = network if offload else network.to(places[stage])
-        stages[stage] = KINDS[stage](placed, files.layout)
-    codec = files.load_codec(decoder)
+    with watch.bar("loading", len(PARTS), "part", leave=False) as bar:
+        for stage in STAGES:
+            other = cast("str | None", others.get(stage))
+            source = files if other is None else find_model(other)
+            check_same_layout(files.layout, source.layout, stage)
+            small = (
+                dtype == "auto"
+                and places[stage].type == "cpu"
+                and (source.int8 or (fast and _is_wide(source, stage)))
+            )
+            network = source.load(stage, choose_dtype("int8" if small else dtype, places[stage]))
+            placed = network if offload else network.to(places[stage])
+            stages[stage] = KINDS[stage](placed, files.layout)
+            bar.update()
+        codec = files.load_codec(decoder)
+        bar.update()
     defaults = (FAST if fast and files.layout == BARK else Settings()).changed(files.defaults)
     where = str(device) if isinstance(device, (str, torch.device)) else dict(device)
     return {

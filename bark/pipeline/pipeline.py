@@ -71,6 +71,7 @@ class Bark(Chain):
         offload: bool = False,
         decoder: str | None = None,
         fast: bool = False,
+        progress: Progress = False,
         **stages: Unpack[StageModels],
     ) -> "Bark":
         """Load a model: "nano" (shipped, offline), "small", "large", a folder or a Hugging Face id.
@@ -84,6 +85,7 @@ class Bark(Chain):
             folder or a file in Vocos' format.
         fast : on a CPU "int8" for networks that are wide enough to gain from it, unless `dtype`
             says otherwise; of Bark's layout, coarse windows that move by 120 tokens, not 60.
+        progress : of loading, as in `generate`.
         **stages : take a stage from another model, as ``coarse="small"``.
 
         Raises
@@ -93,7 +95,8 @@ class Bark(Chain):
         CheckpointError
             If a file is not what it should be.
         """
-        parts = load_parts(name, device, dtype, offload, stages, decoder, fast)
+        watch = Watch.of(progress)
+        parts = load_parts(name, device, dtype, offload, stages, decoder, fast, watch)
         return cls(**parts)
 
     def resolve_voice(self, voice: VoiceLike | None) -> Voice | None:

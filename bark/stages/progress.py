@@ -1,12 +1,18 @@
 """How far a call is, told while it runs, and the way to end it from another thread."""
 
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
+
+import numpy as np
 
 from bark.errors import Cancelled
+
+NARROW = 80  # columns of a terminal that does not say how many it has, and more rows than two
 
 Progress: TypeAlias = "bool | Callable[[str, int, int], None] | Watch | None"
 """True shows bars; a function is called with the stage, how much is done, and the total."""
@@ -59,16 +65,39 @@ class Watch:
             raise Cancelled("cancelled")
 
     @contextmanager
-    def bar(self, stage: str, total: int, unit: str) -> Iterator[Bar]:
-        """Watch one stage of `total` steps."""
+    def bar(self, stage: str, total: int, unit: str, leave: bool | None = None) -> Iterator[Bar]:
+        """Watch one stage of `total` steps; its bar stays on the screen unless another stands above
+        it, or with ``leave=False``.
+        """
         self.check()
         if not self.bars:
             yield Bar(self, stage, total, None)
             return
         from tqdm.auto import tqdm
 
-        with tqdm(total=total, desc=stage, unit=unit, leave=None) as shown:
+        size = size_of(sys.stderr)
+        with tqdm(total=total, desc=stage, unit=unit, leave=leave, **size) as shown:
             yield Bar(self, stage, total, shown)
+
+    def through(
+        self, stage: str, blocks: Iterable[np.ndarray], rate: int, seconds: float
+    ) -> Iterator[np.ndarray]:
+        """Watch a stage that goes through audio, `seconds` of it, in blocks (n, ...) at `rate`."""
+        with self.bar(stage, round(seconds), "second", leave=False) as bar:
+            held = 0
+            for block in blocks:
+                held += len(block)
+                bar.update(held // rate - bar.done)
+                yield block
 
 
 UNWATCHED = Watch()
+
+
+def size_of(stream: TextIO) -> dict[str, Any]:
+    """Return tqdm's arguments for a terminal: in containers some know no size, and it is mute."""
+    try:
+        known = os.get_terminal_size(stream.fileno()).columns > 0
+    except (AttributeError, OSError, ValueError):  # no real file, or none
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": NARROW, "nrows": NARROW}

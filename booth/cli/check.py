@@ -1,6 +1,7 @@
 """The command `bark check`: is a recording fit to be cloned, and what would make it better?"""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def run(argv: Sequence[str]) -> int:
     from hubert.reference.source import open_source
 
     source = open_source(options.recording)
-    report = examine(source, start=options.start, end=options.end)
+    shown = sys.stderr.isatty()
+    report = examine(source, start=options.start, end=options.end, progress=shown)
     if options.json:
         say(json.dumps(report.to_dict()))
     else:

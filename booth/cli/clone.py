@@ -34,8 +34,9 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
         parser.error(complaint)
     if not any(expand(path).exists() for path in options.recordings):
         raise MissingFileError(f"no file {', '.join(map(str, options.recordings))}")
+    shown = sys.stderr.isatty()
     if options.check:
-        return _each(options.recordings, lambda path: _checked(path, options.start, options.end))
+        return _each(options.recordings, lambda path: _checked(path, options, shown))
     sources = options.recordings[:1] if options.refine else options.recordings
     places = _places(sources, options.output, options.force)
     consent = require_consent(options.consent, ask_at_terminal)
@@ -51,11 +52,12 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     def cloner() -> Cloner:
         return Cloner.from_pretrained(
             options.model, options.language, quantizer=options.quantizer, device=options.device,
-            dtype=options.dtype,
+            dtype=options.dtype, progress=shown,
         )  # fmt: skip
 
     def clone(path: Path) -> "tuple[str, tuple[Finding, ...]]":
-        cut = excerpt(path, start=options.start, end=options.end)  # before models are sought
+        # before models are sought
+        cut = excerpt(path, start=options.start, end=options.end, progress=shown)
         made = cloner().clone(cut, consent=consent, clean=options.clean, denoiser=options.denoiser)
         saved = made.voice.save(places[path], cloner().layout)
         cleaned = f", cleaned: {', '.join(made.cleaned)}" if made.cleaned else ""
@@ -83,25 +85,30 @@ def _each(paths: Sequence[Path], job: Callable[[Path], "tuple[str, tuple[Finding
     """Do a job for each recording; say its result in one line, its findings and
     failures on stderr.
     """
-    code = 0
-    for path in paths:
-        try:
-            line, findings = job(path)
-        except BarkError as error:
-            code = complain("clone", str(error), error.exit_code if len(paths) == 1 else FAILED)
-            continue
-        say(f"{line}, checks: {' '.join(found.code for found in findings) or 'ok'}")
-        for found in findings:
-            say(f"{path}: {found.code}: {found.message}", sys.stderr)
+    from bark.stages.progress import Watch
+
+    code, watch = 0, Watch(bars=len(paths) > 1 and sys.stderr.isatty())
+    with watch.bar("recordings", len(paths), "recording") as bar:
+        for path in paths:
+            try:
+                line, findings = job(path)
+            except BarkError as error:
+                code = complain("clone", str(error), error.exit_code if len(paths) == 1 else FAILED)
+                bar.update()
+                continue
+            say(f"{line}, checks: {' '.join(found.code for found in findings) or 'ok'}")
+            for found in findings:
+                say(f"{path}: {found.code}: {found.message}", sys.stderr)
+            bar.update()
     return code
 
 
 def _checked(
-    path: Path, start: float | None, end: float | None
+    path: Path, options: argparse.Namespace, shown: bool
 ) -> "tuple[str, tuple[Finding, ...]]":
     from hubert.reference import examine
 
-    report = examine(path, start=start, end=end)
+    report = examine(path, start=options.start, end=options.end, progress=shown)
     return f"{path}: {report}", report.findings
 
 

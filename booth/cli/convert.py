@@ -1,5 +1,6 @@
 """The command `bark convert`: a Bark model in another layout on disk."""
 
+import sys
 from collections.abc import Sequence
 
 from bark import commandline
@@ -31,7 +32,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m bark.convert"
         asked = build_parser(prog).parse_args(argv)
         from bark.convert import convert
 
-        commandline.say(str(convert(asked.source, asked.destination, asked.to, asked.dtype)))
+        shown = sys.stderr.isatty()
+        made = convert(asked.source, asked.destination, asked.to, asked.dtype, progress=shown)
+        commandline.say(str(made))
         return 0
 
     return commandline.run("convert", work)

@@ -156,16 +156,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def _print(lines: Sequence[str]) -> int:
-    """Print lines, above a progress bar if one is on the screen."""
-    if "tqdm" not in sys.modules:
-        for line in lines:
-            say(line)
-        return 0
-    from tqdm import tqdm
-
-    with tqdm.external_write_mode(sys.stdout):
-        for line in lines:
-            say(line)
+    for line in lines:
+        say(line)
     return 0
 
 

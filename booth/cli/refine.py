@@ -39,10 +39,13 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
     for path in options.recordings:
         open_audio(path)  # raises what is wrong with it
     speaker, hearer = load_judges(names)  # before a model is sought
-    bark = Bark.from_pretrained(options.model, device=options.device, dtype=options.dtype)
+    shown = sys.stderr.isatty()
+    bark = Bark.from_pretrained(
+        options.model, device=options.device, dtype=options.dtype, progress=shown
+    )
     cloner = Cloner.from_pretrained(
         options.model, options.language, quantizer=options.quantizer, codec=bark.codec,
-        device=options.device, dtype=options.dtype,
+        device=options.device, dtype=options.dtype, progress=shown,
     )  # fmt: skip
     clones = [
         (path, made)
@@ -61,7 +64,7 @@ def clone_refined(options: argparse.Namespace, place: Path, consent: str) -> int
         [_heard(path, options.start, options.end) for path in options.recordings],
         options.refine,
         seed=options.seed,
-        progress=sys.stderr.isatty(),
+        progress=shown,
     )
     if (folder / RECORD).is_file():  # an earlier one of ours
         shutil.rmtree(folder)

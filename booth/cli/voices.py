@@ -1,5 +1,6 @@
 """The command `bark voices`: the library of voices."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ def _preview(library: "Library", options: Any) -> list[str]:
         seed=options.seed,
         with_voice=False,
     )
-    return [str(take.audio) for take in speak(request)]
+    return [str(take.audio) for take in speak(request, progress=sys.stderr.isatty())]
 
 
 def _mix(library: "Library", options: Any) -> list[str]:

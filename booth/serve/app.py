@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -62,6 +63,7 @@ def create_app(settings: ServeSettings, engine: Engine | None = None) -> FastAPI
 def serve(settings: ServeSettings, make: Callable[[ServeSettings], FastAPI] = create_app) -> int:
     """Load the model, answer requests, and return when the process is told to end."""
     with _bound(settings) as door:
+        say(f"loading {settings.model}", sys.stderr)
         app = make(settings)
         door.listen(socket.SOMAXCONN)  # who reads the next line may call at once
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

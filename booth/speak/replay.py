@@ -84,7 +84,7 @@ def replay(
     path = Path(path)
     record: dict[str, Any] = {**ABSENT, **read_record(path)}
     try:
-        bark = bark or _loaded(_model(record, device), path)
+        bark = bark or _loaded(_model(record, device), path, bars)
         job = _job(record, bark)
         takes = {part["number"]: part["take"] for part in record["parts"]}
         known = {part["number"]: part["tokens_sha256"] for part in record["parts"]}
@@ -124,7 +124,7 @@ def _model(record: Mapping[str, Any], device: str | None) -> dict[str, Any]:
     return model
 
 
-def _loaded(model: Mapping[str, Any], path: Path) -> Bark:
+def _loaded(model: Mapping[str, Any], path: Path, bars: bool) -> Bark:
     """Load the model of a record, unless that would download something nobody typed."""
     decoder = model.get("decoder")
     named = {str(model[part]): "config.json" for part in ("name", *STAGES) if model.get(part)}
@@ -133,7 +133,7 @@ def _loaded(model: Mapping[str, Any], path: Path) -> Bark:
         if not is_here(name, file):
             fix = f"If you trust it, run: hf download {name}"
             raise BarkError(f"{path} was made by a model that is not here", name, fix=fix)
-    return Bark.from_pretrained(**model)
+    return Bark.from_pretrained(**model, progress=bars)
 
 
 def _steps(recorded: Sequence[str], path: Path) -> list[str]:

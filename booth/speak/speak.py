@@ -217,7 +217,7 @@ def _prepared(request: SpeakRequest, bark: Bark | None, ask: Ask | None, bars: b
     who = cast(request, bark or files, ask, known)
     for _, turns in scripts:
         with_marked(bark or files, who, turns, request.allow_paths)  # before the first take
-    bark = bark or Bark.from_pretrained(**model)
+    bark = bark or Bark.from_pretrained(**model, progress=bars)
     judge, drift = judge_of(bark, request.best_of), drift_of(bark, request.drift)
     name = _identity(request, bark, who, scripts)
     return Work(request, bark, who, scripts, name, bars, judge, steps, drift)

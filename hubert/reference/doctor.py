@@ -8,6 +8,7 @@ import numpy as np
 
 from bark.audio.read import check_audio, resample
 from bark.errors import AudioError
+from bark.stages.progress import UNWATCHED, Progress, Watch
 from bark.tokens import BARK
 
 from . import measures as measuring
@@ -86,6 +87,7 @@ def examine(
     sample_rate: int | None = None,
     start: float | None = None,
     end: float | None = None,
+    progress: Progress = False,
 ) -> Report:
     """Measure a recording of any length, in bounded memory, and choose the window to clone.
 
@@ -96,6 +98,7 @@ def examine(
     recording : a file, or samples (N,) or (N, channels) with their `sample_rate`.
     start, end : seconds; an end of the window that is given is kept exactly, the other one is
         chosen.
+    progress : show a bar, or a function that is told how far it is.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def examine(
     source = open_source(recording, sample_rate)
     _check_span(start, end, source.duration, source.name)
     end = None if end is None else min(end, source.duration)
-    heard = listen(source)
+    heard = listen(source, Watch.of(progress))
     _check_speech(heard, start, end)
     reports: list[Report] = []
     for window in choose_windows(heard.frames, heard.speech, start, end):
@@ -132,9 +135,10 @@ class Heard:
     speech: np.ndarray  # (F,) bool, and louder than the pauses
 
 
-def listen(source: Source) -> Heard:
+def listen(source: Source, watch: Watch = UNWATCHED) -> Heard:
     """Go through a recording once."""
-    channels, blocks = mono_blocks(source.blocks(0.0), source.rate)
+    stream = watch.through("examining", source.blocks(0.0), source.rate, source.duration)
+    channels, blocks = mono_blocks(stream, source.rate)
     meter, detector = Meter(source.rate), SpeechDetector()
     probabilities = detector.probabilities(meter.watch(blocks), source.rate)
     frames, spans = meter.frames(), detector.spans(probabilities)

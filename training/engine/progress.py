@@ -6,7 +6,6 @@ that writes. Every training, preparation and synthesis uses this.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ if TYPE_CHECKING:  # imported late, so that a command soon answers Ctrl-C in one
     from tqdm import tqdm
 
 EVERY = 10.0  # s between plain lines
-NARROW = 80  # columns of a terminal that does not say how many it has, and more rows than two
 SHARES = ("top", "majority", "accuracy")  # beginnings of figures that are shown in per cent
 NAMES = {"top1": "top 1", "top5": "top 5", "majority": "always the most frequent"}
 
@@ -66,8 +64,9 @@ class Progress:
         elif self.bar:
             from tqdm import tqdm
 
-            known = _has_size(self.stream)
-            size = {"dynamic_ncols": True} if known else {"ncols": NARROW, "nrows": NARROW}
+            from bark.stages.progress import size_of
+
+            size = size_of(self.stream)
             with tqdm(
                 total=total, initial=done, desc=what, unit=unit, file=self.stream, **size
             ) as shown:
@@ -78,14 +77,6 @@ class Progress:
                     self._shown = None
         else:
             yield _Lines(self, what, total, unit, done)
-
-
-def _has_size(stream: TextIO) -> bool:
-    """Tell whether a terminal knows its size; in containers some do not, and tqdm is mute."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns > 0
-    except (OSError, ValueError):
-        return False
 
 
 class _Lines:

@@ -112,7 +112,7 @@ def _bark_round_trip(
     from hubert.features import HubertFeatures
     from training.quantizer.evaluate import bark_speak, round_trip
 
-    bark = Bark.from_pretrained(arguments.model, device=arguments.device)
+    bark = Bark.from_pretrained(arguments.model, device=arguments.device, progress=shown.bar)
     encoder = dataset.encoder
     features = HubertFeatures.from_pretrained(encoder["hubert"], encoder["layer"])
     if quantizer.output_size != bark.layout.semantic_vocab:

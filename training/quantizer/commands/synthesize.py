@@ -113,13 +113,14 @@ def _run(arguments: argparse.Namespace) -> Counter[str]:
     )
     name, device = arguments.model, arguments.device
 
-    def make_speaker() -> Speaker:
-        return bark_speaker(Bark.from_pretrained(name, device=device), plan.settings)
+    def make_speaker(shown: bool = False) -> Speaker:
+        bark = Bark.from_pretrained(name, device=device, progress=shown)
+        return bark_speaker(bark, plan.settings)
 
     if arguments.engine == "ray":
         engine = ray_engine(make_speaker, arguments.workers)
     else:
-        engine = local_engine(make_speaker())
+        engine = local_engine(make_speaker(sys.stderr.isatty()))
     return synthesize(plan, Path(arguments.out), engine, progress=Progress(sys.stderr))
 
 
