@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bark.audio.read import load_audio
+from bark.checkpoints.find import find_model
 from bark.errors import AudioError, VoiceError
 from bark.longform.join import join_audio
 from bark.longform.spoken import LongTake, Part
@@ -84,12 +85,12 @@ def convert_voice(
     VoiceError : there is no such voice.
     """
     audio = load_audio(recording, SAMPLE_RATE, source_rate=sample_rate)
-    pieces = speech_pieces(audio)  # before a model is sought: it may hold no speech
-    watch = Watch.of(progress)
-    bark = model if isinstance(model, Bark) else Bark.from_pretrained(model, progress=watch)
-    target = bark.resolve_voice(voice)
+    pieces = speech_pieces(audio)  # before a model is loaded: it may hold no speech
+    watch, known = Watch.of(progress), model if isinstance(model, Bark) else find_model(model)
+    target = known.resolve_voice(voice)
     if target is None:
         raise VoiceError("no voice to convert to", fix="Name one")
+    bark = model if isinstance(model, Bark) else Bark.from_pretrained(model, progress=watch)
     if encoder is None:
         encoder = SemanticEncoder.from_pretrained(bark.name, language)
     seed, settings = new_seed(seed), bark.check({})

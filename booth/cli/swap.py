@@ -43,13 +43,14 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
     target = expand(options.output)
     if target.exists():
         raise StorageError("already there", target, fix="Choose another name with -o")
-    from booth.voices.library import Library
+    from booth.voices.library import Library, model_here
     from hubert.convert import convert_voice
 
+    voice = Library().read(options.voice)
     made = convert_voice(
         options.recording,
-        options.voice,
-        model=options.model or Library().model_of(options.voice) or "large",
+        voice or options.voice,
+        model=options.model or (voice and model_here(voice)) or "large",
         language=options.language,
         seed=options.seed,
         progress=sys.stderr.isatty(),

@@ -47,7 +47,7 @@ def test_what_is_spoken_is_finished_when_the_process_is_told_to_end(tmp_path: Pa
                 process.send_signal(signal.SIGTERM)
                 assert answer.read().startswith(b"fLaC")
         assert process.wait(30) == 0
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == "loading nano\n"
 
 
 def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

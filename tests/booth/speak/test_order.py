@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from bark import Voice
+from bark import Bark, Voice
+from bark.audio.read import load_audio
+from bark.audio.write import save_audio
 from booth.cli.main import main
+from booth.cli.swap import main as convert
 from hubert.clone import clone_voice
 from tests.conftest import ROOT
 
@@ -59,6 +62,34 @@ def test_no_recording_is_told_before_the_files_of_a_model(
 ) -> None:
     assert main(words.split()) == 2
     assert "play.txt: is not recognised as audio" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["bark convert-voice", "python -m hubert.convert"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--voice nobody", "no voice is named 'nobody'"),
+        ("--voice none.npz", "no such file: none.npz"),
+        ("--voice play.npz", "play.npz: is not an .npz archive"),
+        ("--voice me.npz --model large", "the voice was made for nano; large"),
+        ("--voice v2/en_speaker_6 --model nano", "is a preset of Suno's"),
+    ],
+)
+def test_a_wrong_voice_is_told_before_a_model_is_loaded(
+    command: str,
+    words: str,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Bark, "from_pretrained", None)
+    Path("play.npz").write_text("ANA: Hello.\n")
+    save_audio("me.wav", load_audio(ROOT / "booth" / "samples" / "reference.flac", 24_000, end=2.0))
+    typed = ["me.wav", *words.split(), "-o", "b.wav"]
+    code = main(["convert-voice", *typed]) if command.startswith("bark") else convert(typed)
+    assert code == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
 
 
 def test_what_is_no_recording_at_all_is_our_error() -> None:
