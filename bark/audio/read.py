@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 2 * 3600.0  # 24 kHz float32: 0.7 GB
 MAX_COUNTED = 24 * 3600.0  # seconds decoded to find a length that no header tells
-DELAY = 0.1  # seconds by which containers of FFmpeg may overstate a length: what encoders pad
+# s by which a length may be overstated: encoders pad, and an mp3 that was streamed has it guessed
+DELAY = 0.1
 DC_LIMIT = 0.01  # of full scale
 
 
@@ -110,8 +111,7 @@ class AudioSource:
             _refuse_short(self, at, last)
 
     def _is_short(self, found: int, declared: int) -> bool:
-        slack = DELAY * self.sample_rate if self.demuxer else 0
-        return found < COMPLETE * declared - slack
+        return found < COMPLETE * declared - DELAY * self.sample_rate
 
     def channel_blocks(self, first: int = 0) -> Generator[np.ndarray, None, None]:
         """Yield what the decoder gives from sample `first` on, unchecked: (n, channels) float32."""
