@@ -1,5 +1,6 @@
 """Every command in the documents is understood, and those for newcomers do what they say, on nano."""
 
+import json
 import os
 import re
 import shlex
@@ -24,12 +25,28 @@ from booth.cli.clone import build_parser as clone_parser
 from booth.cli.convert import build_parser as convert_parser
 from booth.cli.main import main
 from booth.cli.options import parse_options
+from tests.booth.serve.test_process import ended
 from tests.conftest import ROOT
+from tests.judges import skip_without_judges
 from tests.pairs import write_material
 from tests.suno_files import add_codec, suno_folder
 
+BLOCK = r"^ *```(\w*)\n(.*?)^ *```"  # its kind and its text
+DOCS = ROOT / "docs"
 GUIDE = "docs/coming-from.md"
 NEEDS_WEIGHTS = ("_use_small",)  # Suno's
+# What a line in a block begins with → why no test types it.
+EXCEPTED = {
+    "make ": "sets up an environment of its own, and trains for hours or calls the other commands",
+    "pip install": "takes packages from a registry",
+    "bark serve --model large": "needs Suno's weights, and lets other computers in",
+    "export BARK_API_KEY": "is for that server; tests/booth/serve/test_guard.py has keys",
+    "BARK_API_KEY=secret docker": "needs Docker, which the tests do not",
+    "bark serve --engine ray": "needs Ray; tests/booth/serve/test_ray.py has it",
+    "python -m training.nano": "takes hours and recordings; tests/training/nano has each step",
+    "for n in one two": "is the shell's; tests/training/test_readme.py types it",
+}
+TYPED = ("bark ", "python -m ", "curl ")  # what the tests type
 QUANTIZER = {  # gitmylo's steps in their order, and the sizes of a test
     "hubert.prepare": "--hubert nano --test 0.3 --validation 0.3",
     "hubert.train": "--steps 4 --validate-every 2 --hidden-size 16 --batch 2",
@@ -47,13 +64,18 @@ PARSERS: dict[str, Callable[[list[str]], Any]] = {
 }
 
 
+def blocks(name: str) -> list[tuple[str, str]]:
+    """Return the kind and the text of each block of a document."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", "")
+    return re.findall(BLOCK, text, re.M | re.S)
+
+
 def commands(name: str) -> list[list[str]]:
     """Return the words of every ``bark ...`` and ``python -m ...`` in a document."""
-    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", "")
-    fenced = r"^ *```(\w*)\n(.*?)^ *```"
-    spans = re.findall(r"`([^`\n]+)`", re.sub(fenced, "", text, flags=re.M | re.S))
-    blocks = [block for kind, block in re.findall(fenced, text, re.M | re.S) if kind != "python"]
-    lines = [*spans, *(line for block in blocks for line in block.splitlines())]
+    text = (ROOT / name).read_text(encoding="utf-8")
+    spans = re.findall(r"`([^`\n]+)`", re.sub(BLOCK, "", text, flags=re.M | re.S))
+    typed = [block for kind, block in blocks(name) if kind != "python"]
+    lines = [*spans, *(line for block in typed for line in block.splitlines())]
     found = [
         line.strip()
         for line in lines
@@ -200,15 +222,98 @@ def test_the_guides_programs_run(desk: Path) -> None:
     }
 
 
+def test_every_line_of_a_block_is_typed_or_excepted() -> None:
+    """The tests below, and tests/training/test_readme.py, type what this one counts."""
+    documents = ["README.md", "training/README.md", *sorted(map(str, DOCS.glob("*.md")))]
+    lines = [
+        line.strip()
+        for name in documents
+        for kind, block in blocks(name)
+        for line in block.splitlines()
+        if kind in ("bash", "sh") or line.strip().startswith((*TYPED, *EXCEPTED))
+    ]
+    excepted = {line: start for line in lines for start in EXCEPTED if line.startswith(start)}
+    assert set(excepted.values()) == EXCEPTED.keys()
+    assert [line for line in lines if line not in excepted and not line.startswith(TYPED)] == []
+    assert len(lines) - len(excepted) >= 44
+
+
+def type_in(words: list[str], *more: str) -> None:
+    """Type a command, with nano where it names no model and is to clone."""
+    nano = ["--model", "nano"] if words[1] == "clone" and "--model" not in words else []
+    work = main if words[0] == "bark" else command_module(words[2]).main
+    assert work([*words[1 if work is main else 3 :], *nano, *more]) == 0, words
+
+
 def test_the_readme_can_be_typed_in_order(desk: Path) -> None:
     """Its programs and its first commands, one after the other in one folder, as a newcomer does."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    Path("mine.npz").unlink(missing_ok=True)
-    for program in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
-        exec(compile(program, "README", "exec"), {})  # noqa: S102
+    for kind, block in blocks("README.md"):
+        if kind == "python":
+            exec(compile(block, "README", "exec"), {})  # noqa: S102
     assert {Path(name).exists() for name in ("me.npz", "morning.wav", "morning.npz")} == {True}
     for words in commands("README.md"):
-        endless = words[:2] == ["bark", "serve"]  # tests/booth/serve has it
-        if words[0] == "bark" and not endless and not {"run/quantizer.pth", "large"} & set(words):
-            assert main(words[1:]) == 0, words
+        endless = words[:2] == ["bark", "serve"]  # test_the_servers_guide_can_be_typed_in_order
+        if words[0] == "bark" and not endless and "run/quantizer.pth" not in words:
+            type_in(words)
     assert Path("good.wav").exists() and Path("good.npz").exists()
+
+
+@pytest.mark.slow
+def test_the_readmes_quantizer_can_be_typed_in_order(desk: Path) -> None:
+    numbers = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    texts = [f"please open door number {n}.\nthe train to platform {n} is late." for n in numbers]
+    Path("sentences.txt").write_text("\n".join(texts))
+    sizes = {"hubert.synthesize": "--model nano --count 15", **QUANTIZER}
+    for words in commands("README.md"):
+        if words[0] == "python" and words[2] in sizes:
+            type_in(words, *sizes[words[2]].split())
+        elif "run/quantizer.pth" in words:
+            type_in(words, "--consent", "self")
+    assert Path("me_pl.npz").exists()
+
+
+@pytest.mark.parametrize("judged", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1200)  # s: two refinements and a book
+def test_the_cloning_guide_can_be_typed_in_order(desk: Path, judged: bool) -> None:
+    """`judged`: with what speaks many takes and judges them."""
+    if judged:
+        skip_without_judges()
+    half = load_audio("me.wav", 24_000)
+    for day, piece in zip(("monday", "tuesday"), np.array_split(half, 2), strict=True):
+        save_audio(f"{day}.wav", piece)
+    for kind, block in blocks("docs/cloning.md"):
+        if kind == "python" and judged:
+            exec(compile(block, "cloning.md", "exec"), {})  # noqa: S102
+        for line in block.splitlines() if kind != "python" else ():
+            words = shlex.split(line, comments=True)
+            if judged or not {"--refine", "--drift", "drift"} & set(words):
+                type_in(words)
+    made = {"me.png", "me.npz", "good.wav", "both.npz", "swapped.wav", "loud.wav"}
+    made |= {"best.npz", "best-refined", "week.npz", "book.wav", "drift.png"} if judged else set()
+    assert made <= {path.name for path in desk.iterdir()}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_servers_guide_can_be_typed_in_order(desk: Path) -> None:
+    """The server of its first block, on a free port, and everything that is asked of it."""
+    shell = [line for kind, block in blocks("docs/serving.md") for line in block.splitlines()
+             if kind == "bash" and not line.startswith(tuple(EXCEPTED))]  # fmt: skip
+    start, *asked = shell
+    assert start.startswith("bark serve") and len(asked) == 2
+    words = [sys.executable, "-m", *shlex.split(start), "--port", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with (
+        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as server,
+        ended(server),
+    ):
+        assert server.stdout is not None
+        address = server.stdout.readline().split("//")[-1].strip("/\n")
+        answers = [
+            subprocess.run(
+                [*shlex.split(line.replace("127.0.0.1:8000", address)), "--silent", "--fail"],
+                capture_output=True, check=True,
+            ).stdout
+            for line in asked
+        ]  # fmt: skip
+    assert json.loads(answers[1])["status"] in ("queued", "running")
+    assert load_audio("morning.mp3", 24_000).std() > 0.01
