@@ -172,7 +172,9 @@ def _measured(heard: Heard, window: Window) -> Report:
         hum_hz=hum_hz,
         tones_db=tones_db,
         noisiness=measuring.noisiness(spectra),
-        overlap=speakers.overlap(speakers.overlap_features(spectra, pitches, periodic), model),
+        overlap=speakers.overlap(
+            speakers.overlap_features(spectra, pitches, periodic), moments, model
+        ),
         turns=speakers.turns(speakers.stretches(spectra, pitches), model),
         alike=None if moments is None else speakers.alike(moments),
     )

@@ -2,8 +2,9 @@
 
 Where the speaker encoder's weights are (`hubert.likeness`), turns are told by how unlike the voices
 of two groups of moments are. Without them cepstra and pitch tell about half of them. Two people at
-once are told by pitch and how the level moves. ``speakers.npz`` holds what was learned on other
-speakers (`python -m benchmarks.doctor --fit`)."""
+once are told by how the level moves, by what two pitches explain of the sound and one does not, and
+by the speaker encoder, to which a mixture is like no single voice. ``speakers.npz`` holds what was
+learned on other speakers (`python -m benchmarks.doctor --fit`)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ STRETCH, STEP = 150, 75  # frames of speech compared at once, and between two su
 LEAST = 4  # stretches, with which turns can be told
 PITCH_FRAME = 800  # samples, 50 ms
 LAGS = np.arange(40, 230)  # samples of a period, 70 to 400 Hz
+PAIR_FRAME = 1024  # samples, 64 ms, in which two pitches are looked for
+PAIR_LAGS = np.arange(40, 231, 2)  # samples of either period
+MULTIPLE = 0.08  # of each other, within which two periods are one voice's
 PERIODIC = 0.55  # autocorrelation from which a frame has a pitch
 USUAL_PITCH = 7.2  # log2 Hz, where none is found
 MOMENT = 20  # frames of 10 ms between two moments that the speaker encoder hears
@@ -39,13 +43,14 @@ class SpeakerModel:
 
     directions: np.ndarray  # (CEPSTRA + 3, K): makes variation within a speaker of unit variance
     variances: np.ndarray  # (K,) between speakers
-    overlap: np.ndarray  # (6,) weights of `overlap_features` and a constant
+    overlap: np.ndarray  # (22,) weights of `overlap_features` and a constant
+    heard: np.ndarray  # (278,) of them and of the mean embedding of the moments
 
     @classmethod
     def load(cls, path: Path = FITTED) -> "SpeakerModel":
         """Read a fitted model."""
         with np.load(path, allow_pickle=False) as file:
-            return cls(file["directions"], file["variances"], file["overlap"])
+            return cls(file["directions"], file["variances"], file["overlap"], file["heard"])
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +64,7 @@ def _embedder() -> Embedder:
     return Embedder()
 
 
-def moments(spectra: Spectra) -> np.ndarray | None:
+def moments(spectra: Spectra, step: int = MOMENT) -> np.ndarray | None:
     """Return speaker embeddings of 1.6 s each, every 0.2 s of the speech: (n, 256).
 
     None where the speaker encoder's weights are not on this computer.
@@ -69,7 +74,7 @@ def moments(spectra: Spectra) -> np.ndarray | None:
     except MissingFileError:
         return None
     kept = np.repeat(spectra.voiced, HOP)
-    return embedder.stretches(spectra.audio[: len(kept)][kept], MOMENT)
+    return embedder.stretches(spectra.audio[: len(kept)][kept], step)
 
 
 def alike(embeddings: np.ndarray) -> float:
@@ -94,12 +99,7 @@ def pitch(spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:
     """Return log2 pitch in Hz, and periodicity, of every second frame: (F,), NaN elsewhere."""
     count = len(spectra.speech)
     pitches, periodic = np.full(count, np.nan), np.full(count, np.nan)
-    index = np.flatnonzero(spectra.speech)[::2]
-    padded = np.pad(spectra.audio, (PITCH_FRAME // 2, PITCH_FRAME))
-    frames = np.stack([padded[at * HOP : at * HOP + PITCH_FRAME] for at in index])
-    window = np.hanning(PITCH_FRAME)
-    frames = (frames - frames.mean(axis=1, keepdims=True)) * window
-    correlation = _autocorrelation(frames) / _autocorrelation(window[None])
+    index, correlation = _correlations(spectra, PITCH_FRAME, int(LAGS[-1]))
     chosen = correlation[:, LAGS]
     best = chosen.argmax(axis=1)
     periodic[index] = chosen[np.arange(len(best)), best]
@@ -107,10 +107,37 @@ def pitch(spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:
     return pitches, periodic
 
 
-def _autocorrelation(frames: np.ndarray) -> np.ndarray:
-    """(F, N) → (F, LAGS' last + 1), 1 at lag 0."""
+def unexplained(spectra: Spectra) -> np.ndarray:
+    """Return the share of each frame's power that its best period leaves, and that its best two
+    leave, of which neither is a multiple of the other: (2, n).
+
+    Subtracting the sound one period earlier cancels a voice; doing so with two periods cancels two
+    (de Cheveigné 1993). What is left follows from the autocorrelation."""
+    _, r = _correlations(spectra, PAIR_FRAME, 2 * int(PAIR_LAGS[-1]))
+    short, long = (PAIR_LAGS[index] for index in np.triu_indices(len(PAIR_LAGS), 1))
+    ratio = long / short
+    apart = np.abs(ratio / np.rint(ratio) - 1) > MULTIPLE
+    short, long = short[apart], long[apart]
+    one = 1 - r[:, PAIR_LAGS]
+    two = 1 - r[:, short] - r[:, long] + (r[:, short + long] + r[:, long - short]) / 2
+    return np.maximum(0.0, np.stack([one.min(axis=1), two.min(axis=1)]))
+
+
+def _correlations(spectra: Spectra, size: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return every second frame of speech (n,), and its autocorrelation (n, longest + 1), 1 at
+    lag 0."""
+    index = np.flatnonzero(spectra.speech)[::2]
+    padded = np.pad(spectra.audio, (size // 2, size))
+    frames = np.stack([padded[at * HOP : at * HOP + size] for at in index])
+    window = np.hanning(size)
+    frames = (frames - frames.mean(axis=1, keepdims=True)) * window
+    return index, _autocorrelation(frames, longest) / _autocorrelation(window[None], longest)
+
+
+def _autocorrelation(frames: np.ndarray, longest: int) -> np.ndarray:
+    """(n, N) → (n, longest + 1), 1 at lag 0."""
     power = np.abs(np.fft.rfft(frames, 2048)) ** 2
-    found = np.fft.irfft(power)[:, : LAGS[-1] + 1]
+    found = np.fft.irfft(power)[:, : longest + 1]
     return found / (found[:, :1] + 1e-12)
 
 
@@ -157,10 +184,11 @@ def turns(described: np.ndarray, model: SpeakerModel) -> float:
 
 
 def overlap_features(spectra: Spectra, pitches: np.ndarray, periodic: np.ndarray) -> np.ndarray:
-    """Return what changes when two people speak at once: (5,).
+    """Return what changes when two people speak at once: (21,).
 
     How much the level moves, how far the pitch ranges, how fast the level falls, how periodic the
-    clearest frames are, and how much of the time is speech."""
+    clearest frames are, how much of the time is speech, and quartiles and tenths of how much more
+    two pitches explain than one."""
     envelope = np.sqrt(10 ** (spectra.bands[:, 2:20] / 10))
     envelope = envelope / (envelope.mean(axis=0) + 1e-12)
     if len(envelope) < MOVES:
@@ -175,9 +203,15 @@ def overlap_features(spectra: Spectra, pitches: np.ndarray, periodic: np.ndarray
     falling = -falls[falls < -1].mean() if (falls < -1).any() else 0.0
     heard = periodic[~np.isnan(periodic)]
     clearest = np.percentile(heard, 90) if len(heard) else 0.5
-    return np.array([depth, ranging, falling, clearest, spectra.voiced.mean()])
+    one, two = unexplained(spectra)
+    gains = np.stack([np.log((one + 1e-3) / (two + 1e-3)), one - two, one, two])
+    shares = np.percentile(gains, [25, 50, 75, 90], axis=1)
+    return np.array([depth, ranging, falling, clearest, spectra.voiced.mean(), *shares.flat])
 
 
-def overlap(features: np.ndarray, model: SpeakerModel) -> float:
-    """Return the log odds that two people speak at once."""
-    return float(features @ model.overlap[:-1] + model.overlap[-1])
+def overlap(features: np.ndarray, embeddings: np.ndarray | None, model: SpeakerModel) -> float:
+    """Return the log odds that two people speak at once, by the moments' embeddings (n, 256) too
+    where there are any."""
+    if embeddings is None:
+        return float(np.append(features, 1.0) @ model.overlap)
+    return float(np.concatenate([features, embeddings.mean(axis=0), [1.0]]) @ model.heard)
