@@ -126,7 +126,8 @@ def drift_figure(parts: Sequence[Mapping[str, Any]], title: str = "take") -> Any
         axes.set(ylabel=f"{name}\n{unit}".rstrip())
     axes.set_xlabel("part; circles: spoken again")
     if len(speakers) > 1:
-        axes.legend(loc="lower left")
+        curves = axes.get_legend_handles_labels()
+        drawing.legend(*curves, loc="outside upper right", ncols=4)  # over the panels, not in one
     drawing.suptitle(title)
     return drawing
 

@@ -77,6 +77,21 @@ def test_the_picture_has_a_panel_for_each_measure(take: Take) -> None:
     assert np.array_equal(axes[4].lines[1].get_xdata(), [3])  # spoken again
 
 
+def test_the_legend_of_two_speakers_hides_no_curve() -> None:
+    heard = dict(likeness=0.8, clarity=-1.0, loudness=-21.0, speed=1.2, pitch=200.0)
+    parts = [
+        {"speaker": speaker, "number": number, "heard": heard}
+        for speaker in ("alba", "bruno")
+        for number in (1, 2, 3)
+    ]
+    figure = drift_figure(parts)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["alba", "bruno"]
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    assert not any(legend.get_window_extent().overlaps(panel) for panel in panels)
+
+
 def test_a_take_that_was_not_measured_says_how_to(
     take: Take, capsys: pytest.CaptureFixture[str]
 ) -> None:
