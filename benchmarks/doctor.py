@@ -269,14 +269,10 @@ def fit(files: Sequence[Path], seed: int, target: Path) -> None:
                 described.append(speakers.stretches(spectra, pitches))
     directions, variances = discriminant([d for d in described if len(d) > 2])
     one, two = (np.array(points) for points in features.values())
+    overlap, heard = evidence(one, two, len(told))
+    report(one, two, len(told))
     with atomic_write(target) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            directions=directions,
-            variances=variances,
-            overlap=learned(one[:, : len(told)], two[:, : len(told)], 1.0),
-            heard=learned(one, two, 10.0),
-        )
+        np.savez(file, directions=directions, variances=variances, overlap=overlap, heard=heard)
     print(f"{target}: {len(described)} speakers")
 
 
@@ -287,19 +283,30 @@ def rougher(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return noise(15, 25)(audio[start : start + length], rng, []).astype(np.float32)
 
 
-def learned(negative: np.ndarray, positive: np.ndarray, decay: float) -> np.ndarray:
-    """Return weights, and print what others, learned from nine tenths, tell of the last tenth."""
-    parts = np.arange(len(negative)) // 2 % 10  # both versions of a recording in one part
-    odds = np.zeros((2, len(negative)))
+def evidence(one: np.ndarray, two: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights of the first `count` features, and of all of them.
+
+    The latter are the mean of both regressions: embeddings alone go wrong on voices that are unlike
+    those that were learned from."""
+    few, all_of_them = logistic(one[:, :count], two[:, :count], 1.0), logistic(one, two, 10.0)
+    padded = np.concatenate([few[:-1], np.zeros(len(all_of_them) - len(few)), few[-1:]])
+    return few, (padded + all_of_them) / 2
+
+
+def report(one: np.ndarray, two: np.ndarray, count: int) -> None:
+    """Print what weights that were learned from nine tenths tell of the last tenth."""
+    parts = np.arange(len(one)) // 2 % 10  # both versions of a recording in one part
+    odds = np.zeros((2, 2, len(one)))  # without and with embeddings, of one and of two
     for part in range(10):
         apart = parts == part
-        weights = logistic(negative[~apart], positive[~apart], decay)
-        for row, points in zip(odds, (negative, positive), strict=True):
-            row[apart] = points[apart] @ weights[:-1] + weights[-1]
-    for alarms in (0.005, 0.01, 0.02, 0.04):
-        limit = np.quantile(odds[0], 1 - alarms)
-        print(f"log odds {limit:.2f}: {alarms:.1%} of one, {np.mean(odds[1] > limit):.1%} of two")
-    return logistic(negative, positive, decay)
+        for weights, row in zip(evidence(one[~apart], two[~apart], count), odds, strict=True):
+            known = len(weights) - 1
+            row[:, apart] = [p[apart, :known] @ weights[:-1] + weights[-1] for p in (one, two)]
+    for found in odds:
+        for alarms in (0.005, 0.01, 0.02, 0.04):
+            limit = np.quantile(found[0], 1 - alarms)
+            told = np.mean(found[1] > limit)
+            print(f"log odds {limit:.2f}: {alarms:.1%} of one, {told:.1%} of two")
 
 
 def discriminant(described: Sequence[np.ndarray], count: int = 10) -> tuple[np.ndarray, np.ndarray]:

@@ -72,11 +72,10 @@ class Report:
     def __str__(self) -> str:
         """Say the measurements in one line."""
         m = self.measures
-        snr = "no pauses" if m.snr_db is None else f"SNR {m.snr_db:.0f} dB"
         return (
             f"{self.start:.2f}-{self.end:.2f} s of {self.duration:.1f} s, "
             f"{self.speech:.1f} s of speech, level {m.level_db:.0f} dBFS, "
-            f"peak {m.peak_db:.0f} dBFS, {snr}, {m.clipped:.1%} clipped, "
+            f"peak {m.peak_db:.0f} dBFS, SNR {m.snr_db:.0f} dB, {m.clipped:.1%} clipped, "
             f"up to {m.bandwidth / 1000:.1f} kHz"
         )
 

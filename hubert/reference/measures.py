@@ -16,6 +16,7 @@ MAINS = (50.0, 60.0)  # Hz
 FALL = 3  # frames over which a fall of level is measured, 30 ms
 GUARD = 3  # frames next to speech that are not taken for background
 PLATEAU = 0.99  # of the window's peak, from which a sample counts as cut off
+QUIETEST = 5  # % of the frames, that stand in for pauses where there are none
 FLOOR_DB = 65.0  # below the strongest band, where a spectrum counts as ended
 
 
@@ -25,7 +26,7 @@ class Measures:
 
     level_db: float  # dBFS, RMS of the speech
     peak_db: float  # dBFS
-    snr_db: float | None  # speech over the background of its pauses; None if it never pauses
+    snr_db: float  # speech over the background of its pauses, or of its quietest moments
     clipped: float  # share of samples at the peak, as clipping leaves them
     bandwidth: float  # Hz, up to which the spectrum reaches; at most 12 000
     treble_db: float  # 4.5 to 7 kHz against 0.5 to 3 kHz
@@ -87,18 +88,20 @@ def decibels(power: Any) -> np.ndarray:
     return 10 * np.log10(np.asarray(power, np.float64) + 1e-12)
 
 
-def signal_to_noise(spectra: Spectra, background: float | None = None) -> float | None:
+def signal_to_noise(spectra: Spectra, background: float | None = None) -> float:
     """Return the speech's mean level over the background's, in dB, at most 80.
 
     Parameters
     ----------
-    background : power of the recording's pauses, for a window that has hardly any.
+    background : power of the recording's pauses, for a window that has hardly any. Where there are
+        none the quietest moments of the speech stand in for them: before "p", "t" and "k" it stops.
     """
     pauses = spectra.power[spectra.pauses]
     if len(pauses) >= 20:
         background = float(pauses.mean())
-    if background is None:
-        return None
+    elif background is None:
+        smooth = np.convolve(spectra.power, np.ones(3) / 3, mode="same")
+        background = float(np.percentile(smooth, QUIETEST))
     speech = spectra.power[spectra.speech].mean()
     return float(min(80.0, decibels(speech) - decibels(background)))
 

@@ -44,7 +44,7 @@ class SpeakerModel:
     directions: np.ndarray  # (CEPSTRA + 3, K): makes variation within a speaker of unit variance
     variances: np.ndarray  # (K,) between speakers
     overlap: np.ndarray  # (22,) weights of `overlap_features` and a constant
-    heard: np.ndarray  # (278,) of them and of the mean embedding of the moments
+    heard: np.ndarray  # (278,) the same with the mean embedding of the moments
 
     @classmethod
     def load(cls, path: Path = FITTED) -> "SpeakerModel":
@@ -187,8 +187,8 @@ def overlap_features(spectra: Spectra, pitches: np.ndarray, periodic: np.ndarray
     """Return what changes when two people speak at once: (21,).
 
     How much the level moves, how far the pitch ranges, how fast the level falls, how periodic the
-    clearest frames are, how much of the time is speech, and quartiles and tenths of how much more
-    two pitches explain than one."""
+    clearest frames are, how much of the time is speech, and percentiles of what one pitch and two
+    leave unexplained, and of how far these are apart."""
     envelope = np.sqrt(10 ** (spectra.bands[:, 2:20] / 10))
     envelope = envelope / (envelope.mean(axis=0) + 1e-12)
     if len(envelope) < MOVES:
@@ -213,5 +213,7 @@ def overlap(features: np.ndarray, embeddings: np.ndarray | None, model: SpeakerM
     """Return the log odds that two people speak at once, by the moments' embeddings (n, 256) too
     where there are any."""
     if embeddings is None:
-        return float(np.append(features, 1.0) @ model.overlap)
-    return float(np.concatenate([features, embeddings.mean(axis=0), [1.0]]) @ model.heard)
+        known, weights = features, model.overlap
+    else:
+        known, weights = np.append(features, embeddings.mean(axis=0)), model.heard
+    return float(known @ weights[:-1] + weights[-1])

@@ -45,7 +45,7 @@ def test_a_clean_recording_has_nothing_to_find() -> None:
     assert report.duration == pytest.approx(9.4, abs=0.01)
     assert 8.8 <= report.end <= 9.1  # a little after the last word, which ends at 8.8 s
     assert report.measures.level_db == pytest.approx(-20, abs=1.5)
-    assert report.measures.snr_db is not None and 35 < report.measures.snr_db < 45
+    assert 35 < report.measures.snr_db < 45
     assert "level -2" in str(report) and "of 9.4 s" in str(report)
     assert report.lines() == [f"good: {report}"]
 
@@ -129,8 +129,16 @@ def test_a_recording_cut_in_a_word_is_taken_back_to_the_last_pause() -> None:
 def test_a_recording_without_a_pause_is_used_and_said_to_be_cut() -> None:
     report = look(voiced(4.0))
     assert report.end == pytest.approx(4.0, abs=0.02)
-    assert "cut-off" in codes(report)
-    assert report.measures.snr_db is None
+    assert codes(report) == {"cut-off"} and report.measures.snr_db > 16
+
+
+@pytest.mark.parametrize("ratio_db", [3, 8, 13])
+def test_noise_is_heard_where_speech_never_pauses(ratio_db: float) -> None:
+    speech = voiced(4.0)
+    noise = np.random.default_rng(1).normal(0, 0.1 * 10 ** (-ratio_db / 20), len(speech))
+    report = look((speech + noise).astype(np.float32))
+    assert "noisy" in codes(report)
+    assert ratio_db < report.measures.snr_db < ratio_db + 4  # half of the noise is above 8 kHz
 
 
 def test_long_silences_are_left_outside() -> None:
