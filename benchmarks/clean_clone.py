@@ -1,11 +1,13 @@
 """What `bark clone --clean` does for the clone of a degraded recording.
 
-    python -m benchmarks.clean_clone FOLDER [--kinds hum quiet ...] [--denoiser NAME]
+    python -m benchmarks.clean_clone [REAL] [--kinds hum quiet ...] [--denoiser NAME]
 
-FOLDER holds a folder of flac files (16 kHz) for each speaker. Of each the longest file is degraded
-as in `benchmarks.doctor`, and with rumble; each copy is cloned as it is
-and cleaned, and both clones say two sentences. Likeness is resemblyzer's cosine to the speaker's
-other recordings. The last line is one JSON object.
+REAL holds a folder for each real speaker, as for `benchmarks.refine`; ten held-out synthetic voices
+are made besides where flite is installed. Each recording is degraded as in `benchmarks.doctor`, and
+with rumble; each copy is cloned as it is and cleaned, and both clones say the same sentences with
+the same seeds. Likeness is resemblyzer's cosine to other recordings of the speaker; gains are
+paired, one for each voice. Where nothing was cleaned the clones are one and it is 0. The last line
+is one JSON object.
 """
 
 import argparse
@@ -16,18 +18,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from bark.audio.postprocess import step_of
+from bark.audio.read import resample
+from bark.errors import BarkError
 from bark.pipeline import Bark
+from bark.voice.voice import Voice
 from hubert.clone import Cloner
 from hubert.likeness import VoiceEmbedder
+from hubert.refine.trial import Interval
+from training.nano.report.measures import centroid
+from training.nano.report.trials import recorded_voices
 
 from .doctor import KINDS, RATE, Degradation, added
+from .refine import RATE as SPOKEN_RATE
+from .refine import synthetic_voices
 
 SAID = (
-    "The weather was fine, so we walked along the river until it was dark.",
-    "She asked him twice for the key, but he had left it on the kitchen table.",
+    "The weather was fine that day.",
+    "She asked him twice for the key.",
+    "We walked along the river until dark.",
+    "Nobody knows where the old road goes.",
+    "The train to the north leaves at ten.",
+    "He left his hat on the kitchen table.",
+    "There was a light in the upper window.",
+    "My brother has never liked the sea.",
 )
 
 
@@ -47,7 +62,7 @@ COPIES: dict[str, Degradation] = {"rumble": rumble} | {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("real", type=Path, nargs="?")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--kinds", nargs="+", choices=COPIES, default=list(COPIES))
     parser.add_argument("--denoiser", help="a step as for bark --postprocess")
@@ -56,27 +71,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     denoiser = None if options.denoiser is None else step_of(options.denoiser)
     bark, embed = Bark.from_pretrained(options.model), VoiceEmbedder()
     cloner, rate = Cloner.from_pretrained(options.model, codec=bark.codec), bark.layout.sample_rate
-    gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for number, folder in enumerate(sorted(p for p in options.folder.iterdir() if p.is_dir())):
-        files = sorted(folder.glob("*.flac"), key=lambda path: -path.stat().st_size)
-        audio = soundfile.read(files[0])[0]
-        unheard = [embed(soundfile.read(path)[0], RATE) for path in files[1:6]]
+    voices = recorded_voices(options.real) if options.real else []
+    try:
+        voices += synthetic_voices()
+    except BarkError as error:
+        print(f"no synthetic voices: {error}")
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for number, person in enumerate(voices):
+        own = centroid([embed(audio, SPOKEN_RATE) for audio in person.references])
+        recording = resample(person.prompt, SPOKEN_RATE, RATE)
         rng = np.random.default_rng([options.seed, number])
+
+        def likeness(voice: Voice, own: np.ndarray = own) -> float:
+            said = bark.generate_batch(SAID, voice, seeds=range(len(SAID)))
+            return float(np.mean([embed(one.audio, rate) @ own for one in said]))
+
         for kind in options.kinds:
-            copy = COPIES[kind](audio, rng, []).astype(np.float32)
-            found = []
-            for how in ({}, {"clean": True, "denoiser": denoiser}):
-                voice = cloner.clone(copy, sample_rate=RATE, **how).voice
-                said = bark.generate_batch(SAID, voice, seeds=range(len(SAID)))
-                alike = [embed(one.audio, rate) @ other for one in said for other in unheard]
-                found.append(float(np.mean(alike)))
-            gains[kind].append((found[0], found[1]))
-            print(f"{folder.name:12}{kind:16}{found[0]:7.3f}{found[1]:7.3f}", flush=True)
-    figures = {
-        kind: {"before": round(before, 3), "after": round(after, 3), "speakers": len(found)}
-        for kind, found in gains.items()
-        for before, after in [np.mean(found, axis=0)]
-    }
+            copy = COPIES[kind](recording, rng, []).astype(np.float32)
+            before = likeness(cloner.clone(copy, sample_rate=RATE).voice)
+            made = cloner.clone(copy, sample_rate=RATE, clean=True, denoiser=denoiser)
+            after = likeness(made.voice) if made.cleaned else before
+            found[kind].append((before, after))
+            done = ", ".join(made.cleaned)
+            print(f"{person.name:12}{kind:16}{before:7.3f}{after:7.3f}  {done}", flush=True)
+    figures = {}
+    for kind, pairs in found.items():
+        before, after = np.mean(pairs, axis=0)
+        gain = Interval.of([two - one for one, two in pairs])
+        figures[kind] = f"{before:.3f} to {after:.3f}: {gain}"
     print(json.dumps(figures))
     return 0
 

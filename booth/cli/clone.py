@@ -60,7 +60,8 @@ def _work(parser: OneLineParser, argv: Sequence[str] | None) -> int:
         cut = excerpt(path, start=options.start, end=options.end, progress=shown)
         made = cloner().clone(cut, consent=consent, clean=options.clean, denoiser=options.denoiser)
         saved = made.voice.save(places[path], cloner().layout)
-        cleaned = f", cleaned: {', '.join(made.cleaned)}" if made.cleaned else ""
+        done = ", ".join(made.cleaned) or "nothing, there was no need"
+        cleaned = f", cleaned: {done}" if options.clean or options.denoiser else ""
         tokens = len(made.voice.semantic)
         return f"{saved}: {tokens} tokens from {made.report}{cleaned}", made.findings
 

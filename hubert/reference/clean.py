@@ -12,9 +12,10 @@ from bark.audio.postprocess import AnyStep, postprocessed, step_of
 from bark.audio.read import resample
 
 from .findings import HUM_DB
-from .measures import Measures
+from .measures import Measures, decibels
 
 RUMBLE = 60.0  # Hz; no voice reaches below
+RUMBLE_DB = -10.0  # power below it beside that above, from which it is taken out
 ORDER = 4  # of the high-pass, which runs forth and back
 HIGHEST = 1_000.0  # Hz, up to which hum has multiples worth taking out
 SLOW = 4_000  # Hz, the rate at which hum is measured
@@ -45,14 +46,17 @@ def cleaned(
     """
     from scipy import signal
 
-    done = [f"high-pass {RUMBLE:g} Hz"]
-    sections = signal.butter(ORDER, RUMBLE, "highpass", fs=sample_rate, output="sos")
-    audio = signal.sosfiltfilt(sections, np.asarray(audio, np.float64))
+    done = []
+    audio = np.asarray(audio, np.float64)
+    if rumble_db(audio, sample_rate) > RUMBLE_DB:
+        sections = signal.butter(ORDER, RUMBLE, "highpass", fs=sample_rate, output="sos")
+        audio = signal.sosfiltfilt(sections, audio)
+        done.append(f"high-pass {RUMBLE:g} Hz")
     if measures.hum_db > HUM_DB:
         audio = audio - hum_of(audio, sample_rate, measures.hum_hz)
         done.append(f"hum {measures.hum_hz:g} Hz")
     audio = audio.astype(np.float32)
-    if denoiser is not None and (measures.snr_db or 0.0) < NOISY_DB:
+    if denoiser is not None and measures.snr_db < NOISY_DB:
         audio = postprocessed(audio, sample_rate, [denoiser])
         done.append(step_of(denoiser).name)
     if measures.level_db < LOW_DB:
@@ -60,6 +64,13 @@ def cleaned(
         audio = limited(audio * np.float32(10 ** (gain / 20)), sample_rate)[0]
         done.append(f"level {gain:+.0f} dB")
     return Cleaned(audio, tuple(done))
+
+
+def rumble_db(audio: np.ndarray, sample_rate: int) -> float:
+    """Return the power of (N,) samples below every voice, in dB beside that of the rest."""
+    power = np.square(np.abs(np.fft.rfft(audio)))
+    low = int(RUMBLE * len(audio) / sample_rate)
+    return float(decibels(power[:low].sum() / (power[low:].sum() + 1e-12)))
 
 
 def hum_of(audio: np.ndarray, sample_rate: int, mains: float) -> np.ndarray:

@@ -32,19 +32,21 @@ def apart(audio: np.ndarray, other: np.ndarray = SPEECH) -> float:
 
 def test_a_clean_recording_stays_as_it_is() -> None:
     result = made(SPEECH)
-    assert result.done == ("high-pass 60 Hz",) and apart(result.audio) < -30
-    assert result.audio.dtype == np.float32 and result.audio.shape == SPEECH.shape
+    assert result.done == () and result.audio.dtype == np.float32
+    assert np.array_equal(result.audio, SPEECH.astype(np.float32))
 
 
 def test_hum_is_taken_out_and_speech_is_not() -> None:
     result = made(SPEECH + HUM)
-    assert result.done == ("high-pass 60 Hz", "hum 50 Hz")
+    assert result.done == ("hum 50 Hz",)
     assert apart(result.audio) < apart(SPEECH + HUM) - 5
     assert "hum" not in [found.code for found in examine(result.audio, sample_rate=RATE).findings]
 
 
 def test_rumble_is_taken_out() -> None:
-    low = np.abs(np.fft.rfft(made(SPEECH + RUMBLE).audio))[: 30 * len(SPEECH) // RATE]
+    result = made(SPEECH + RUMBLE)
+    assert result.done == ("high-pass 60 Hz",) and apart(result.audio) < -30
+    low = np.abs(np.fft.rfft(result.audio))[: 30 * len(SPEECH) // RATE]
     before = np.abs(np.fft.rfft(SPEECH + RUMBLE))[: 30 * len(SPEECH) // RATE]
     assert 20 * np.log10(low.max() / before.max()) < -40
 
@@ -63,7 +65,7 @@ def test_a_denoiser_gets_noisy_recordings_alone() -> None:
         return audio * 0.5
 
     measures = examine(SPEECH, sample_rate=RATE).measures
-    for snr, applied in ((12.0, True), (None, True), (40.0, False)):
+    for snr, applied in ((12.0, True), (40.0, False)):
         result = cleaned(SPEECH, RATE, replace(measures, snr_db=snr), silent)
         assert any("silent" in step for step in result.done) == applied
 
@@ -74,6 +76,6 @@ def test_a_clone_tells_what_was_done() -> None:
     plain = cloner.clone(humming, sample_rate=RATE)
     clone = cloner.clone(humming, sample_rate=RATE, clean=True)
     assert "cleaned" not in plain.voice.info and plain.cleaned == ()
-    assert clone.voice.info["cleaned"] == "high-pass 60 Hz, hum 50 Hz"
-    assert clone.cleaned == ("high-pass 60 Hz", "hum 50 Hz")
+    assert clone.voice.info["cleaned"] == "hum 50 Hz"
+    assert clone.cleaned == ("hum 50 Hz",)
     assert clone.voice.digest != plain.voice.digest

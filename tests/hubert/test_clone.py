@@ -202,6 +202,18 @@ def test_the_command_writes_a_voice_and_one_line(
     assert place.read_bytes() != before
 
 
+def test_the_command_says_what_was_cleaned(
+    model: Path, wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audio = soundfile.read(wav)[0]
+    rumble = 0.2 * np.sin(2 * np.pi * 23 * np.arange(len(audio)) / 24_000)
+    soundfile.write(tmp_path / "lorry.wav", audio + rumble, 24_000)
+    for name, done in (("me", "nothing, there was no need"), ("lorry", "high-pass 60 Hz")):
+        words = [str(tmp_path / f"{name}.wav"), "-o", str(tmp_path / f"{name}.npz"), "--clean"]
+        assert main([*words, "--model", str(model), "--consent", "self"]) == 0
+        assert f", cleaned: {done}, checks: " in capsys.readouterr().out
+
+
 def test_the_command_clones_what_it_can(
     model: Path, wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
