@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bark.commandline import (
+    EXIT_CODES,
     FILE,
     FOLDER,
     MODEL,
@@ -22,6 +23,15 @@ if TYPE_CHECKING:  # torch takes seconds to import: first the flags
     from booth.voices.library import Library
 
 PREVIEW = "Hello. This is how I sound."
+PLACES = {
+    "voice": "a name or an .npz file",
+    "old": "one of your voices",
+    "new": "the name it gets",
+    "target": "FILE.npz or a folder",
+    "first": "a voice, by name or .npz file",
+    "second": "the other voice",
+    "file": "an .npz file",
+}
 
 
 def build_parser() -> OneLineParser:
@@ -34,9 +44,12 @@ def build_parser() -> OneLineParser:
     )
 
     def command(name: str, meaning: str, *places: str) -> OneLineParser:
-        added: OneLineParser = commands.add_parser(name, help=meaning, description=meaning)
+        said = f"{meaning[0].upper()}{meaning[1:]}."
+        added: OneLineParser = commands.add_parser(
+            name, help=meaning, description=said, epilog=EXIT_CODES
+        )
         for place in places:
-            added.add_argument(place, type=WORD)
+            added.add_argument(place, type=WORD, help=PLACES[place])
         added.flag("--folder", FOLDER, "the folder of your voices, instead of $BARK_VOICES")
         return added
 
