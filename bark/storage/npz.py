@@ -6,6 +6,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 
@@ -69,6 +70,15 @@ def read_npz(data: bytes, wanted: Collection[str]) -> tuple[dict[str, np.ndarray
     except _ZIP_FAULTS as error:
         raise VoiceError("is cut short or damaged: its zip directory cannot be read") from error
     return arrays, list(members)
+
+
+def member_names(path: Path) -> set[str]:
+    """Return what an npz file holds, by its directory alone; nothing of a file that is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except _ZIP_FAULTS:
+        return set()
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

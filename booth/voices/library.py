@@ -13,6 +13,7 @@ from bark.checkpoints.trust import is_here
 from bark.errors import BarkError, MissingFileError, StorageError, TakenError, VoiceError
 from bark.storage.atomic import atomic_write, link_new, workshop
 from bark.storage.files import expand
+from bark.storage.npz import member_names
 from bark.tokens import BARK, TokenLayout
 from bark.voice.mix import By, mix_voices
 from bark.voice.names import (
@@ -26,6 +27,7 @@ from bark.voice.names import (
     unlisted,
     voice_folders,
 )
+from bark.voice.rules import parts_of
 from bark.voice.voice import Voice, resolve_voice
 
 logger = logging.getLogger(__name__)
@@ -63,8 +65,12 @@ class Library:
     def entries(self) -> list[Entry]:
         """Return own voices, then nano's, then Suno's presets, each sorted by name.
 
-        A file in the folders whose name cannot be given is logged."""
+        A file in the folders whose name cannot be given, or that holds no voice, is logged."""
         own = list_voices(self._folders())
+        for name, path in list(own.items()):
+            if path.suffix.lower() == ".npz" and not _holds_voice(path):
+                logger.warning("%s is not listed: it holds no voice, or is damaged", path)
+                del own[name]
         for path in unlisted(self._folders()):
             logger.warning(
                 "%s is not listed: its name is none for a voice. Rename it, or give its path", path
@@ -218,6 +224,12 @@ class Library:
                 fix="Choose another name or delete it",
             )
         return final
+
+
+def _holds_voice(path: Path) -> bool:
+    """Tell whether a file has the arrays of a voice; what is in them is checked when it is used."""
+    names = member_names(path)
+    return all({part, f"{part}_prompt"} & names for part in parts_of(None))
 
 
 def model_here(voice: Voice) -> str | None:

@@ -1,5 +1,8 @@
 """What every quantizer can do, and the checks of what it is given."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -53,15 +56,18 @@ def check_features(features: np.ndarray, width: int) -> np.ndarray:
     return features
 
 
-def refuse_pickled_kmeans(path: Path) -> None:
-    """Refuse a missing file, and a pickled k-means before anything reads it: pickle runs what is
-    inside.
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """Open the file of a quantizer; refuse a missing one, and a pickled k-means before anything
+    reads it: pickle runs what is inside.
     """
     if not path.is_file():
         raise MissingFileError(f"no such file: {path}")
     with path.open("rb") as file:
         head = file.read(1024)
-    if head.startswith(b"\x80") and (b"sklearn" in head or b"joblib" in head):
-        raise CheckpointError(
-            f"{path} is a pickled k-means, and pickles are never run", fix=KMEANS_RECIPE
-        )
+        if head.startswith(b"\x80") and (b"sklearn" in head or b"joblib" in head):
+            raise CheckpointError(
+                f"{path} is a pickled k-means, and pickles are never run", fix=KMEANS_RECIPE
+            )
+        file.seek(0)
+        yield file

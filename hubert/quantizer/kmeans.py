@@ -6,10 +6,10 @@ from typing import Self
 import numpy as np
 import torch
 
-from bark.errors import CheckpointError
+from bark.errors import CheckpointError, MissingFileError
 from bark.storage.atomic import atomic_write
 
-from .base import check_features, refuse_pickled_kmeans
+from .base import check_features, opened
 
 MAX_CENTRES_BYTES = 512 << 20
 
@@ -50,9 +50,8 @@ class KMeansQuantizer:
         never opened.
         """
         path = Path(path)
-        refuse_pickled_kmeans(path)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
                 if sum(member.file_size for member in arrays.zip.infolist()) > MAX_CENTRES_BYTES:
                     raise CheckpointError(
                         f"{path} unpacks to too much", allowed=f"{MAX_CENTRES_BYTES:,} bytes"
@@ -62,7 +61,7 @@ class KMeansQuantizer:
             raise CheckpointError(
                 f"{path} holds no k-means", fix="Save the centres as `centers`"
             ) from error
-        except CheckpointError:
+        except (CheckpointError, MissingFileError):
             raise
         except Exception as error:  # numpy lets a dozen unrelated classes out of a damaged file
             raise CheckpointError(

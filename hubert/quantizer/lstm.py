@@ -17,7 +17,7 @@ from bark.storage.atomic import atomic_write
 from bark.storage.json import Count, decode
 from bark.storage.weights import FAIRSEQ_STAND_INS, read_torch_file, tensors_of
 
-from .base import check_features, refuse_pickled_kmeans
+from .base import check_features, opened
 from .datastore import Datastore
 from .networks import NETWORKS, QuantizerSizes, sizes_of
 
@@ -84,10 +84,8 @@ class LSTMQuantizer:
             If it is a HuBERT, a k-means or anything else, or does not fit.
         """
         path = Path(path)
-        refuse_pickled_kmeans(path)
-        content = read_torch_file(
-            path, FAIRSEQ_STAND_INS
-        )  # stand-ins: so that a HuBERT can be named as one
+        with opened(path):  # refuses what is no quantizer
+            content = read_torch_file(path, FAIRSEQ_STAND_INS)  # which name a HuBERT as one
         state = content.get("model", content) if isinstance(content, Mapping) else content
         weights = tensors_of(state, path)
         if any("feature_extractor." in name for name in weights):

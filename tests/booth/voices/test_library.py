@@ -51,6 +51,20 @@ def test_files_that_cannot_be_listed_are_said(
     assert "what?.npz is not listed: its name is none for a voice" in caplog.text
 
 
+@pytest.mark.parametrize("broken", [b"", b"<html>", b"PK\x03\x04 and no more", "cut", "other"])
+def test_what_is_no_voice_is_said_and_not_listed(
+    broken: bytes | str, library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = library.home / "bo.npz"
+    if broken == "other":
+        np.savez(file, centers=np.ones(3))
+    else:
+        whole = (library.home / "ana.npz").read_bytes()
+        file.write_bytes(whole[:-100] if isinstance(broken, str) else broken)
+    assert [entry.name for entry in library.entries() if entry.origin == "own"] == ["ana"]
+    assert "bo.npz is not listed: it holds no voice, or is damaged" in caplog.text
+
+
 def test_the_folder_comes_from_argument_then_environment_then_platform(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
