@@ -109,8 +109,13 @@ def cpu_computes_in(dtype: torch.dtype) -> bool:
     """Tell whether this CPU multiplies matrices of bfloat16 or float16 numbers; False where nobody
     knows.
     """
+    return cpu_has(*INSTRUCTIONS[dtype])
+
+
+def cpu_has(*instructions: str) -> bool:
+    """Tell whether this CPU has any of these; an older torch does not know."""
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(able.get(name) for name in INSTRUCTIONS[dtype])
+    return any(able.get(name) for name in instructions)
 
 
 @contextmanager

@@ -66,17 +66,27 @@ def fresh_accelerate() -> Iterator[None]:
         state.GradientState._reset_state()
 
 
-@pytest.fixture(
-    params=[(), ("avx512_bf16", "avx512_fp16"), ("amx_bf16",)], ids=["avx2", "avx512", "amx"]
-)
+CPUS: dict[str, dict[str, str]] = {  # a kind of CPU → its instructions, and what they multiply
+    "of a torch that does not tell": {},
+    "avx2": {"avx2": "float32"},
+    "avx512": {"avx512_bf16": "bfloat16", "avx512_fp16": "float16", "avx512_vnni": "int8"},
+    "amx": {"amx_bf16": "bfloat16", "amx_int8": "int8"},
+}
+
+
+@pytest.fixture(params=CPUS)
 def pretended_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Pretend three kinds of CPU, whatever this one is; the value is what it computes in besides float32."""
-    able = dict.fromkeys(("avx2", *request.param), True)
+    """Pretend four kinds of CPU, whatever this one is; the value is what it computes in.
+
+    A training's or a codec's test that chooses by the CPU asks for this; devices are pretended in
+    tests/bark/test_devices.py, numbers of threads where they count.
+    """
+    able = dict.fromkeys(CPUS[request.param], True)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    if not able:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    return {
-        {"bf16": "bfloat16", "fp16": "float16"}[name.partition("_")[2]] for name in request.param
-    }
+    return set(CPUS[request.param].values())
 
 
 @pytest.fixture

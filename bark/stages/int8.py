@@ -31,7 +31,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bark.devices import cpu_computes_in
+from bark.devices import cpu_computes_in, cpu_has
 
 from .gpt import GPT, SelfAttention
 from .gpt_fine import FineGPT
@@ -75,7 +75,7 @@ def finished(network: GPT | FineGPT) -> GPT | FineGPT:
     for module in network.modules():
         if isinstance(module, SelfAttention) and not module.causal and cpu_computes_in(HALF):
             module.attend = _attend_by_heads  # type: ignore[assignment]
-        elif isinstance(module, SelfAttention) and _is_able("amx_bf16"):
+        elif isinstance(module, SelfAttention) and cpu_has("amx_bf16"):
             module.attend = _attend_in_bfloat16  # type: ignore[assignment]
     keep_freed_memory()
     return network.float().eval()
@@ -264,13 +264,7 @@ def has_fbgemm() -> bool:
 
 def prefers_onednn() -> bool:
     """Tell whether the operator for many rows is there and quicker than the other."""
-    return _levels_of_many() is not None and any(map(_is_able, ("amx_int8", "avx512_vnni")))
-
-
-def _is_able(name: str) -> bool:
-    """Tell whether this CPU has the instructions."""
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(able.get(name))
+    return _levels_of_many() is not None and cpu_has("amx_int8", "avx512_vnni")
 
 
 @lru_cache

@@ -88,6 +88,14 @@ def test_dtype_follows_the_device(monkeypatch):
         choose_dtype("int4")
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_half_precision_is_done_and_warned_of_where_the_cpu_does_not_compute_in_it(
+    pretended_cpu, name, caplog
+):
+    assert choose_dtype(name) == getattr(torch, name)
+    assert ("does not compute in" in caplog.text) == (name not in pretended_cpu)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -148,9 +148,9 @@ def test_what_is_needed_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert hub_files("nano", "en", None) == []
 
 
-def test_int8_hears_nearly_the_same_tokens() -> None:
+def test_int8_gives_nearly_the_same_tokens(pretended_cpu: set[str]) -> None:
     """nano's two quantizers on the bundled recording; a quantised HuBERT is for a CPU only."""
-    audio = load_audio(ROOT / "booth" / "samples" / "reference.flac", 16_000)[:96_000]
+    audio = load_audio(ROOT / "booth" / "samples" / "reference.flac", 16_000)[:48_000]
     for quantizer in ("kmeans", "lstm"):
         exact, small = (
             SemanticEncoder.from_pretrained("nano", quantizer=quantizer, dtype=dtype).encode(audio)

@@ -20,7 +20,7 @@ from bark.errors import SettingError
 from bark.stages import int8
 from bark.stages.decoding import Decoder
 from bark.stages.gpt import GPT
-from bark.stages.gpt_fine import FineGPT
+from bark.stages.gpt_fine import FineGPT, FineGPTConfig
 from bark.stages.int8 import Int8Linear, quantized
 from bark.stages.semantic import semantic_prompt
 from bark.tokens import flatten_codebooks
@@ -99,6 +99,16 @@ def test_rows_of_zeros_and_of_nan(engine: str) -> None:
     rows[0], rows[1, 5] = 0, float("nan")
     zeros, nans, finite = small.multiply(rows)
     assert (zeros == 0).all() and nans.isnan().all() and finite.isfinite().all()
+
+
+def test_the_operator_and_the_attention_are_those_of_the_cpu(
+    pretended_cpu: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "_levels_of_many", lambda: 127)
+    assert int8.prefers_onednn() == ("int8" in pretended_cpu)
+    fine = FineGPT(FineGPTConfig(n_layer=1, n_head=2, n_embd=64))
+    attending = quantized(fine).transformer.h[0].attn.attend
+    assert (attending is int8._attend_by_heads) == ("bfloat16" in pretended_cpu)
 
 
 def test_products_do_not_overflow_on_an_older_cpu() -> None:
