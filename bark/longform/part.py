@@ -10,6 +10,7 @@ import numpy as np
 
 from bark.errors import SettingError, SilentError
 from bark.stages.seeds import part_seed
+from bark.text.reading import noted
 from bark.text.tidy import TextTokenizer
 from bark.tokens import TokenLayout
 from bark.voice.voice import Voice, VoiceLike
@@ -161,11 +162,11 @@ def _takes(
 ) -> list[tuple[int, Any]]:
     """Return seeds and takes, side by side if all of them speak, else those that do."""
     if len(seeds) > 1:
-        with suppress(SilentError):
+        with suppress(SilentError), noted():
             made = bark.generate_batch([text] * len(seeds), history, seeds=seeds, **settings)
             return list(zip(seeds, made, strict=True))
     found = []
     for seed in seeds:
-        with suppress(SilentError):
+        with suppress(SilentError), noted():
             found.append((seed, bark.generate(text, history, seed=seed, **settings)))
     return found

@@ -10,6 +10,7 @@ from bark.errors import SettingError
 from bark.speech import spoken_info
 from bark.stages.progress import Watch
 from bark.stages.seeds import part_seed
+from bark.text.reading import noted
 from bark.voice.voice import Voice, VoiceLike
 
 from .join import Joiner
@@ -111,7 +112,8 @@ class TextStream:
         text, history, seed = self.next
         options: dict[str, Any] = {"progress": watch, **self.settings}
         for other in retries(seed):
-            semantic = self.bark.semantic_tokens(text, history, seed=other, **options)
+            with noted():
+                semantic = self.bark.semantic_tokens(text, history, seed=other, **options)
             if len(semantic):
                 return (
                     yield from self.bark.stream_tokens(

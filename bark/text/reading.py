@@ -1,7 +1,9 @@
 """What becomes of a text on its way to a model: the words it says, and what it cannot say."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from bark.errors import TextError
@@ -10,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 MOST_LOST = 1 / 3  # of the words of a text
 SHOWN = 8  # words in a message
+_NOTED = ContextVar("noted", default=False)  # whether notes have been told of the whole text
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,18 @@ def tell_lost(reading: Reading, text: str) -> None:
     for words, why in ((reading.lost, "cannot be said"), (reading.dropped, "left out")):
         if words:
             logger.warning("%r: %s: %s", text[:40], why, _some(words))
-    if reading.note:
+    if reading.note and not _NOTED.get():
         logger.warning("%r: %s", text[:40], reading.note)
+
+
+@contextmanager
+def noted() -> Iterator[None]:
+    """Tell no note of a part in this block: the plan has told it of the text."""
+    before = _NOTED.set(True)
+    try:
+        yield
+    finally:
+        _NOTED.reset(before)
 
 
 def _some(words: tuple[str, ...]) -> str:
