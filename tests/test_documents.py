@@ -259,6 +259,7 @@ def test_the_readme_can_be_typed_in_order(desk: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_readmes_quantizer_can_be_typed_in_order(desk: Path) -> None:
     numbers = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     texts = [f"please open door number {n}.\nthe train to platform {n} is late." for n in numbers]
