@@ -24,6 +24,7 @@ from bark.longform.part import Choice, speak_part
 from bark.longform.stream import TextStream, check_latency
 from bark.pipeline import Bark
 from bark.stages.progress import Watch
+from bark.text.reading import noted
 from bark.voice.voice import Voice
 from hubert.judge import TakeJudge
 
@@ -234,9 +235,10 @@ class Engine:
         texts, histories, seeds = zip(*(handle.stream.next for handle in handles), strict=True)
         settings: dict[str, Any] = dict(handles[0].job.settings)
         try:
-            return self.bark.generate_batch(
-                texts, list(histories), seeds=seeds, progress=check, **settings
-            )
+            with noted():
+                return self.bark.generate_batch(
+                    texts, list(histories), seeds=seeds, progress=check, **settings
+                )
         except BarkError:
             return None  # one of them is at fault, and is told so when it is spoken alone
         except Exception as error:
