@@ -52,7 +52,7 @@ def read_bounded(path: Path, most: int, error: type[BarkError]) -> bytes:
 def check_file(path: Path) -> None:
     """Refuse what is absent, empty or a web page before a decoder sees it."""
     if not path.is_file():
-        raise MissingFileError(f"no such file: {path}")
+        raise MissingFileError(f"no file {path}")
     with path.open("rb") as file:
         check_start(path, file.read(64))
 

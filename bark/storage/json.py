@@ -63,7 +63,7 @@ def _content(path: Path, most: int, error: type[BarkError]) -> bytes:
     """
     found = path.stat() if path.is_file() else None
     if found is None:
-        raise MissingFileError(f"no such file: {path}")
+        raise MissingFileError(f"no file {path}")
     if found.st_size > min(KEPT_BYTES, most):
         return read_bounded(path, most, error)
     return _kept(path, found.st_mtime_ns, found.st_size, found.st_ino)

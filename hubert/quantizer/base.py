@@ -62,7 +62,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     reads it: pickle runs what is inside.
     """
     if not path.is_file():
-        raise MissingFileError(f"no such file: {path}")
+        raise MissingFileError(f"no file {path}")
     with path.open("rb") as file:
         head = file.read(1024)
         if head.startswith(b"\x80") and (b"sklearn" in head or b"joblib" in head):

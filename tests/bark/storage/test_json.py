@@ -66,7 +66,7 @@ def test_a_mark_of_windows_editors_is_no_fault() -> None:
 
 def test_files_are_bounded_and_absent_ones_named(tmp_path) -> None:
     path = tmp_path / "a.json"
-    with pytest.raises(MissingFileError, match="no such file: .*a.json"):
+    with pytest.raises(MissingFileError, match="no file .*a.json"):
         read_json(path)
     path.write_text('{"name": "' + "a" * 100 + '"}')
     assert read_as(path, Outer).name == "a" * 100

@@ -264,7 +264,7 @@ def test_other_files_are_named(tmp_path, content, message):
 
 
 def test_absent_file(tmp_path):
-    with pytest.raises(MissingFileError, match="no such file"):
+    with pytest.raises(MissingFileError, match="no file"):
         read_torch_file(tmp_path / "none.pt")
 
 

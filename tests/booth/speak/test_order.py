@@ -69,7 +69,7 @@ def test_no_recording_is_told_before_the_files_of_a_model(
     ("words", "told"),
     [
         ("--voice nobody", "no voice is named 'nobody'"),
-        ("--voice none.npz", "no such file: none.npz"),
+        ("--voice none.npz", "no file none.npz"),
         ("--voice play.npz", "play.npz: is not an .npz archive"),
         ("--voice me.npz --model large", "the voice was made for nano; large"),
         ("--voice v2/en_speaker_6 --model nano", "is a preset of Suno's"),

@@ -168,5 +168,5 @@ def test_the_command_reads_a_file_or_a_run_and_writes_beside_it(
     assert main([str(tmp_path / "absent.pth"), str(tmp_path / "data")]) == 2
     assert main([str(run), str(tmp_path / "absent")]) == 2
     error = capsys.readouterr().err
-    assert "no such file" in error and "holds no prepared data set" in error
+    assert "no file" in error and "holds no prepared data set" in error
     assert issubclass(DatasetError, BarkError)

@@ -380,7 +380,7 @@ def test_wrong_wishes_are_named(
         ("--batch 0", "--batch: got '0'; allowed: a whole number >= 1", 2),
         ("--language xx", "--language: got 'xx'; allowed: en, de,", 2),
         (f"--init {golden / 'D_hubert' / 'hubert_tiny.pt'}", "is a HuBERT, not a quantizer", 1),
-        (f"--init {tmp_path / 'absent.pth'}", "no such file", 2),
+        (f"--init {tmp_path / 'absent.pth'}", "no file", 2),
         (f"--init {golden / 'E_quantizer' / 'quantizer_v0.pth'}", "feature width does not fit", 2),
     ):
         assert (
