@@ -1,4 +1,4 @@
-"""Imports optional dependencies, or says which extra to install."""
+"""Says which extra to install where an optional dependency is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,12 @@ from .errors import SettingError
 
 @contextmanager
 def from_extra(extra: str, what: str) -> Iterator[None]:
-    """Import inside it what one of the package's extras brings; without it a `SettingError` says
-    so.
+    """Turn an `ImportError` of the block into a `SettingError` that names the extra to install.
 
     Parameters
     ----------
-    extra : its name in brackets, "train".
-    what : that cannot be done without it.
+    extra : the extra's name, such as "train".
+    what : what cannot be done without it.
     """
     try:
         yield

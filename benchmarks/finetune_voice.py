@@ -39,7 +39,7 @@ from training.nano.corpus.synthesis import speak as say
 from training.nano.corpus.texts import TextSource
 from training.nano.corpus.voices import HELD_OUT, VoiceRecipe
 from training.nano.report.measures import Figure, centroid, figure
-from training.nano.report.report import Ears
+from training.nano.report.report import Judges
 from training.nano.report.trials import Clip, speak
 from training.nano.stages import STAGES
 
@@ -123,15 +123,15 @@ class Judge:
     """Measures clips of one voice."""
 
     def __init__(self, references: Sequence[np.ndarray]) -> None:
-        self.ears = Ears()
-        self.voice = centroid([self.ears.likeness(audio) for audio in references])
+        self.judges = Judges()
+        self.voice = centroid([self.judges.embed(audio) for audio in references])
 
     def row(self, name: str, clips: Sequence[Clip]) -> tuple[np.ndarray, Figure]:
         """Print likeness and word error rate; return each clip's cosine with the voice, and the
         latter.
         """
-        likeness = np.array([float(self.ears.likeness(clip.audio) @ self.voice) for clip in clips])
-        words = self.ears.word_errors(clips, KINDS)
+        likeness = np.array([float(self.judges.embed(clip.audio) @ self.voice) for clip in clips])
+        words = self.judges.word_errors(clips, KINDS)
         print(f"| {name} | {figure(likeness.tolist())} | {words} |", flush=True)
         return likeness, words
 

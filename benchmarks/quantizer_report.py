@@ -3,8 +3,8 @@
     python -m benchmarks.quantizer_report [--pairs DIR] [--steps 240] [--shifts]
 
 Without `--pairs`, nano speaks the pairs itself (`hubert.synthesize`, its own voices and texts of
-its grammar) and its HuBERT hears them (`hubert.prepare`). Pairs, steps and batches are the same for
-all versions; of the learning rates in RATES each version gets the one that gives it the fewest
+its grammar) and its HuBERT encodes them (`hubert.prepare`). Pairs, steps and batches are the same
+for all versions; of the learning rates in RATES each version gets the one that gives it the fewest
 wrong tokens on the validation split with seed 0, since one rate for all would favour one of them.
 Errors are shares of wrong tokens on the test split, which no choice of a run has seen; the split
 follows from the names of the pairs. Version 2 itself, its datastore above all, was designed on the

@@ -51,13 +51,13 @@ CEPSTRA, BANDS, COMPONENTS = 14, 26, 8
 
 
 @dataclass
-class Ears:
+class SpeakerMixtures:
     """The judge that had no part: a Gaussian mixture of cepstra for each speaker."""
 
     mixtures: list[Any]
 
     @classmethod
-    def of(cls, bark: Bark, voices: Sequence[TestVoice]) -> "Ears":
+    def of(cls, bark: Bark, voices: Sequence[TestVoice]) -> "SpeakerMixtures":
         """Learn each speaker's unheard utterances as the codec gives them back."""
         from sklearn.mixture import GaussianMixture
 
@@ -113,7 +113,12 @@ def _text(rng: random.Random, number: int) -> str:
 
 
 def measured(
-    refiner: Refiner, ears: Ears, voices: Sequence[TestVoice], own: int, base: Voice, takes: int
+    refiner: Refiner,
+    judge: SpeakerMixtures,
+    voices: Sequence[TestVoice],
+    own: int,
+    base: Voice,
+    takes: int,
 ) -> dict[str, Any]:
     """Refine one voice and compare it with what it was."""
     bark, voice = refiner.bark, voices[own]
@@ -127,7 +132,7 @@ def measured(
         sides = (before, after)
         return {
             "likeness": [like(side.audio) for side in sides],
-            "cepstra": [ears(side.audio, own) for side in sides],
+            "cepstra": [judge(side.audio, own) for side in sides],
             "wrong": [_wrong(side) for side in sides],
             "words": [len(spoken_words(side.text)) for side in sides],
         }
@@ -201,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"no synthetic voices: {error}")
     refiner = Refiner.from_pretrained(options.model)
     cloner = Cloner.from_pretrained(options.model, codec=refiner.bark.codec)
-    ears = [Ears.of(refiner.bark, voices) for voices in groups]
+    judges = [SpeakerMixtures.of(refiner.bark, voices) for voices in groups]
     turns = sorted(
         (index / len(voices), group, index)
         for group, voices in enumerate(groups)
@@ -213,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not wanted or any(row["name"] == voices[index].name for row in done):
             continue
         base = cloner.clone(voices[index].prompt, sample_rate=RATE).voice
-        found = measured(refiner, ears[group], voices, index, base, options.takes)
+        found = measured(refiner, judges[group], voices, index, base, options.takes)
         kind = "synthetic" if voices[index].name.startswith("held_") else "real"
         row = {"name": voices[index].name, "kind": kind, **found}
         done.append(row)

@@ -30,7 +30,7 @@ class SemanticEncoder:
     features : (N,) at 16 kHz → (S, D).
     quantizer : (S, D) → (S,).
     note : a remark for whoever clones with it, such as that the quantizer is of another language.
-    shift : token t is what the quantizer hears in frame t + shift, as it was trained.
+    shift : token t is what the quantizer predicts at frame t + shift, as it was trained.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ fairseq's ``output_layer=k``, transformers' ``hidden_states[k]``; 0 would be the
 input. Layers above it are never built. The last layer's features are the network's output, so a
 pre-norm HuBERT (nano, large) normalises them.
 
-HuBERT attends to the whole clip at once and a cut changes what it hears, so nothing is encoded in
+HuBERT attends to the whole clip at once and a cut changes its features, so nothing is encoded in
 pieces; a clip has to fit in `MAX_SECONDS`."""
 
 import re

@@ -126,7 +126,7 @@ def english_words(text: str) -> list[str]:
 
 
 def own_words(text: str) -> Recogniser:
-    """Return what hears the words of an English text, in any order."""
+    """Return a recogniser of the words of an English text, in any order."""
     words = sorted(set(spoken_words(text)))
     return Recogniser(f"#JSGF V1.0; grammar g; public <g> = ({' | '.join(words)})+;", words)
 

@@ -34,7 +34,7 @@ DIGEST = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"  # i
 
 RATE = 16_000  # Hz
 FRAME, HOP, MELS = 400, 160, 40  # samples of a spectrum and between two of them; mel bands
-PART = 160  # frames that the network hears at once, 1.6 s
+PART = 160  # frames of one input of the network, 1.6 s
 STEP = 77  # frames between two parts: 1.3 parts a second
 COVERAGE = 0.75  # of the last part must be speech
 QUIET = -30.0  # dBFS to which quieter speech is raised

@@ -1,4 +1,4 @@
-"""A model's name to the parts of a `bark.Bark`, each on its device."""
+"""Loads the parts of a `bark.Bark` by the name of a model, each to its device."""
 
 from collections.abc import Mapping
 from pathlib import Path

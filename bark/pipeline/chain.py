@@ -51,7 +51,7 @@ class Chain:
     ) -> list[np.ndarray]:
         """Run a stage for a batch: text ids → semantic → coarse → fine tokens."""
         heard: Sequence[Any] = histories
-        if stage != "coarse":  # which alone hears two kinds of a voice's tokens
+        if stage != "coarse":  # which alone reads two kinds of a voice's tokens
             heard = [None if voice is None else getattr(voice, stage) for voice in histories]
         options: dict[str, Any] = {
             "semantic": {"sampling": chosen.semantic}

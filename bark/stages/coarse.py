@@ -41,7 +41,7 @@ def coarse_steps(semantic_tokens: int, layout: TokenLayout = BARK) -> int:
 def coarse_history(
     semantic: np.ndarray, coarse: np.ndarray, max_coarse_history: int, layout: TokenLayout = BARK
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a voice to what the coarse stage hears of it, both parts from the end.
+    """Cut a voice to the context that the coarse stage reads, both parts from the end.
 
     Parameters
     ----------
@@ -150,10 +150,10 @@ class CoarseStage(Stage):
         generators: Sequence[torch.Generator | None] | torch.Generator | None = None,
         watch: Watch = UNWATCHED,
     ) -> list[np.ndarray]:
-        """Write the coarse codes of several utterances, each as it would come out alone.
+        """Write the coarse codes of several utterances, each the same as it would be alone.
 
-        Utterances run side by side when equally much is heard of their voices, so that their
-        windows move together.
+        Utterances whose histories have the same lengths run as one batch: their windows start at
+        the same positions.
 
         Parameters
         ----------
@@ -165,8 +165,8 @@ class CoarseStage(Stage):
             630).
         sliding_window_len : tokens between two moves of the window (default: the layout's, 60 for
             Bark).
-        coarse_anchor : as the utterance goes on the voice slides out of the window, but for so many
-            coarse tokens of its end, of `max_coarse_history`; with 0, as in Suno's code, all of it.
+        coarse_anchor : how many of the voice's last coarse tokens stay in the context, out of
+            `max_coarse_history`, after the rest has slid out; 0, as in Suno's code, keeps none.
         generators : sources of randomness, as `history`; None is torch's global one.
         watch : who is told how far it is, and may end it.
 

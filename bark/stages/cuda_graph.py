@@ -1,4 +1,4 @@
-"""Captures a decoding step as a CUDA graph, which is launched as a whole."""
+"""Captures a decoding step as a CUDA graph: one launch instead of one for each kernel."""
 
 import logging
 import weakref
@@ -16,9 +16,7 @@ CAPTURE = Lock()  # a process captures one graph at a time
 
 
 def worth_a_graph(weight: torch.Tensor) -> bool:
-    """Tell whether a step on the device of `weight` takes less time than the launches of its
-    kernels.
-    """
+    """Tell whether launching the kernels of a step takes longer than running them: on a GPU."""
     return weight.device.type == "cuda"
 
 
@@ -26,10 +24,9 @@ def worth_a_graph(weight: torch.Tensor) -> bool:
 class _Captures:
     """What the captures of a device share."""
 
-    idle: list[torch.cuda.Stream] = field(
-        default_factory=list
-    )  # those that no living graph was captured on
-    failed: bool = False  # torch is not clean after a failed capture: no second try
+    # streams to capture on: those that no graph in use was captured on
+    idle: list[torch.cuda.Stream] = field(default_factory=list)
+    failed: bool = False  # a failed capture leaves torch in a bad state: no second try
 
 
 @lru_cache
@@ -38,11 +35,11 @@ def _captures(device: torch.device) -> _Captures:
 
 
 def captured(run: Step, device: torch.device) -> Step:
-    """Return `run` as one CUDA graph, or as it is where it cannot be captured.
+    """Return `run` as one CUDA graph, or `run` itself where it cannot be captured.
 
-    The graph reads and writes the very tensors that `run` does, and always returns the same one.
-    While it lives no other is captured on its stream: with a graph torch frees what cuBLAS works
-    with on its stream, whoever else uses it (pytorch/pytorch#193402)."""
+    A replay reads and writes the same tensors as `run`, and returns the same tensor each time. Each
+    graph in use has a stream of its own: freeing a graph frees cuBLAS's workspace of the stream it
+    was captured on, also under another graph of that stream (pytorch/pytorch#193402)."""
     shared = _captures(device)
     if shared.failed:
         return run

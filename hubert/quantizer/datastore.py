@@ -1,9 +1,9 @@
-"""Nearest-neighbour look-up of training frames, a second opinion for the quantizer.
+"""Finds the nearest training frames, whose tokens correct the quantizer's probabilities.
 
-A network evens out what it has seen only a few times. As in kNN language models (Khandelwal et al.
-2020, "Generalization through Memorization", https://arxiv.org/abs/1911.00172) the nearest training
-frames vote beside it, with a fixed share. What is compared is a stretch of frames, not one alone.
-"""
+A network predicts rare tokens badly. As in kNN language models (Khandelwal et al. 2020,
+"Generalization through Memorization", https://arxiv.org/abs/1911.00172) its log-probabilities are
+mixed, with a fixed weight, with those of the tokens of the nearest training frames. Distances are
+between stretches of `CONTEXT` frames to each side, not between single frames."""
 
 from collections.abc import Sequence
 from typing import Self

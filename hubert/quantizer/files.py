@@ -30,8 +30,8 @@ def load_quantizer(path: str | Path, device: str | torch.device = "cpu") -> Quan
 def quantizer_settings(path: str | Path) -> dict[str, Any]:
     """Read what `hubert.train` wrote beside a quantizer file; empty where nothing is.
 
-    ``shift`` is there, and ``encoder``, a dictionary with the ``hubert`` and the ``layer`` it
-    hears.
+    ``shift`` is there, and ``encoder``, a dictionary with the ``hubert`` and the ``layer`` of its
+    features.
 
     Raises
     ------

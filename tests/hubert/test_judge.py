@@ -1,4 +1,4 @@
-"""training.nano.report.measures: the arithmetic of the report, and its ears where the extras are installed."""
+"""training.nano.report.measures: the arithmetic of the report, and its judges where the extras are installed."""
 
 import numpy as np
 import pytest

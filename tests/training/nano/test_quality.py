@@ -61,9 +61,9 @@ def spoken() -> list[tuple[int, str, np.ndarray]]:
 
 
 def test_clones_are_nearest_to_their_own_voice(spoken: list[tuple[int, str, np.ndarray]]) -> None:
-    ears = VoiceEmbedder()
-    references = np.stack([ears(clip(f"{name}_reference")) for name in VOICES])
-    found = [nearest_voice(ears(audio), references, voice) for voice, _, audio in spoken]
+    embed = VoiceEmbedder()
+    references = np.stack([embed(clip(f"{name}_reference")) for name in VOICES])
+    found = [nearest_voice(embed(audio), references, voice) for voice, _, audio in spoken]
     assert np.mean([one.margin > 0 for one in found]) >= 0.85
     assert np.mean([one.own for one in found]) >= 0.75
 

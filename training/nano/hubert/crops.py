@@ -23,7 +23,7 @@ TILT = 0.4  # |a| of the random filter 1 - a z^-1: another microphone
 
 @dataclass(frozen=True)
 class Listening:
-    """A voice as HuBERT hears it."""
+    """The audio of a voice at HuBERT's rate, with its phones."""
 
     name: str
     audio: np.ndarray  # (320 S,) int16 at 16 kHz

@@ -165,10 +165,10 @@ class StudentObjective:
     def loss(
         self, network: Student, batch: dict[str, Tensor], step: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss, and the share of labelled frames heard rightly.
+        """Return the loss, and the share of labelled frames whose phone is right.
 
         Phones by their labels, where there are any; the teacher's phone probabilities; its
-        bottleneck, whitened. The teacher hears the crop clean, the student augmented."""
+        bottleneck, whitened. The teacher gets the clean crop, the student the augmented."""
         device = batch["clean"].device
         with torch.no_grad():
             true_bottleneck, true_logits = self.teacher.to(device)(batch["clean"])

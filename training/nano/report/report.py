@@ -65,12 +65,12 @@ class Row:
         return f"| {self.what} | {target} | {self.measured} | {self.reached} |"
 
 
-class Ears:
-    """The recognisers and the judge of likeness, each made once."""
+class Judges:
+    """The recognisers and the speaker encoder, each loaded once."""
 
     def __init__(self) -> None:
         self.words = {kind: Recogniser(jsgf(kind)) for kind in ("digits", "number", "template")}
-        self.likeness = VoiceEmbedder()
+        self.embed = VoiceEmbedder()
 
     def word_errors(self, clips: Sequence[Clip], kinds: Sequence[str]) -> Figure:
         """Return the word error rate over clips of some kinds; trials are clips."""
@@ -86,7 +86,7 @@ class Ears:
         """Return likeness to the own reference, its margin over the others, how often it is
         nearest.
         """
-        found = [nearest_voice(self.likeness(clip.audio), references, clip.voice) for clip in clips]
+        found = [nearest_voice(self.embed(clip.audio), references, clip.voice) for clip in clips]
         return {
             "likeness": figure([one.own for one in found]),
             "margin": figure([one.margin for one in found]),
@@ -96,11 +96,11 @@ class Ears:
     def references(self, voices: Sequence[TestVoice]) -> np.ndarray:
         """Return one embedding a voice ``(R, 256)``, of utterances that the cloner did not see."""
         return np.stack(
-            [centroid([self.likeness(clip) for clip in voice.references]) for voice in voices]
+            [centroid([self.embed(clip) for clip in voice.references]) for voice in voices]
         )
 
 
-def codec_rows(codec: Codec, voices: Sequence[TestVoice], ears: Ears) -> list[Row]:
+def codec_rows(codec: Codec, voices: Sequence[TestVoice], judges: Judges) -> list[Row]:
     """Measure the codec on recordings of unseen speakers."""
     clips = [
         clip[: int(CODEC_SECONDS * codec.sample_rate)]
@@ -118,7 +118,7 @@ def codec_rows(codec: Codec, voices: Sequence[TestVoice], ears: Ears) -> list[Ro
             Row(
                 f"{name}: likeness to the original",
                 goals[2],
-                figure([float(ears.likeness(a) @ ears.likeness(b)) for a, b in pairs]),
+                figure([float(judges.embed(a) @ judges.embed(b)) for a, b in pairs]),
             ),
         ]
     return rows
@@ -144,12 +144,12 @@ def unit_rows(work: Path, hubert: Path, real: Path) -> list[Row]:
 
 
 def synthetic_rows(
-    bark: Bark, cloner: Cloner, work: Path, hubert: Path, texts: int, ears: Ears
+    bark: Bark, cloner: Cloner, work: Path, hubert: Path, texts: int, judges: Judges
 ) -> list[Row]:
     """Clone the held-out synthetic voices and measure words and likeness, beside the originals."""
     tests = held_out_voices(work)
     voices = [clone(cloner, test.prompt) for test in tests]
-    references = ears.references(tests)
+    references = judges.references(tests)
     numbers = [choose(test, ("digits", "number"), texts // 2) for test in tests]
     others = [choose(test, ("template", "open"), texts) for test in tests]
     wanted = [
@@ -165,11 +165,13 @@ def synthetic_rows(
     copies = list(
         copy_synthesis(bark, lambda audio: cloner.encoder.encode(audio, 24_000), voices, digits)
     )
-    copied = ears.voices(copies, references)
-    cloned = ears.voices(spoken, references)
+    copied = judges.voices(copies, references)
+    cloned = judges.voices(spoken, references)
     count = len(tests)
     rows = [
-        Row("copy synthesis: digit WER", 0.12, ears.word_errors(copies, ("digits",)), above=False),
+        Row(
+            "copy synthesis: digit WER", 0.12, judges.word_errors(copies, ("digits",)), above=False
+        ),
         Row("copy synthesis: likeness", 0.82, copied["likeness"]),
         Row("copy synthesis: nearest voice is its own", None, copied["nearest"]),
     ]
@@ -179,12 +181,15 @@ def synthetic_rows(
     ):
         rows += [
             Row(
-                f"clone and speak, {name}: WER", goal, ears.word_errors(spoken, kinds), above=False
+                f"clone and speak, {name}: WER",
+                goal,
+                judges.word_errors(spoken, kinds),
+                above=False,
             ),
             Row(
                 f"— original audio, {name}: WER",
                 None,
-                ears.word_errors(originals, kinds),
+                judges.word_errors(originals, kinds),
                 above=False,
             ),
         ]
@@ -217,13 +222,13 @@ def prosody_rows(spoken: Sequence[Clip], originals: Sequence[Clip]) -> list[Row]
 
 
 def real_rows(
-    bark: Bark, cloner: Cloner, work: Path, real: Sequence[TestVoice], ears: Ears
+    bark: Bark, cloner: Cloner, work: Path, real: Sequence[TestVoice], judges: Judges
 ) -> list[Row]:
     """Clone real speakers and let them say held-out texts: digits, which are short,
     and sentences.
     """
     voices = [clone(cloner, test.prompt) for test in real]
-    references, name = ears.references(real), f"{len(real)} real speakers"
+    references, name = judges.references(real), f"{len(real)} real speakers"
     rows = []
     for kind, what, goals in (
         ("digits", "digits", (0.6, 0.05)),
@@ -236,7 +241,7 @@ def real_rows(
         ]
         wanted = [texts[start : start + REAL_CLIPS] for start in range(0, len(texts), REAL_CLIPS)]
         clips = list(speak(bark, voices, wanted[: len(real)]))
-        found = ears.voices(clips, references)
+        found = judges.voices(clips, references)
         seconds = np.mean([len(clip.audio) / SAMPLE_RATE for clip in clips])
         nearest = (
             f"likeness, {name}, {what} ({seconds:.1f} s): own reference is nearest (3 of 5 is 0.6)"
@@ -248,7 +253,7 @@ def real_rows(
             Row(
                 f"clone and speak, {name}, {what}: WER",
                 None,
-                ears.word_errors(clips, (kind,)),
+                judges.word_errors(clips, (kind,)),
                 above=False,
             ),
         ]
@@ -334,16 +339,16 @@ def report(options: argparse.Namespace, progress: Progress = SILENT) -> None:
     bark = Bark.from_pretrained(options.model)
     cloner = Cloner.from_pretrained(options.model)
     hubert = hubert_folder(options.model) or options.work / HUBERT
-    ears = Ears()
+    judges = Judges()
     real = recorded_voices(options.real)
     with progress.task("measuring", 5, "part") as advance:
-        rows = codec_rows(cloner.codec, real, ears)
+        rows = codec_rows(cloner.codec, real, judges)
         advance(1)
         rows += unit_rows(options.work, hubert, options.real)
         advance(1)
-        rows += synthetic_rows(bark, cloner, options.work, hubert, options.texts, ears)
+        rows += synthetic_rows(bark, cloner, options.work, hubert, options.texts, judges)
         advance(1)
-        rows += real_rows(bark, cloner, options.work, real, ears)
+        rows += real_rows(bark, cloner, options.work, real, judges)
         advance(1)
         speed = measure_speed(options.model)
         advance(1)
