@@ -47,12 +47,12 @@ def cleaned(
     from scipy import signal
 
     done = []
-    audio = np.asarray(audio, np.float64)
-    if rumble_db(audio, sample_rate) > RUMBLE_DB:
+    audio, hums = np.asarray(audio, np.float64), measures.hum_db > HUM_DB
+    if hums or rumble_db(audio, sample_rate) > RUMBLE_DB:
         sections = signal.butter(ORDER, RUMBLE, "highpass", fs=sample_rate, output="sos")
         audio = signal.sosfiltfilt(sections, audio)
         done.append(f"high-pass {RUMBLE:g} Hz")
-    if measures.hum_db > HUM_DB:
+    if hums:
         audio = audio - hum_of(audio, sample_rate, measures.hum_hz)
         done.append(f"hum {measures.hum_hz:g} Hz")
     audio = audio.astype(np.float32)

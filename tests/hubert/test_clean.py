@@ -38,7 +38,7 @@ def test_a_clean_recording_stays_as_it_is() -> None:
 
 def test_hum_is_taken_out_and_speech_is_not() -> None:
     result = made(SPEECH + HUM)
-    assert result.done == ("hum 50 Hz",)
+    assert result.done == ("high-pass 60 Hz", "hum 50 Hz")
     assert apart(result.audio) < apart(SPEECH + HUM) - 5
     assert "hum" not in [found.code for found in examine(result.audio, sample_rate=RATE).findings]
 
@@ -76,6 +76,6 @@ def test_a_clone_tells_what_was_done() -> None:
     plain = cloner.clone(humming, sample_rate=RATE)
     clone = cloner.clone(humming, sample_rate=RATE, clean=True)
     assert "cleaned" not in plain.voice.info and plain.cleaned == ()
-    assert clone.voice.info["cleaned"] == "hum 50 Hz"
-    assert clone.cleaned == ("hum 50 Hz",)
+    assert clone.voice.info["cleaned"] == "high-pass 60 Hz, hum 50 Hz"
+    assert clone.cleaned == ("high-pass 60 Hz", "hum 50 Hz")
     assert clone.voice.digest != plain.voice.digest
