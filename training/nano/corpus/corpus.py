@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 PROMPTS = 14  # utterances of each held-out voice that speak texts like the training ones
 TESTS = 20  # held-out texts of each kind for each held-out voice
 MAX_SECONDS = 8.0  # a longer utterance is left out
+LIBRISPEECH = re.compile(r"(?<=real_)libri(tts)?(?=\d)")  # its people, as other folders name them
 RECIPE_VERSION = 1  # raise when utterances come out differently, so that old files are made anew
 
 
@@ -120,19 +122,7 @@ def make_corpus(options: CorpusOptions, progress: Progress = SILENT) -> int:
         )
     voices = corpus_voices(options)
     texts = open_texts(options.seed)
-    # recordings first in line: they take seconds, and the coarse and fine models need them
-    recordings = [
-        recording
-        for index, folder in enumerate(options.real)
-        for recording in find_recordings(folder, options.seed, index)
-    ]
-    names = Counter(recording.name for recording in recordings)
-    if twice := [name.removeprefix("real_") for name, count in names.items() if count > 1]:
-        raise SettingError(
-            "speakers of the folders of recordings",
-            f"{twice[0]} in two of them",
-            "a name for each that no other folder has",
-        )
+    recordings = corpus_recordings(options)  # first: they take seconds, and two stages need them
     written = 0
     count = len(recordings) + len(voices)
     with (
@@ -156,6 +146,33 @@ def make_corpus(options: CorpusOptions, progress: Progress = SILENT) -> int:
 def corpus_voices(options: CorpusOptions) -> tuple[VoiceRecipe, ...]:
     """Return the synthetic voices of a corpus, held-out ones first."""
     return HELD_OUT[: options.held_out] + training_voices(options.voices, options.seed)
+
+
+def corpus_recordings(options: CorpusOptions) -> list[Recording]:
+    """Return the recordings of all folders; who is in two of them, by LibriSpeech's numbers, is
+    kept back in none.
+
+    Raises
+    ------
+    SettingError : if two folders give a speaker the same name.
+    """
+    recordings = [
+        recording
+        for index, folder in enumerate(options.real)
+        for recording in find_recordings(folder, options.seed, index)
+    ]
+    names = Counter(recording.name for recording in recordings)
+    if twice := [name.removeprefix("real_") for name, count in names.items() if count > 1]:
+        raise SettingError(
+            "speakers of the folders of recordings",
+            f"{twice[0]} in two of them",
+            "a name for each that no other folder has",
+        )
+    people = Counter(LIBRISPEECH.sub("", name) for name in names)
+    return [
+        replace(one, kept_back=one.kept_back and people[LIBRISPEECH.sub("", one.name)] == 1)
+        for one in recordings
+    ]
 
 
 def _make_synthetic(

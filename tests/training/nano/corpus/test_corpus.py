@@ -10,7 +10,13 @@ import pytest
 import soundfile
 
 from bark.errors import AudioError, MissingFileError, SettingError
-from training.nano.corpus.corpus import CorpusOptions, iter_voices, make_corpus, voice_paths
+from training.nano.corpus.corpus import (
+    CorpusOptions,
+    corpus_recordings,
+    iter_voices,
+    make_corpus,
+    voice_paths,
+)
 from training.nano.corpus.grammar import TEMPLATE_GRAMMAR
 from training.nano.corpus.recordings import (
     KEPT_BACK,
@@ -114,6 +120,18 @@ def test_a_speaker_of_two_folders_is_refused(
     monkeypatch.setattr("training.nano.corpus.corpus.open_texts", lambda seed: OPEN)
     with pytest.raises(SettingError, match="got 7 in two of them"):
         make_corpus(CorpusOptions(tmp_path, folders, voices=2))
+
+
+def test_who_is_in_two_folders_by_two_names_is_kept_back_in_none(tmp_path: Path) -> None:
+    for folder, names in (("one", ["198"]), ("two", ["libri198", "libritts7"])):
+        (tmp_path / folder).mkdir()
+        for name in [*names, *(f"some{index:03}" for index in range(2 * KEPT_BACK))][
+            : KEPT_BACK + 1
+        ]:
+            (tmp_path / folder / f"{folder if name[0] == 's' else ''}{name}-1.wav").touch()
+    found = corpus_recordings(CorpusOptions(tmp_path, (tmp_path / "one", tmp_path / "two")))
+    kept_back = {one.name for one in found if one.kept_back and one.as_recorded}
+    assert kept_back == {"real_onesome039", "real_twosome038"}
 
 
 def test_a_bad_recording_has_echo_and_noise_at_the_same_level() -> None:
