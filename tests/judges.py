@@ -3,7 +3,7 @@
 import pytest
 
 from bark.errors import MissingFileError
-from hubert.likeness import find_weights
+from hubert.speaker_weights import find_weights
 
 
 def skip_without_judges() -> None:

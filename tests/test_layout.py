@@ -38,6 +38,7 @@ FLOORS = {  # the rooms of a package, lowest floor first; a room imports from lo
         {"api"},
     ],
     "hubert": [
+        {"speaker_weights"},
         {"consent", "features", "likeness"},
         {"reference", "quantizer"},
         {"encoder", "judge"},

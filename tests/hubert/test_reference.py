@@ -17,13 +17,13 @@ import torch
 
 from bark.errors import AudioError, MissingFileError
 from benchmarks.doctor import KINDS, played
-from hubert.likeness import find_weights
 from hubert.reference import HEARD_SECONDS, MAX_WINDOW, Finding, Report, examine, speakers
 from hubert.reference.channels import judge_channels
 from hubert.reference.findings import take_turns, verdict_of
 from hubert.reference.frames import Meter, loud_frames
 from hubert.reference.measures import Spectra, bandwidth
 from hubert.reference.speech import SpeechDetector
+from hubert.speaker_weights import find_weights
 from tests.conftest import ROOT
 from tests.speech import RATE, phrase, voiced
 

@@ -87,6 +87,7 @@ DOORS = (
     "hubert",
     "hubert.clone",
     "hubert.convert",
+    "hubert.likeness",
     "bark.convert",
     "booth.demo",
     "booth.tts",

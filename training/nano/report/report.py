@@ -167,11 +167,9 @@ def synthetic_rows(
     )
     copied = judges.voices(copies, references)
     cloned = judges.voices(spoken, references)
-    count = len(tests)
+    count, misheard = len(tests), judges.word_errors
     rows = [
-        Row(
-            "copy synthesis: digit WER", 0.12, judges.word_errors(copies, ("digits",)), above=False
-        ),
+        Row("copy synthesis: digit WER", 0.12, misheard(copies, ("digits",)), above=False),
         Row("copy synthesis: likeness", 0.82, copied["likeness"]),
         Row("copy synthesis: nearest voice is its own", None, copied["nearest"]),
     ]
@@ -180,18 +178,8 @@ def synthetic_rows(
         (("template",), "template sentences", 0.15),
     ):
         rows += [
-            Row(
-                f"clone and speak, {name}: WER",
-                goal,
-                judges.word_errors(spoken, kinds),
-                above=False,
-            ),
-            Row(
-                f"— original audio, {name}: WER",
-                None,
-                judges.word_errors(originals, kinds),
-                above=False,
-            ),
+            Row(f"clone and speak, {name}: WER", goal, misheard(spoken, kinds), above=False),
+            Row(f"— original audio, {name}: WER", None, misheard(originals, kinds), above=False),
         ]
     rows += prosody_rows(spoken, originals)
     hear = PhoneListener(work, cloner)
