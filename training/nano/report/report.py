@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -162,9 +163,8 @@ def synthetic_rows(
     ]
     spoken = list(speak(bark, voices, wanted))
     digits = [choose(test, ("digits",), texts // 2) for test in tests]
-    copies = list(
-        copy_synthesis(bark, lambda audio: cloner.encoder.encode(audio, 24_000), voices, digits)
-    )
+    encode = partial(cloner.encoder.encode, sample_rate=24_000)
+    copies = list(copy_synthesis(bark, encode, voices, digits))
     copied = judges.voices(copies, references)
     cloned = judges.voices(spoken, references)
     count, misheard = len(tests), judges.word_errors
