@@ -1,12 +1,11 @@
 """Splits a text of any length into parts that Bark can speak at once."""
 
 from collections.abc import Collection
-from dataclasses import replace
 from functools import cache
 
 from bark.errors import TextError
 from bark.text.dialogue import Turn, parse_dialogue
-from bark.text.reading import Reading, refuse_lossy, tell_lost
+from bark.text.reading import noted, refuse_lossy, tell_lost, tell_note
 from bark.text.split import Budget, estimate_seconds, split_text
 from bark.text.tidy import speakable
 from bark.tokens import TokenLayout
@@ -69,9 +68,10 @@ def plan_parts(
         first = next((reading for reading in readings if reading.note), None)
         for piece, reading in zip(pieces, readings, strict=True):
             if not count(piece.text):  # of the others each part tells
-                tell_lost(replace(reading, note=None), piece.text)
-            if reading is first:  # its note is of all the text
-                tell_lost(Reading(reading.words, note=reading.note), piece.text)
+                with noted():
+                    tell_lost(reading, piece.text)
+            if reading is first:
+                tell_note(reading, piece.text)
     if not parts:
         bark.tokenizer.encode(text)  # raises, and says what it can speak
         raise TextError("nothing in the text can be spoken", ascii(text[:40]))

@@ -95,7 +95,9 @@ UNWATCHED = Watch()
 
 
 def size_of(stream: TextIO) -> dict[str, Any]:
-    """Return tqdm's arguments for a terminal: in containers some know no size, and it is mute."""
+    """Return tqdm's arguments for a terminal. By itself it shows nothing on one of unknown size, as
+    in some containers.
+    """
     try:
         known = os.get_terminal_size(stream.fileno()).columns > 0
     except (AttributeError, OSError, ValueError):  # no real file, or none

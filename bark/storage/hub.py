@@ -24,8 +24,8 @@ HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w.-]+)?"  # owner/name, or owner/name@re
 _STORAGE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
 _UNREACHABLE = "the hub cannot be reached"
 
-# What a repository's name alone means: the commits that every public project which pins them names.
-# The repositories that are not here have no second witness; their newest files are taken.
+# The commits that a repository's name alone means: the hub's newest as several public projects
+# record them. Of other repositories the newest files are taken.
 REVISIONS = {
     "suno/bark": "70a8a7d34168586dc5d028fa9666aceade177992",
     "facebook/encodec_24khz": "c1dbe2ae3f1de713481a3b3e7c47f357092ee040",
@@ -126,7 +126,7 @@ def _found(repo: str, file: str) -> Path | None:
 
     name, revision = _named(repo)
     # where none was named, what another program fetched is as good
-    for at in (revision,) if "@" in repo else (revision, None):
+    for at in (revision,) if "@" in repo else dict.fromkeys((revision, None)):
         try:
             path = try_to_load_from_cache(name, file, cache_dir=cache_folder(), revision=at)
         except ValueError as error:  # huggingface_hub checks how a repository may be called
@@ -139,7 +139,7 @@ def _found(repo: str, file: str) -> Path | None:
 
 
 def _named(repo: str) -> tuple[str, str | None]:
-    """Return a repository and its revision, None for the newest."""
+    """Return a repository and its revision, if none is named the pinned one; None is the newest."""
     name, _, revision = repo.partition("@")
     return name, revision or REVISIONS.get(name)
 

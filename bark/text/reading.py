@@ -51,6 +51,11 @@ def tell_lost(reading: Reading, text: str) -> None:
     for words, why in ((reading.lost, "cannot be said"), (reading.dropped, "left out")):
         if words:
             logger.warning("%r: %s: %s", text[:40], why, _some(words))
+    tell_note(reading, text)
+
+
+def tell_note(reading: Reading, text: str) -> None:
+    """Say what concerns the whole text, such as its language, unless that is `noted`."""
     if reading.note and not _NOTED.get():
         logger.warning("%r: %s", text[:40], reading.note)
 

@@ -95,11 +95,10 @@ def _each(paths: Sequence[Path], job: Callable[[Path], "tuple[str, tuple[Finding
                 line, findings = job(path)
             except BarkError as error:
                 code = complain("clone", str(error), error.exit_code if len(paths) == 1 else FAILED)
-                bar.update()
-                continue
-            say(f"{line}, checks: {' '.join(found.code for found in findings) or 'ok'}")
-            for found in findings:
-                say(f"{path}: {found.code}: {found.message}", sys.stderr)
+            else:
+                say(f"{line}, checks: {' '.join(found.code for found in findings) or 'ok'}")
+                for found in findings:
+                    say(f"{path}: {found.code}: {found.message}", sys.stderr)
             bar.update()
     return code
 

@@ -65,7 +65,7 @@ def _embedder() -> Embedder:
 
 
 def moments(spectra: Spectra, step: int = MOMENT) -> np.ndarray | None:
-    """Return speaker embeddings of 1.6 s each, every 0.2 s of the speech: (n, 256).
+    """Return speaker embeddings of 1.6 s each, every `step` frames of the speech: (n, 256).
 
     None where the speaker encoder's weights are not on this computer.
     """
