@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from bark.errors import SettingError
 
 from .cuda_graph import Step, captured, worth_a_graph
+from .float16 import Float16Weight, packed
 from .gpt import GPT, gelu_
 from .int8 import Int8Embedding, Int8Head, Int8Linear, trim_memory
 
@@ -72,12 +73,20 @@ def _normalise(module: nn.Module) -> Operation:
     )
 
 
+def _short(module: nn.Module, copy: bool) -> Int8Linear | Float16Weight | None:
+    """Return what multiplies by numbers of fewer bits, if the layer's weight has such."""
+    if isinstance(module, Int8Linear):
+        return module
+    plain = copy and type(module) is nn.Linear and module.bias is None
+    return packed(module.get_parameter("weight")) if plain else None
+
+
 def _product(module: nn.Module, copy: bool) -> Operation:
     """Bind a plain or 8-bit layer's weight to its product; any other module (LoRA) is called as it
     is.
     """
-    if isinstance(module, Int8Linear):
-        return module.multiply
+    if (short := _short(module, copy)) is not None:
+        return short.multiply
     if type(module) is not nn.Linear or module.bias is not None:
         return module
     weight, parts = _laid_out(module.weight, copy)
@@ -95,8 +104,8 @@ def _product(module: nn.Module, copy: bool) -> Operation:
 
 def _sum(module: nn.Module, copy: bool) -> Addition:
     """Bind a layer's weight to a function that adds the layer's output to a residual."""
-    if isinstance(module, Int8Linear):
-        return module.add
+    if (short := _short(module, copy)) is not None:
+        return short.add
     product = _product(module, copy)
     if isinstance(product, partial):
         return partial(torch.addmm, **product.keywords)
