@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bark.errors import TextError
 from bark.text.english.letters import pronounce_unknown
+from bark.text.english.lexicon import ADDED, Lexicon, lexicon
 from bark.text.english.phones import SYMBOLS, PhoneTokenizer
 from bark.text.reading import tell_lost
 
@@ -96,6 +97,18 @@ def test_dictionary_inflection_compound_and_rule() -> None:
     assert pronounce_unknown("shape") == ("SH", "EY1", "P")
     assert pronounce_unknown("knight") == ("N", "AY1", "T")
     assert pronounce_unknown("bcd") == ("B", "IY1", "S", "IY0", "D", "IY0")
+
+
+def test_the_dictionary_has_the_first_pronunciation_of_each_word() -> None:
+    known = Lexicon("b B IY1\nread R EH1 D # past\na's EY1 Z\na AH0\na(2) EY1\n")
+    assert {word: known[word] for word in known if word not in ADDED} == {
+        "a": "AH0", "a's": "EY1 Z", "b": "B IY1", "read": "R EH1 D"
+    }  # fmt: skip
+    assert known["emoji"] == ADDED["emoji"]
+    assert not any(word in known for word in ("", " ", "a(2)", "(2)", "rea", "a AH0", "zz"))
+    whole = lexicon()
+    assert len(whole) == len(dict(whole)) > 120_000
+    assert all(phones and not phones.endswith(" ") for phones in whole.values())
 
 
 def test_time_is_linear_in_the_text() -> None:
