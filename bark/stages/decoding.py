@@ -147,7 +147,8 @@ def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Ten
 
 def _gelu_of_few(rows: torch.Tensor) -> torch.Tensor:
     """GELU by torch's own kernel: oneDNN's, which costs 50 µs a call, does not take a transpose."""
-    return F.gelu(rows.reshape(2, -1).t()).t().reshape(rows.shape)
+    gelu_(rows.view(2, -1).t())
+    return rows
 
 
 def _attend_with_bias(
@@ -189,38 +190,43 @@ class _Network:
     def run(
         self,
         x: torch.Tensor,
-        caches: Sequence[torch.Tensor],
+        cache: torch.Tensor | None,
         where: slice | torch.Tensor,
         stop: int,
         bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Run all layers on (B, T, D) → the normed states of the last position, (B, D).
 
-        Keys and values are written to `where` in the `caches`, if there are any; what they hold
-        before `stop` is attended to. `bias` (stop,) is added to the scores of a single new
-        position."""
+        Keys and values are written to `where` in the `cache` (layers, B, 2, heads, positions,
+        D/heads), if there is one; what it holds before `stop` is attended to. `bias` (stop,) is
+        added to the scores of a single new position."""
         batch, length, width = x.shape
         x = x.view(-1, width)  # (B*T, D)
         gelu = _gelu_of_few if x.device.type == "cpu" and len(x) <= FEW else gelu_
+        slots: Sequence[torch.Tensor] = ()
+        if cache is not None:  # one call for the views of all layers
+            keys, values = (part.unbind() for part in cache[..., :stop, :].unbind(2))
+            slots = cache[..., where, :].unbind() if isinstance(where, slice) else ()
         for index, layer in enumerate(self.layers):
             heads = layer.query_key_value(layer.norm_1(x)).view(batch, length, 3, self.heads, -1)
-            heads = heads.permute(2, 0, 3, 1, 4)  # (3, B, heads, T, D/heads)
-            query, key, value = heads.unbind(0)
-            if caches:
-                cache = caches[index]
-                cache[:, :, :, where] = heads[1:]
-                if length == 1:
-                    key, value = cache[:, :, :, :stop].unbind(0)
-                    query = query.to(key.dtype)
+            heads = heads.permute(0, 2, 3, 1, 4)  # (B, 3, heads, T, D/heads)
+            query, key, value = heads.unbind(1)
+            if slots:
+                slots[index].copy_(heads[:, 1:])
+            elif cache is not None:
+                cache[index][:, :, :, where] = heads[:, 1:]
+            if cache is not None and length == 1:
+                key, value = keys[index], values[index]
+                query = query.to(key.dtype)
             if length > 1 and index == len(self.layers) - 1:  # only the last position is asked for
                 query, x = query[:, :, -1:], x.view(batch, length, width)[:, -1]
             if bias is not None:
                 attended = _attend_with_bias(query, key, value, bias)
             elif query.shape[2] > 1:
-                attended = layer.attend(query, key, value, is_causal=True)
+                attended = layer.attend(query, key, value, is_causal=True).transpose(1, 2)
             else:
                 attended = F.scaled_dot_product_attention(query, key, value)
-            attended = attended.transpose(1, 2).reshape(-1, width).to(x.dtype)
+            attended = attended.reshape(-1, width).to(x.dtype)
             x = layer.attention_out(x, attended)
             x = layer.feed_out(x, gelu(layer.feed_in(layer.norm_2(x))))
         return self.norm(x)
@@ -232,12 +238,12 @@ class _StaticStep:
     Rows of sequences that have ended are computed on, for the shapes' sake: on a GPU one row more
     takes little time."""
 
-    def __init__(self, network: _Network, caches: Sequence[torch.Tensor]) -> None:
-        device, (_, batch, _, self.length, _) = network.positions.device, caches[0].shape
+    def __init__(self, network: _Network, cache: torch.Tensor) -> None:
+        device, (_, batch, _, _, self.length, _) = network.positions.device, cache.shape
         self.ids = torch.zeros(batch, dtype=torch.int64, device=device)
         self.position = torch.zeros(1, dtype=torch.int64, device=device)
         reach = torch.arange(self.length, device=device)
-        self.run = partial(_run_static, network, list(caches), self.ids, self.position, reach)
+        self.run = partial(_run_static, network, cache, self.ids, self.position, reach)
         self.rows: torch.Tensor | None = None  # of the batch that go on; none: all
         self.replay: Step | None = None
 
@@ -270,12 +276,12 @@ class _StaticStep:
 
 
 def _run_static(
-    network: _Network, caches: Sequence[torch.Tensor], ids: torch.Tensor, position: torch.Tensor,
+    network: _Network, cache: torch.Tensor, ids: torch.Tensor, position: torch.Tensor,
     reach: torch.Tensor,
 ) -> torch.Tensor:  # fmt: skip
     x = network.tokens(ids) + network.positions.index_select(0, position)
     bias = torch.zeros_like(reach, dtype=x.dtype).masked_fill(reach > position, float("-inf"))
-    return network.run(x[:, None], caches, position, len(reach), bias)
+    return network.run(x[:, None], cache, position, len(reach), bias)
 
 
 class Decoder:
@@ -306,24 +312,25 @@ class Decoder:
         self.network, self.use_cache, self.batch = _Network.of(model), use_cache, batch
         self.position = 0  # of the next token
         self.inputs: torch.Tensor | None = None  # without cache: embeddings so far, (B, T, D)
-        shape = (2, batch, config.n_head, length, config.n_embd // config.n_head)  # keys and values
+        heads, each = config.n_head, config.n_embd // config.n_head
+        shape = (config.n_layer, batch, 2, heads, length, each)  # keys and values
         static = use_cache and worth_a_graph(weight)
         # with AVX-512, attention from one position takes a third of bfloat16's time in float32
         dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
-        make = (
-            torch.zeros if static else torch.empty
-        )  # a bias does not keep out NaN that lay in memory
-        self.cache = [
-            make(shape, dtype=dtype, device=weight.device) for _ in self.network.layers if use_cache
-        ]
-        self.static = _StaticStep(self.network, self.cache) if static else None
+        # a bias does not keep out NaN that lay in memory
+        make = torch.zeros if static else torch.empty
+        self.cache = make(shape, dtype=dtype, device=weight.device) if use_cache else None
+        self.static = (
+            _StaticStep(self.network, self.cache) if static and self.cache is not None else None
+        )
 
     def prefill(self, embeddings: torch.Tensor, rows: slice) -> torch.Tensor:
         """Read prompts (B, T, D) from position 0; return the logits (B, len(rows)) that follow
         them.
         """
         self.position, self.inputs, self.batch = 0, embeddings, len(embeddings)
-        self.cache = [layer[:, : self.batch] for layer in self.cache]
+        if self.cache is not None:
+            self.cache = self.cache[:, : self.batch]
         if self.static is not None:
             self.static.begin(self.batch)
         return self._run(embeddings, rows)
@@ -354,8 +361,10 @@ class Decoder:
         chosen: slice | list[int] = (
             slice(len(sequences)) if first else list(sequences)
         )  # a slice copies nothing
-        for index, layer in enumerate(self.cache):
-            self.cache[index] = layer[:, chosen]
+        if self.cache is not None:
+            for layer in () if first else self.cache:  # one by one: a second cache may not fit
+                layer[: len(sequences)] = layer[chosen]
+            self.cache = self.cache[:, : len(sequences)]
         if self.inputs is not None:
             self.inputs = self.inputs[chosen]
 
