@@ -10,7 +10,7 @@ tensor."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -116,8 +116,15 @@ def _head(module: nn.Module, copy: bool) -> Head:
     """Bind the head's weight to a function that gives any range of logits."""
     if isinstance(module, Int8Head):
         return module.forward
-    weight = _laid_out(module.get_parameter("weight"), copy)[0]
-    return lambda states, rows: torch.mm(states, weight[:, rows])
+    weight = module.get_parameter("weight")
+    across = lru_cache(lambda: _laid_out(weight, copy)[0])
+    part = lru_cache(lambda start, stop: packed(weight[start:stop]) if copy else None)
+
+    def logits(states: torch.Tensor, rows: slice) -> torch.Tensor:
+        short = part(rows.start, rows.stop)
+        return torch.mm(states, across()[:, rows]) if short is None else short.multiply(states)
+
+    return logits
 
 
 def _embedding(module: nn.Module) -> Operation:

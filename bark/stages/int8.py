@@ -179,7 +179,7 @@ class Int8Linear(nn.Module):
             if len(rows) <= LEAST:
                 return torch.ops.aten._weight_int8pack_mm(rows, self.codes, self.scale), None
             return F.linear(rows, self.codes.float()).mul_(self.scale), None
-        if self.many is None or (self.few is not None and len(rows) <= FEW):
+        if self.many is None or (self.few is not None and rows.shape[0] <= FEW):
             size = rows.abs().amax(-1, keepdim=True)
             return _multiplied_few(rows / size, self.levels, self.few), size
         codes, size = _quantised(rows, self.levels)
