@@ -154,6 +154,7 @@ def _laid_out(weight: torch.Tensor, copy: bool) -> tuple[torch.Tensor, torch.Ten
 
 def _gelu_of_few(rows: torch.Tensor) -> torch.Tensor:
     """GELU by torch's own kernel: oneDNN's, which costs 50 µs a call, does not take a transpose."""
+    rows = rows.contiguous()  # a layer of another kind may give anything
     gelu_(rows.view(2, -1).t())
     return rows
 

@@ -172,13 +172,15 @@ def test_a_replaced_layer_is_used_not_its_weights(network: GPT) -> None:
             self.base, self.weight, self.bias = base, base.weight, base.bias
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.base(x) * 1.5
+            return (self.base(x) * 1.5).mT.contiguous().mT  # column by column
 
-    ids = random_ids(1, 9)
+    ids = random_ids(3, 9)
     plain = network(ids)[:, -1]
     layer = network.transformer.h[0].get_submodule("mlp")
     layer.c_fc = Adapted(layer.get_submodule("c_fc"))  # type: ignore[arg-type, assignment]
-    adapted = Decoder(network, 1).prefill(network.embed(ids), EVERY)
+    decoder = Decoder(network, 3)
+    decoder.prefill(network.embed(ids[:, :8]), EVERY)
+    adapted = decoder.step(ids[:, 8], EVERY)
     torch.testing.assert_close(adapted, network(ids)[:, -1])
     assert not torch.allclose(adapted, plain)
 
