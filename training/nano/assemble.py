@@ -26,6 +26,7 @@ from training.nano.corpus.corpus import load_voice, voice_paths
 from training.nano.corpus.synthesis import SAMPLE_RATE
 from training.stages.initial import NetworkSize, stage_config
 
+from .options import MEL_CODEC
 from .stages import HUBERT, SIZES, STAGES, work_layout
 
 FORMAT_VERSION = 1
@@ -59,7 +60,8 @@ DEFAULTS = {
 def assemble(work: Path, target: Path) -> None:
     """Write codec, the three stages and ``config.json`` into `target`; the decoder if there is one.
 
-    The weights are those of each run's best validation.
+    The weights are those of each run's best validation; the codec is that of the step mel, if that
+    has run.
 
     Raises
     ------
@@ -68,7 +70,8 @@ def assemble(work: Path, target: Path) -> None:
     """
     layout = work_layout(work)
     target.mkdir(parents=True, exist_ok=True)
-    MelCodec.load(work / "codec").save(target)
+    trained_on = work / MEL_CODEC
+    MelCodec.load(trained_on if trained_on.is_dir() else work / "codec").save(target)
     config = {
         "format": "bark",
         "format_version": FORMAT_VERSION,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bark import commandline
 from bark.commandline import OneLineParser, number, say, whole
+from hubert.speaker_weights import find_weights
 from training.engine.progress import Progress
 
 from .corpus.corpus import CorpusOptions, corpus_voices
@@ -84,6 +85,8 @@ def _run(step: str, options: NanoOptions) -> None:
     if step in ("all", "corpus"):
         wanted = CorpusOptions(options.work, voices=options.voices, seed=options.seed)
         check_packages(corpus_voices(wanted))
+    if step in ("all", "mel"):
+        find_weights()  # of the speaker encoder, before hours of other work
     from .recipe import WORK_OF, run_all
 
     if step == "all":

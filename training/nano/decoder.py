@@ -12,7 +12,7 @@ learn in the same steps, judge what is below the band.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -75,6 +75,14 @@ def band_of(audio: np.ndarray) -> float:
     return float(np.flatnonzero(power > FADED * power.max())[-1] * SAMPLE_RATE / length)
 
 
+class BandedVoice(NamedTuple):
+    """What a voice says, and up to which frequency there is anything."""
+
+    name: str
+    audio: np.ndarray  # (N,) int16
+    band: float  # Hz
+
+
 class BandedPool:
     """Random crops of one side of the corpus, each with its band.
 
@@ -88,7 +96,7 @@ class BandedPool:
         self.recipe = recipe
         self.length = (recipe.frames + 2 * MARGIN) * HOP_LENGTH
         limit = int(recipe.seconds_per_voice * SAMPLE_RATE)
-        self.voices: dict[str, list[tuple[np.ndarray, float]]] = {}
+        self.voices: dict[str, list[BandedVoice]] = {}
         paths = voice_paths(work)
         for path in paths:
             split = split_of(path)
@@ -101,7 +109,7 @@ class BandedPool:
             kind = "wide" if band >= WIDE else "narrow"
             if not path.stem.startswith("real_"):
                 kind = "synthetic"
-            self.voices.setdefault(kind, []).append((audio, band))
+            self.voices.setdefault(kind, []).append(BandedVoice(path.stem, audio, band))
         if not self.voices:
             raise MissingFileError(
                 "no training speech found", got=str(work), fix="Run the corpus step first"
@@ -111,7 +119,7 @@ class BandedPool:
         self.shares = shares / shares.sum()
         self.weights = {}  # of each voice among its kind: how long it is
         for kind, voices in self.voices.items():
-            lengths = np.array([len(audio) for audio, _ in voices], dtype=float)
+            lengths = np.array([len(voice.audio) for voice in voices], dtype=float)
             self.weights[kind] = lengths / lengths.sum()
 
     def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
@@ -122,7 +130,7 @@ class BandedPool:
         for _ in range(self.recipe.batch):
             kind = self.kinds[generator.choice(len(self.kinds), p=self.shares)]
             voices = self.voices[kind]
-            voice, band = voices[generator.choice(len(voices), p=self.weights[kind])]
+            _, voice, band = voices[generator.choice(len(voices), p=self.weights[kind])]
             start = int(generator.integers(0, len(voice) - self.length))
             gain = 10 ** (generator.uniform(*GAIN_DB) / 20) / 32768
             crop = voice[start : start + self.length].astype(np.float32) * np.float32(gain)

@@ -8,7 +8,11 @@ from pathlib import Path
 from .corpus.corpus import CorpusOptions
 
 STAGES = ("semantic", "coarse", "fine")
-STEPS = ("corpus", "codec", "codes", "decoder", "hubert", "tokens", *STAGES, "model", "quantizer")
+STEPS = (
+    *("corpus", "codec", "codes", "decoder", "hubert", "tokens"),
+    *(*STAGES, "mel", "model", "quantizer"),
+)
+MEL_CODEC = "mel_codec"  # folder, in the work folder, of the codec as the step mel leaves it
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from training.nano.hubert.train import HubertOptions, train_hubert
 from .assemble import assemble, make_voices
 from .codec import CodecObjective, CodecRecipe, CodecTraining, SpeechPool
 from .decoder import train_decoder
+from .mel_decoder import train_mel_decoder
 from .options import NanoOptions as NanoOptions
 from .quantizer import QuantizerOptions, speak_pairs, train_quantizer
 from .stages import HUBERT, STAGES, StageOptions, train_stage
@@ -160,6 +161,7 @@ WORK_OF: dict[str, Callable[[NanoOptions, Progress], None]] = {
     "hubert": train_listener,
     "tokens": tokenise_corpus,
     **{stage: partial(train, stage) for stage in STAGES},
+    "mel": train_mel_decoder,
     "model": write_model,
     "quantizer": train_own_quantizer,
 }
@@ -168,7 +170,7 @@ WORK_OF: dict[str, Callable[[NanoOptions, Progress], None]] = {
 # each has all in turn.
 WAVES = (
     (("corpus",),),
-    (("codec", "codes", "fine"), ("hubert", "tokens")),
+    (("codec", "codes", "fine", "mel"), ("hubert", "tokens")),
     (("semantic", "coarse", "model", "quantizer"),),
 )
 

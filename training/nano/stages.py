@@ -26,7 +26,7 @@ from training.stages.acoustic import new_coarse, new_fine
 from training.stages.alignment import PHONES, UNKNOWN
 from training.stages.attention import guide_heads, use_block_attention
 from training.stages.examples import Speaker
-from training.stages.initial import NetworkSize, nano_layout, new_semantic
+from training.stages.initial import NetworkSize, deepened, nano_layout, new_semantic
 from training.stages.objectives import OBJECTIVES, ObjectiveOptions
 
 from .speakers import load_speakers
@@ -82,7 +82,8 @@ def train_stage(
 ) -> TrainingResult:
     """Train one stage in ``runs/<stage>``; goes on where an earlier run stopped.
 
-    Weights given by `init` are averaged with the trained ones at the end (`blend`).
+    Weights given by `init`, of as many layers or fewer (`deepened`), are averaged with the trained
+    ones at the end (`blend`).
     Validation is on the prompt utterances of held-out voices and on real speakers kept back; the
     held-out texts and the recordings for the report stay unseen here.
 
@@ -102,7 +103,7 @@ def train_stage(
     objective = OBJECTIVES[stage](train, held_out + kept_back, layout, options)
     network = new_network(stage, work, layout, chosen.size(stage), train, chosen.seed)
     if chosen.init is not None:
-        load_network(network, load_tensors(chosen.init)[0], chosen.init)
+        load_network(network, deepened(load_tensors(chosen.init)[0], network), chosen.init)
     if chosen.device == "cpu" or not torch.cuda.is_available():
         use_block_attention(network)
     if stage == "semantic":

@@ -44,6 +44,19 @@ class NetworkSize:
         return cls(weights["transformer.wpe.weight"].shape[1], max(blocks) + 1, heads)
 
 
+def deepened(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Return a stage's weights for a network of as many layers or more, those of `network`.
+
+    Layers that the weights lack get `network`'s own, and add nothing until they have learned.
+    """
+    added = {
+        name: torch.zeros_like(tensor) if "c_proj" in name else tensor.detach()
+        for name, tensor in network.named_parameters()
+        if name.startswith("transformer.h.") and name not in weights
+    }
+    return weights | added
+
+
 def nano_layout(units: int, text_ids: int) -> TokenLayout:
     """Return nano's token layout for `units` semantic tokens and `text_ids` ids of
     its tokenizer.

@@ -8,6 +8,7 @@ so that a stage learns to take the voice from them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -30,7 +31,25 @@ IGNORE = -100  # target of positions that are not learned
 
 
 class SemanticObjective(Drawing):
-    """Text (and history) → semantic tokens, for `GPT`."""
+    """Text (and history) → semantic tokens, for `GPT`.
+
+    Of recordings the words are not known: they are heard, as the history of somebody else's speech,
+    so that a text is read as well in the voice of a person as in a synthetic one.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Speaker],
+        validation: Sequence[Speaker],
+        layout: TokenLayout,
+        options: ObjectiveOptions,
+    ) -> None:
+        super().__init__(train, validation, layout, options)
+        self.strangers = [
+            speaker
+            for speaker in train
+            if speaker.examples and all(example.text is None for example in speaker.examples)
+        ]
 
     def usable(self, speaker: Speaker) -> Speaker:
         """Keep the utterances whose text is known and that fit into the windows."""
@@ -86,7 +105,10 @@ class SemanticObjective(Drawing):
                 sounding = np.concatenate([sounding[:-1], _sounding(second, len(text))])
                 text = np.concatenate([text, _text(second)])
                 semantic = np.concatenate([semantic, second.semantic])
-        others = pieces(speaker, generator, layout.text_window)
+        heard = speaker
+        if self.strangers and generator.random() < self.options.strange:
+            heard = self.strangers[int(generator.integers(len(self.strangers)))]
+        others = pieces(heard, generator, layout.text_window)
         past = np.concatenate(
             [other.semantic for other in others if other is not example] or [semantic[:0]]
         )

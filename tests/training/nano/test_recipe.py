@@ -1,6 +1,7 @@
 """training.nano at a tiny size: codec, codes and the three stages, resumed, assembled, and speaking."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from bark.errors import MissingFileError
 from bark.pipeline import Bark
 from bark.voice.voice import Voice
 from tests.conftest import contents
+from tests.judges import skip_without_judges
 from training.engine.blend import SHARES
 from training.nano import stages
 from training.nano.assemble import assemble
 from training.nano.command import main
+from training.nano.mel_decoder import BLOCKS
 from training.nano.options import STEPS, NanoOptions
 from training.nano.recipe import WORK_OF, run_all
 from training.nano.speakers import load_speakers
@@ -163,6 +166,26 @@ def test_stages_train_resume_assemble_and_speak(
     np.testing.assert_array_equal(spoken.audio, again.audio)
 
 
+def test_the_model_takes_the_decoder_that_was_trained_on(work: Path, tmp_path: Path) -> None:
+    skip_without_judges()
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder, ignore=shutil.ignore_patterns("runs"))
+    for step in (*stages.STAGES, "mel"):
+        assert main([step, "--work", str(folder), "--steps", "1", "--device", "cpu"]) == 0
+    voices = sorted(path.stem for path in (folder / "filled").glob("*.npz"))
+    assert voices == ["flite_a", "flite_b", "held_a", "real_1", "real_2_a", "real_3"]
+    written = (folder / "filled" / "real_1.npz").stat().st_mtime_ns
+    again = ["mel", "--work", str(folder), "--steps", "1", "--device", "cpu"]
+    assert main(again) == 0 and (folder / "filled" / "real_1.npz").stat().st_mtime_ns == written
+    assemble(folder, tmp_path / "model")
+    plain, longer = (MelCodec.load(path) for path in (folder / "codec", tmp_path / "model"))
+    assert longer.network.config.decoder_blocks == plain.network.config.decoder_blocks + BLOCKS
+    audio = np.random.default_rng(0).normal(0, 0.05, 9600).astype(np.float32)
+    codes = plain.encode(audio)
+    np.testing.assert_array_equal(longer.encode(audio), codes)
+    assert np.abs(longer.decode(codes) - plain.decode(codes)).max() > 0
+
+
 def test_people_kept_back_validate_and_bad_recordings_are_prompts(work: Path) -> None:
     train, kept_back, held_out = (
         load_speakers(work, split, ("tokens", "codes"))
@@ -207,6 +230,6 @@ def test_lanes_share_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert set(ran) == set(STEPS) - {"decoder"}  # which nano has none of, yet
     assert set(STEPS) == set(WORK_OF)
     assert {step for step, threads in ran.items() if threads == "2"} == {
-        *"codec codes fine hubert tokens".split()
+        *"codec codes fine mel hubert tokens".split()
     }
     assert set(ran.values()) == {"2", "4"}

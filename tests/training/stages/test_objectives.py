@@ -10,15 +10,16 @@ import torch
 
 pytest.importorskip("accelerate", reason="the training extra is not installed")
 
-from bark.errors import SettingError
+from bark.errors import CheckpointError, SettingError
 from bark.stages.coarse import coarse_window
 from bark.stages.semantic import semantic_prompt
 from bark.tokens import BARK, TokenLayout, flatten_codebooks
+from training.engine.run_folder import load_network, network_tensors
 from training.engine.trainer import Trainer, TrainerOptions
 from training.stages.acoustic import new_coarse, new_fine
 from training.stages.attention import block_attention, guide_heads, use_block_attention
 from training.stages.examples import Example, Speaker
-from training.stages.initial import NetworkSize, nano_layout, new_semantic
+from training.stages.initial import NetworkSize, deepened, nano_layout, new_semantic
 from training.stages.objectives import (
     IGNORE,
     CoarseObjective,
@@ -99,6 +100,24 @@ def test_semantic_items_are_the_prompts_of_the_stage() -> None:
             np.testing.assert_array_equal(targets[: len(expected)], expected)
             assert (targets[len(expected) :] == IGNORE).all()
             assert not np.isin(said, example.semantic).any()
+
+
+def test_texts_are_read_behind_recordings_whose_words_nobody_knows() -> None:
+    recorded = Speaker(
+        "r", True, (Example(None, np.arange(700, 900), np.zeros((8, 0), int), None),)
+    )
+    for share, heard in ((1.0, {True}), (0.0, {False}), (0.5, {True, False})):
+        options = ObjectiveOptions(batch=2, joined=0.0, no_history=0.0, strange=share)
+        objective = SemanticObjective([SPEAKER, recorded], [], LAYOUT, options)
+        found = set()
+        for seed in range(10):
+            batch = objective.batch(np.random.default_rng(seed))
+            said = batch["targets"][batch["targets"] != IGNORE]
+            assert (said[said != LAYOUT.semantic_pad] < 560).all(), "what is said has a text"
+            for history in batch["history"].numpy():
+                history = history[history != LAYOUT.semantic_pad]
+                found |= {bool((history >= 700).all())} if len(history) else set()
+        assert found == heard, share
 
 
 def test_joined_items_speak_both_texts() -> None:
@@ -270,3 +289,16 @@ def test_two_examples_are_learned(stage: str, tmp_path: Path) -> None:
     rows = [json.loads(row) for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if row["phase"] == "validation"]
     assert losses[-1] < {"semantic": 0.85, "coarse": 0.85, "fine": 0.96}[stage] * losses[0]
+
+
+def test_a_deeper_network_begins_as_the_one_it_goes_on_from() -> None:
+    random = np.random.default_rng(0)
+    centres, books = random.normal(size=(UNITS, 8)), random.normal(size=(8, 1024, 8))
+    arrays = centres.astype(np.float32), books.astype(np.float32)
+    first = new_coarse(LAYOUT, SMALL, *arrays, 0)
+    deeper = new_coarse(LAYOUT, replace(SMALL, layers=4), *arrays, 1)
+    load_network(deeper, deepened(network_tensors(first), deeper), Path("first"))
+    ids = torch.arange(40)[None]
+    torch.testing.assert_close(deeper(ids), first(ids))
+    with pytest.raises(CheckpointError):  # layers are not left out
+        load_network(first, deepened(network_tensors(deeper), first), Path("deeper"))

@@ -88,6 +88,14 @@ def voice_paths(work: Path) -> tuple[Path, ...]:
     return paths
 
 
+def own_voices(work: Path) -> tuple[Path, ...]:
+    """Return the corpus files of voices as they were recorded or spoken, without their versions."""
+    paths = voice_paths(work)
+    names = {path.stem for path in paths}
+    # a version's name is the voice's and a suffix
+    return tuple(path for path in paths if path.stem.rpartition("_")[0] not in names)
+
+
 def load_voice(path: Path) -> VoiceAudio:
     """Read one voice."""
     with np.load(path, allow_pickle=False) as file:
