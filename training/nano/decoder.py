@@ -167,15 +167,20 @@ class DecoderTraining(nn.Module):
     def decode(self, codes: Tensor, books: Tensor) -> Tensor:
         """Decode the first ``books[b]`` of ``(B, 8, T)`` codes: ``(B, 320 T)``."""
         with torch.no_grad(), torch.autocast(codes.device.type, enabled=False):
-            number = torch.arange(NUM_CODEBOOKS, device=codes.device)
-            entries = self.codec.codebooks[number[:, None], codes]  # (B, 8, T, latent)
-            used = number[:, None] < books[:, None, None]  # (B, 8, 1)
-            frames = self.codec.decoder((entries * used[..., None]).sum(1))
+            frames = self.codec.decoder(sum_of_entries(self.codec, codes, books))
             start = carrier(self.codec.magnitude(frames))
         condition = torch.tensor([bandwidth_index(int(k)) for k in books], device=codes.device)
         hidden: Tensor = self.decoder.backbone(frames, condition)
         audio: Tensor = self.decoder.head(hidden, start)
         return audio
+
+
+def sum_of_entries(codec: MelAutoencoder, codes: Tensor, books: Tensor) -> Tensor:
+    """Return the latent ``(B, T, latent)`` of the first ``books[b]`` of ``(B, 8, T)`` codes."""
+    number = torch.arange(NUM_CODEBOOKS, device=codes.device)
+    entries = codec.codebooks[number[:, None], codes]  # (B, 8, T, latent)
+    used = number[:, None] < books[:, None, None]  # (B, 8, 1)
+    return (entries * used[..., None]).sum(1)
 
 
 def decoder_config(codec: MelAutoencoder) -> VocosConfig:

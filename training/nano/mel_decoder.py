@@ -32,7 +32,7 @@ from training.nano.corpus.corpus import own_voices
 
 from .assemble import DEFAULTS, trained_network
 from .codec import band_centres, envelope_loss, level_loss, spectral_loss
-from .decoder import MARGIN, BandedPool, BandedVoice, DecoderRecipe
+from .decoder import MARGIN, BandedPool, BandedVoice, DecoderRecipe, sum_of_entries
 from .options import MEL_CODEC, NanoOptions
 from .stages import FINE_LAYOUT
 
@@ -95,7 +95,8 @@ def _fill(stage: FineStage, codes: np.ndarray, seed: int) -> tuple[np.ndarray, n
     around = np.concatenate([codes, codes], axis=1)
     voices = [around[:, start + codes.shape[1] // 2 :][:, :CHUNK] for start in starts]
     given = [codes[:2, start : start + CHUNK] for start in starts]
-    generators = [torch.Generator().manual_seed(seed + index) for index in range(count)]
+    device = stage.model.transformer.wpe.weight.device
+    generators = [torch.Generator(device).manual_seed(seed + index) for index in range(count)]
     temperature = DEFAULTS["fine_temperature"]
     filled = stage.generate_batch(given, voices, temperature=temperature, generators=generators)
     return starts, np.stack(filled) if count else np.zeros((0, 8, CHUNK), np.int64)
@@ -258,14 +259,6 @@ class MelDecoderObjective:
         return total, {name: float(value.detach()) for name, value in figures.items()}
 
 
-def sum_of_entries(codec: MelAutoencoder, codes: Tensor, books: Tensor) -> Tensor:
-    """Return the latent ``(B, T, latent)`` of the first ``books[b]`` of ``(B, 8, T)`` codes."""
-    number = torch.arange(NUM_CODEBOOKS, device=codes.device)
-    entries = codec.codebooks[number[:, None], codes]  # (B, 8, T, latent)
-    used = number[:, None] < books[:, None, None]  # (B, 8, 1)
-    return (entries * used[..., None]).sum(1)
-
-
 def voice_distance(network: MelDecoderTraining, output: Tensor, whole: Tensor) -> Tensor:
     """Return 1 minus the cosine of the voice in ``(B, T, bands)`` frames, sounding with the phases
     of the recording's spectra ``(B, T, 513)``, and the voice in these.
@@ -298,7 +291,7 @@ def train_mel_decoder(options: NanoOptions, progress: Progress = SILENT) -> None
     Trainer(network, objective, folder, trainer_options, **shown).run()
     load_network(network, load_tensors(folder / BEST)[0], folder)
     for name, tensor in network.decoder.state_dict().items():
-        tensor.lerp_(first[name], 1 - SHARE)
+        tensor.lerp_(first[name].to(tensor.device), 1 - SHARE)
     MelCodec(with_decoder(network)).save(options.work / MEL_CODEC)
 
 

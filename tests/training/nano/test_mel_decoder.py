@@ -19,6 +19,7 @@ from tests.training.nano.test_codec import write_voice
 from tests.training.nano.test_decoder import CODEC
 from training.engine.trainer import Trainer, TrainerOptions
 from training.nano import mel_decoder
+from training.nano.decoder import sum_of_entries
 from training.nano.mel_decoder import (
     CHUNK,
     FilledPool,
@@ -26,7 +27,6 @@ from training.nano.mel_decoder import (
     MelDecoderObjective,
     MelDecoderTraining,
     MelRecipe,
-    sum_of_entries,
     with_decoder,
 )
 from training.nano.stages import FINE_LAYOUT
