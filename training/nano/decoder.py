@@ -213,13 +213,11 @@ def train_decoder(options: NanoOptions, progress: Progress = SILENT) -> None:
     save_vocos(network.decoder, options.work / WEIGHTS)
 
 
-class DecoderObjective:
-    """What the trainer asks of the decoder: batches and losses."""
+class PoolObjective:
+    """What the trainer asks of a decoder, but for the losses."""
 
-    def __init__(self, work: Path, recipe: DecoderRecipe, validation_batches: int = 8) -> None:
-        self.recipe, self.validation_batches = recipe, validation_batches
-        self.pool = BandedPool(work, recipe)
-        self.unseen = BandedPool(work, recipe, validation=True)
+    def __init__(self, pool: BandedPool, unseen: BandedPool, validation_batches: int) -> None:
+        self.pool, self.unseen, self.validation_batches = pool, unseen, validation_batches
 
     def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
         """Draw a batch of the training voices."""
@@ -231,8 +229,17 @@ class DecoderObjective:
         for _ in range(self.validation_batches):
             yield self.unseen.batch(generator)
 
-    def begin_step(self, network: DecoderTraining, step: int, seed: int) -> None:
+    def begin_step(self, network: nn.Module, step: int, seed: int) -> None:
         """Nothing changes from step to step."""
+
+
+class DecoderObjective(PoolObjective):
+    """What the trainer asks of the decoder: batches and losses."""
+
+    def __init__(self, work: Path, recipe: DecoderRecipe, validation_batches: int = 8) -> None:
+        pools = BandedPool(work, recipe), BandedPool(work, recipe, validation=True)
+        super().__init__(*pools, validation_batches)
+        self.recipe = recipe
 
     def loss(
         self,

@@ -9,7 +9,6 @@ spectra, with the phases of the recording, are heard by the speaker encoder of `
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ from training.nano.corpus.corpus import own_voices
 
 from .assemble import DEFAULTS, trained_network
 from .codec import band_centres, envelope_loss, level_loss, spectral_loss
-from .decoder import MARGIN, BandedPool, BandedVoice, DecoderRecipe, sum_of_entries
+from .decoder import MARGIN, BandedPool, BandedVoice, DecoderRecipe, PoolObjective, sum_of_entries
 from .options import MEL_CODEC, NanoOptions
 from .stages import FINE_LAYOUT
 
@@ -204,26 +203,13 @@ class MelDecoderTraining(nn.Module):
         return torch.where(batch["filled"] < 0, own, batch["filled"])
 
 
-class MelDecoderObjective:
+class MelDecoderObjective(PoolObjective):
     """What the trainer asks of the decoder: batches and losses."""
 
     def __init__(self, work: Path, recipe: MelRecipe, validation_batches: int = 8) -> None:
-        self.recipe, self.validation_batches = recipe, validation_batches
-        self.pool = FilledPool(work, recipe)
-        self.unseen = FilledPool(work, recipe, validation=True)
-
-    def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
-        """Draw a batch of the training voices."""
-        return self.pool.batch(generator)
-
-    def validation(self) -> Iterator[dict[str, Tensor]]:
-        """Yield fixed batches of voices that are not trained on."""
-        generator = np.random.default_rng(2**31)
-        for _ in range(self.validation_batches):
-            yield self.unseen.batch(generator)
-
-    def begin_step(self, network: MelDecoderTraining, step: int, seed: int) -> None:
-        """Nothing changes from step to step."""
+        pools = FilledPool(work, recipe), FilledPool(work, recipe, validation=True)
+        super().__init__(*pools, validation_batches)
+        self.recipe = recipe
 
     def loss(
         self,

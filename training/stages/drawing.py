@@ -46,7 +46,7 @@ class Drawing:
         layout: TokenLayout,
         options: ObjectiveOptions,
     ) -> None:
-        self.layout, self.options = layout, options
+        self.layout, self.options, self._train = layout, options, train
         self._groups = _by_source(map(self.usable, train))
         self._validation_groups = _by_source(map(self.usable, validation))
         if not self._groups:

@@ -8,7 +8,6 @@ so that a stage learns to take the voice from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -37,17 +36,12 @@ class SemanticObjective(Drawing):
     so that a text is read as well in the voice of a person as in a synthetic one.
     """
 
-    def __init__(
-        self,
-        train: Sequence[Speaker],
-        validation: Sequence[Speaker],
-        layout: TokenLayout,
-        options: ObjectiveOptions,
-    ) -> None:
-        super().__init__(train, validation, layout, options)
-        self.strangers = [
+    @cached_property
+    def _strangers(self) -> list[Speaker]:
+        """Speakers whose words nobody wrote down."""
+        return [
             speaker
-            for speaker in train
+            for speaker in self._train
             if speaker.examples and all(example.text is None for example in speaker.examples)
         ]
 
@@ -106,8 +100,8 @@ class SemanticObjective(Drawing):
                 text = np.concatenate([text, _text(second)])
                 semantic = np.concatenate([semantic, second.semantic])
         heard = speaker
-        if self.strangers and generator.random() < self.options.strange:
-            heard = self.strangers[int(generator.integers(len(self.strangers)))]
+        if self._strangers and generator.random() < self.options.strange:
+            heard = self._strangers[int(generator.integers(len(self._strangers)))]
         others = pieces(heard, generator, layout.text_window)
         past = np.concatenate(
             [other.semantic for other in others if other is not example] or [semantic[:0]]
