@@ -37,8 +37,8 @@ from .stages import FINE_LAYOUT
 
 STEPS = 2200
 BLOCKS = 3  # added to the decoder
-# of the trained weights in what is kept, the rest as before: all codes of a recording are then
-# decoded as well as before, and filled ones nearly as well as by the trained weights alone
+# of the trained weights in the average with the earlier ones: true codes then have no larger loss
+# than before, and filled codes nearly the loss of the trained weights alone
 SHARE = 0.5
 CHUNK = 256  # frames that are filled at a time, behind as many of the voice
 CHUNKS = 2  # of each voice, at most: 7 s
@@ -152,8 +152,8 @@ def _chunks(path: Path, voice: BandedVoice) -> list[Filled]:
     return [each for each in found if len(each.audio) == length]
 
 
-class Listener(nn.Module):
-    """Hears the voice in spectra at 24 kHz as `hubert.likeness` hears it in audio."""
+class DifferentiableEmbedder(nn.Module):
+    """Speaker embeddings as of `hubert.likeness`, of audio at 24 kHz, with gradients."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class MelDecoderTraining(nn.Module):
         self.decoder.load_state_dict(codec.decoder.state_dict(), strict=False)
         for block in self.decoder.blocks[config.decoder_blocks :]:  # they begin as no change
             nn.init.zeros_(block.get_parameter("scale"))
-        self.listener = Listener()
+        self.embedder = DifferentiableEmbedder()
 
     def codes(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the codes of a batch, ``(B, 8, T)``: the filled ones where there are such."""
@@ -252,8 +252,8 @@ def voice_distance(network: MelDecoderTraining, output: Tensor, whole: Tensor) -
     weight = overlap(whole)
     spoken = waveform(network.codec.magnitude(output) * unit(whole), weight)
     with torch.no_grad():
-        theirs = network.listener(waveform(whole, weight))
-    return 1 - (network.listener(spoken) * theirs).sum(1).mean()
+        theirs = network.embedder(waveform(whole, weight))
+    return 1 - (network.embedder(spoken) * theirs).sum(1).mean()
 
 
 def train_mel_decoder(options: NanoOptions, progress: Progress = SILENT) -> None:

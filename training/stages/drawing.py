@@ -28,7 +28,8 @@ class ObjectiveOptions:
     no_history: float = 0.1  # share of items without a history prompt
     # semantic: share of batches whose items are two utterances spoken one after the other
     joined: float = 0.3
-    strange: float = 0.3  # semantic: share of items whose history is a recording of somebody else
+    # semantic: share of items whose history is a recording of another speaker
+    other_history: float = 0.3
     guidance: float = 0.2  # semantic: weight of each guided head's loss
     # coarse: share of batches, fine: of windows, that end before the window does
     cut_short: float = 0.4

@@ -32,13 +32,13 @@ IGNORE = -100  # target of positions that are not learned
 class SemanticObjective(Drawing):
     """Text (and history) → semantic tokens, for `GPT`.
 
-    Of recordings the words are not known: they are heard, as the history of somebody else's speech,
-    so that a text is read as well in the voice of a person as in a synthetic one.
+    Recordings have no transcripts. They serve as histories of other speakers' texts, so that a text
+    is read as well behind a person's recording as behind a synthetic voice.
     """
 
     @cached_property
-    def _strangers(self) -> list[Speaker]:
-        """Speakers whose words nobody wrote down."""
+    def _untranscribed(self) -> list[Speaker]:
+        """Speakers without transcripts."""
         return [
             speaker
             for speaker in self._train
@@ -100,8 +100,8 @@ class SemanticObjective(Drawing):
                 text = np.concatenate([text, _text(second)])
                 semantic = np.concatenate([semantic, second.semantic])
         heard = speaker
-        if self._strangers and generator.random() < self.options.strange:
-            heard = self._strangers[int(generator.integers(len(self._strangers)))]
+        if self._untranscribed and generator.random() < self.options.other_history:
+            heard = self._untranscribed[int(generator.integers(len(self._untranscribed)))]
         others = pieces(heard, generator, layout.text_window)
         past = np.concatenate(
             [other.semantic for other in others if other is not example] or [semantic[:0]]

@@ -22,8 +22,8 @@ from training.nano import mel_decoder
 from training.nano.decoder import sum_of_entries
 from training.nano.mel_decoder import (
     CHUNK,
+    DifferentiableEmbedder,
     FilledPool,
-    Listener,
     MelDecoderObjective,
     MelDecoderTraining,
     MelRecipe,
@@ -110,7 +110,7 @@ def test_the_listener_hears_audio_as_likeness_does() -> None:
     speech = np.cumsum(random.normal(size=41_000))
     speech -= np.convolve(speech, np.ones(200) / 200, "same")
     speech = (0.02 * speech).astype(np.float32)
-    heard = Listener()(torch.from_numpy(speech)[None])[0]
+    heard = DifferentiableEmbedder()(torch.from_numpy(speech)[None])[0]
     theirs = Embedder().stretches(soxr.resample(speech, 24_000, 16_000)[:26_000])[0]
     assert float(heard @ torch.from_numpy(theirs)) > 0.999
 
@@ -121,7 +121,7 @@ def test_a_short_run_learns_and_codes_stay(
     skip_without_judges()
     network = MelDecoderTraining(codec)
     kept = {name: tensor.clone() for name, tensor in codec.state_dict().items()}
-    ears = {name: tensor.clone() for name, tensor in network.listener.state_dict().items()}
+    ears = {name: tensor.clone() for name, tensor in network.embedder.state_dict().items()}
     options = TrainerOptions(
         steps=25, warmup=2, learning_rate=5e-3, optimizer="muon", validate_every=25, log_every=1,
         mixed_precision="no", device="cpu",
@@ -133,7 +133,7 @@ def test_a_short_run_learns_and_codes_stay(
     for figure in ("loss", "likeness"):
         losses = [row[figure] for row in rows]
         assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:3]), figure
-    for before, now in ((kept, codec), (ears, network.listener)):
+    for before, now in ((kept, codec), (ears, network.embedder)):
         for name, tensor in now.state_dict().items():
             assert torch.equal(tensor, before[name]), name
     made = with_decoder(network)

@@ -107,7 +107,7 @@ def test_texts_are_read_behind_recordings_whose_words_nobody_knows() -> None:
         "r", True, (Example(None, np.arange(700, 900), np.zeros((8, 0), int), None),)
     )
     for share, heard in ((1.0, {True}), (0.0, {False}), (0.5, {True, False})):
-        options = ObjectiveOptions(batch=2, joined=0.0, no_history=0.0, strange=share)
+        options = ObjectiveOptions(batch=2, joined=0.0, no_history=0.0, other_history=share)
         objective = SemanticObjective([SPEAKER, recorded], [], LAYOUT, options)
         found = set()
         for seed in range(10):
