@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,17 @@ def test_speech_is_heard_before_its_end_and_kept_as_a_voice(page: Page, tmp_path
     assert page.input_value("#seed") in takes.inner_text()
 
 
-def test_a_long_text_is_paused_goes_on_and_is_mended(page: Page, tmp_path: Path) -> None:
+def test_a_long_text_is_paused_goes_on_and_is_mended(
+    page: Page, nano: Bark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second part is held until the server knows of the pause."""
+    turns, speak = threading.Semaphore(1), nano.semantic.generate_batch
+
+    def in_turn(*given: Any, **options: Any) -> Any:
+        turns.acquire(timeout=WAIT / 1000)
+        return speak(*given, **options)
+
+    monkeypatch.setattr(nano.semantic, "generate_batch", in_turn)
     enter(page, "long")
     text = tmp_path / "story.txt"
     text.write_text(STORY)
@@ -247,7 +258,9 @@ def test_a_long_text_is_paused_goes_on_and_is_mended(page: Page, tmp_path: Path)
     count = 3
     expect(parts).to_have_count(count)
     expect(page.locator("#parts li[data-state=running]")).to_be_visible()
-    page.get_by_role("button", name="Pause", exact=True).click()
+    with page.expect_response(re.compile("/pause$")):
+        page.get_by_role("button", name="Pause", exact=True).click()
+    turns.release(1_000)
     expect(page.locator("#job-facts")).to_contain_text("Paused")
     assert page.locator("#parts li[data-state=done]").count() < count
     page.get_by_role("button", name="Go on").click()
