@@ -126,10 +126,22 @@ def headings(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in found}
 
 
-def test_links_between_documents_lead_somewhere() -> None:
+def documents() -> list[Path]:
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+    return [*pages, ROOT / "bark" / "nano" / "REPORT.md", ROOT / "training" / "SOURCES.md"]
+
+
+def test_files_of_the_project_that_documents_name_are_there() -> None:
+    pages = [*documents(), *ROOT.glob("*/*/README.md")]
+    ours = re.compile(r"`((?:bark|hubert|booth|training|benchmarks|tests)/[\w/]+\.py)`")
+    named = {(page, name) for page in pages for name in ours.findall(page.read_text("utf-8"))}
+    assert len(named) > 20
+    assert not [f"{page}: {name}" for page, name in named if not (ROOT / name).is_file()]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
     broken = []
-    for page in [*pages, ROOT / "bark" / "nano" / "REPORT.md"]:
+    for page in documents():
         text = page.read_text(encoding="utf-8")
         for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", text):
             name, _, anchor = link.partition("#")

@@ -79,7 +79,8 @@ def model_card(sizes: QuantizerSizes, settings: dict[str, Any]) -> str:
             f"{sizes.version}),"
         )
         entry = (
-            "\n## Entry for `hubert/languages.py`\n\nAfter putting the file on the model hub:\n\n"
+            "\n## Entry for `hubert/quantizer/languages.py`\n\n"
+            "After putting the file on the model hub:\n\n"
             f"```python\n{source}\n```\n"
         )
     return f"""---
