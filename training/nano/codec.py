@@ -19,10 +19,12 @@ from bark.codec.mel import (
     MelCodecConfig,
     nearest,
 )
-from bark.codec.spectra import FFT_LENGTH, HOP_LENGTH, SAMPLE_RATE
+from bark.codec.spectra import FFT_LENGTH, HOP_LENGTH, SAMPLE_RATE, spectrum
 from bark.errors import MissingFileError
 from training.nano.corpus.corpus import load_voice, split_of, voice_paths
 from training.nano.hubert.units import assign, kmeans
+
+from .likeness import DifferentiableEmbedder, voice_distance
 
 BOOKS_USED = (
     1,
@@ -57,6 +59,8 @@ class CodecRecipe:
     envelope_weight: float = 0.5
     level_weight: float = 0.1
     commit_weight: float = 0.25
+    likeness_weight: float = 0.25
+    heard: int = 6  # items of a batch that the speaker encoder hears: those of the fewest codebooks
     kmeans_batches: int = 20
     kmeans_rounds: int = 6
 
@@ -118,7 +122,9 @@ class CodecTraining(nn.Module):
     autoencoder : MelAutoencoder
         What is kept in the end.
     counts, sums : Tensor Running use ``(8, 1024)`` of each entry and running sum ``(8, 1024,
-        latent)`` of what it stood for."""
+        latent)`` of what it stood for.
+    embedder : DifferentiableEmbedder
+        Hears voices; does not change."""
 
     def __init__(self, config: MelCodecConfig) -> None:
         super().__init__()
@@ -127,6 +133,7 @@ class CodecTraining(nn.Module):
         self.register_buffer("sums", torch.zeros_like(self.autoencoder.codebooks))
         self.counts: Tensor
         self.sums: Tensor
+        self.embedder = DifferentiableEmbedder()
 
     @torch.no_grad()
     def set_scale(self, mels: Tensor) -> None:
@@ -192,9 +199,9 @@ class CodecObjective:
 
     def batch(self, generator: np.random.Generator) -> dict[str, Tensor]:
         """Draw ``audio`` (B, samples) and ``books`` (B,), the number of codebooks an item is
-        decoded from.
+        decoded from, in ascending order.
         """
-        books = torch.from_numpy(generator.choice(BOOKS_USED, self.recipe.batch))
+        books = torch.from_numpy(np.sort(generator.choice(BOOKS_USED, self.recipe.batch)))
         return {"audio": self.pool.crops(generator), "books": books}
 
     def validation(self) -> Iterator[dict[str, Tensor]]:
@@ -236,6 +243,7 @@ class CodecObjective:
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and figures to report."""
         autoencoder = network.autoencoder
+        whole = spectrum(batch["audio"])[:, 1:-1]  # (B, frames, 513)
         target = self._frames(network, batch["audio"])
         latent = autoencoder.encoder(target)
         if step < self.recipe.plain_steps:
@@ -254,16 +262,20 @@ class CodecObjective:
             spectral = spectral_loss(autoencoder, output, target)
             envelope = envelope_loss(autoencoder, output, target)
             level = level_loss(autoencoder, output, target)
+            some = slice(self.recipe.heard)
+            likeness = voice_distance(autoencoder, network.embedder, output[some], whole[some])
         total = (
             spectral
             + self.recipe.envelope_weight * envelope
             + self.recipe.level_weight * level
+            + self.recipe.likeness_weight * likeness
             + side
         )
         return total, {
             "spectral": float(spectral.detach()),
             "envelope": float(envelope.detach()),
             "level": float(level.detach()),
+            "likeness": float(likeness.detach()),
         }
 
     def _frames(self, network: CodecTraining, audio: Tensor) -> Tensor:

@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from bark.codec.mel import NUM_CODEBOOKS, ConvStack, MelAutoencoder, MelCodec
-from bark.codec.spectra import HOP_LENGTH, SAMPLE_RATE, overlap, spectrum, unit, waveform
+from bark.codec.spectra import HOP_LENGTH, spectrum
 from bark.devices import choose_device
 from bark.stages.fine import FineStage
 from bark.storage.atomic import atomic_write
 from bark.storage.weights import weights_digest
-from hubert.likeness import FRAME, HOP, PART, QUIET, RATE, Embedder
 from training.engine.progress import SILENT, Progress
 from training.engine.run_folder import BEST, load_network, load_tensors
 from training.engine.trainer import Trainer, TrainerOptions
@@ -32,6 +31,7 @@ from training.nano.corpus.corpus import own_voices
 from .assemble import DEFAULTS, trained_network
 from .codec import band_centres, envelope_loss, level_loss, spectral_loss
 from .decoder import MARGIN, BandedPool, BandedVoice, DecoderRecipe, PoolObjective, sum_of_entries
+from .likeness import DifferentiableEmbedder, voice_distance
 from .options import MEL_CODEC, NanoOptions
 from .stages import FINE_LAYOUT
 
@@ -152,33 +152,6 @@ def _chunks(path: Path, voice: BandedVoice) -> list[Filled]:
     return [each for each in found if len(each.audio) == length]
 
 
-class DifferentiableEmbedder(nn.Module):
-    """Speaker embeddings as of `hubert.likeness`, of audio at 24 kHz, with gradients."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        ears = Embedder()
-        self.network = ears.network.requires_grad_(False)
-        self.register_buffer("filters", ears.filters)
-        # the same stretches of time at 24 kHz have the same frequencies: nothing is resampled
-        self.frame, self.hop = FRAME * SAMPLE_RATE // RATE, HOP * SAMPLE_RATE // RATE
-        self.filters: Tensor
-
-    def forward(self, audio: Tensor) -> Tensor:
-        """Audio (B, N) at 24 kHz, of which the first 1.6 s are heard → unit embeddings (B, 256)."""
-        level = 10 * audio.square().mean(1).clamp(min=1e-12).log10()  # dBFS
-        gain = 10 ** ((QUIET - level).clamp(min=0) / 20)
-        window = torch.hann_window(self.frame, device=audio.device)
-        spectra = torch.stft(
-            audio * gain[:, None], self.frame, self.hop, window=window, pad_mode="constant",
-            return_complex=True,
-        )  # fmt: skip
-        # longer windows add up more samples
-        power = (spectra.abs() * (RATE / SAMPLE_RATE)).square().mT
-        heard: Tensor = self.network(power[:, :PART, : len(self.filters)] @ self.filters)
-        return heard
-
-
 class MelDecoderTraining(nn.Module):
     """The decoder with what it is trained beside, which does not change."""
 
@@ -235,7 +208,7 @@ class MelDecoderObjective(PoolObjective):
                 "level": level_loss(codec, output, target),
             }
             some = slice(recipe.heard)
-            figures["likeness"] = voice_distance(network, output[some], whole[some])
+            figures["likeness"] = voice_distance(codec, network.embedder, output[some], whole[some])
         total = (
             figures["spectral"]
             + recipe.envelope_weight * figures["envelope"]
@@ -243,17 +216,6 @@ class MelDecoderObjective(PoolObjective):
             + recipe.likeness_weight * figures["likeness"]
         )
         return total, {name: float(value.detach()) for name, value in figures.items()}
-
-
-def voice_distance(network: MelDecoderTraining, output: Tensor, whole: Tensor) -> Tensor:
-    """Return 1 minus the cosine of the voice in ``(B, T, bands)`` frames, sounding with the phases
-    of the recording's spectra ``(B, T, 513)``, and the voice in these.
-    """
-    weight = overlap(whole)
-    spoken = waveform(network.codec.magnitude(output) * unit(whole), weight)
-    with torch.no_grad():
-        theirs = network.embedder(waveform(whole, weight))
-    return 1 - (network.embedder(spoken) * theirs).sum(1).mean()
 
 
 def train_mel_decoder(options: NanoOptions, progress: Progress = SILENT) -> None:

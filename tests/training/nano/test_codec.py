@@ -11,6 +11,7 @@ pytest.importorskip("accelerate", reason="the training extra is not installed")
 
 from bark.codec.mel import MelAutoencoder, MelCodec, MelCodecConfig
 from bark.errors import MissingFileError
+from tests.judges import skip_without_judges
 from training.engine.trainer import Trainer, TrainerOptions
 from training.nano.codec import (
     CodecObjective,
@@ -31,7 +32,7 @@ CONFIG = MelCodecConfig(
     decoder_blocks=1,
     iterations=4,
 )
-RECIPE = CodecRecipe(plain_steps=8, batch=4, frames=32, kmeans_batches=10, kmeans_rounds=2)
+RECIPE = CodecRecipe(plain_steps=8, batch=4, frames=32, kmeans_batches=10, kmeans_rounds=2, heard=2)
 
 
 def write_voice(work: Path, name: str, split: str, frequency: float) -> None:
@@ -108,6 +109,7 @@ def test_pool_without_speech_is_an_error(tmp_path: Path) -> None:
 
 
 def test_unused_entries_move_to_points_in_use() -> None:
+    skip_without_judges()
     network = CodecTraining(CONFIG).train()
     points = torch.randn(1, 500, 16, generator=torch.Generator().manual_seed(0)) + 5
     network.counts.fill_(0.01)  # all dead
@@ -122,6 +124,7 @@ def test_unused_entries_move_to_points_in_use() -> None:
 
 
 def test_a_short_run_learns_and_its_codec_works(work: Path, tmp_path: Path) -> None:
+    skip_without_judges()
     objective = CodecObjective(SpeechPool(work, RECIPE), RECIPE, validation_batches=1)
     network = CodecTraining(CONFIG)
     options = TrainerOptions(
@@ -132,8 +135,9 @@ def test_a_short_run_learns_and_its_codec_works(work: Path, tmp_path: Path) -> N
     rows = [
         json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     ]
-    losses = [row["spectral"] for row in rows if row["phase"] == "train"]
-    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
+    for figure in ("spectral", "likeness"):
+        losses = [row[figure] for row in rows if row["phase"] == "train"]
+        assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3]), figure
     codec = MelCodec(network.autoencoder)
     audio = objective.pool.crops(np.random.default_rng(5))[0].numpy()
     codes = codec.encode(audio)
