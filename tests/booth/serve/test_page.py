@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from bark import Bark, Voice
 from bark.audio.write import AI_TAG
+from booth.jobs import worker
 from tests.booth.serve.browser import SAMPLE, browsing
 from tests.booth.serve.conftest import running
 
@@ -239,14 +240,15 @@ def test_speech_is_heard_before_its_end_and_kept_as_a_voice(page: Page, tmp_path
 def test_a_long_text_is_paused_goes_on_and_is_mended(
     page: Page, nano: Bark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second part is held until the server knows of the pause."""
-    turns, speak = threading.Semaphore(1), nano.semantic.generate_batch
+    """The second part is held in its second stage until the server knows of the pause."""
+    turns, speak = threading.Semaphore(1), nano.coarse.generate_batch
 
     def in_turn(*given: Any, **options: Any) -> Any:
         turns.acquire(timeout=WAIT / 1000)
         return speak(*given, **options)
 
-    monkeypatch.setattr(nano.semantic, "generate_batch", in_turn)
+    monkeypatch.setattr(nano.coarse, "generate_batch", in_turn)
+    monkeypatch.setattr(worker, "TELL", 0)  # a quick part, too, is seen at work
     enter(page, "long")
     text = tmp_path / "story.txt"
     text.write_text(STORY)
@@ -257,6 +259,7 @@ def test_a_long_text_is_paused_goes_on_and_is_mended(
     expect(parts.first).to_be_visible()
     count = 3
     expect(parts).to_have_count(count)
+    expect(page.locator("#parts li[data-state=running]")).to_be_visible()
     with page.expect_response(re.compile("/pause$")):
         page.get_by_role("button", name="Pause", exact=True).click()
     turns.release(1_000)
